@@ -1,0 +1,37 @@
+FROM python:3.11-slim
+
+# "cuda" takes PyPI's build of torch, for a host with an NVIDIA GPU: docker run --gpus all
+ARG TORCH_BUILD=cpu
+
+WORKDIR /srv
+
+# Before the code, so that a change to the code installs nothing again.
+COPY requirements.txt install.sh ./
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore sh install.sh python requirements.txt
+
+ENV HOST=0.0.0.0 \
+    PORT=5000 \
+    HF_HOME=/weights \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+# The user writes to the two volumes only; a new volume takes its owner from these folders.
+RUN useradd --create-home --uid 1000 i2t \
+    && install -d -o i2t -g i2t /weights /srv/images
+VOLUME ["/weights", "/srv/images"]
+
+COPY LICENSE run.py ./
+COPY Input Input
+COPY models models
+COPY app app
+
+# By number, so that Kubernetes can see that it is not root.
+USER 1000
+EXPOSE 5000
+STOPSIGNAL SIGTERM
+
+# No proxy: HTTP_PROXY may be set for the download of weights.
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['PORT'] + '/healthz', timeout=4)"]
+
+CMD ["python", "run.py"]

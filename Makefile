@@ -1,0 +1,34 @@
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin/python
+
+.PHONY: run test check wheel clean
+
+run: $(VENV)/.installed
+	$(BIN) run.py
+
+# make test ARGS="-k healthz"
+test: $(VENV)/.installed-dev
+	$(BIN) -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN) -m ruff check
+	$(BIN) -m ruff format --check
+	$(BIN) -m mypy
+
+wheel: $(VENV)/.installed-dev
+	$(BIN) -m build --wheel
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps: a changed requirements file installs again.
+$(VENV)/.installed: requirements.txt install.sh
+	$(PYTHON) -m venv $(VENV)
+	sh install.sh $(BIN) requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(BIN) -m pip install -r requirements-dev.txt
+	touch $@

@@ -1,0 +1,81 @@
+"""Image to Text: a self-hosted service that turns an image into text.
+
+This module does the wiring, and nothing else: settings to a service, a service to a Flask application.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+    from app.config import Settings
+    from app.service import Service
+
+__version__ = "0.1.0"
+
+
+def build_service(settings: Settings) -> Service:
+    """Return the service that the settings describe, without Flask.
+
+    Raises:
+        SettingsError: a setting names a model, a directory or a device that is not there.
+    """
+    from app.config import SettingsError
+    from app.engine.local import LocalEngine
+    from app.fetch import Fetcher
+    from app.service import Service
+    from app.storage.local import LocalStore
+    from models.base import Placement
+    from models.registry import open_registry
+
+    try:
+        registry = open_registry(Placement(settings.device, settings.precision), settings.model_paths)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+    names = {entry.model.name for entry in registry}
+    for setting, wanted in (("DEFAULT_MODEL", (settings.default_model,)), ("PRELOAD", settings.preload)):
+        if unknown := set(wanted) - names - {"auto"}:
+            raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(names))}")
+    store = LocalStore(settings.images_dir) if settings.save_uploads else None
+    if store is not None:
+        store.open()
+    fetcher = Fetcher(
+        settings.max_upload_bytes, settings.fetch_timeout, settings.fetch_ports, settings.fetch_allow_hosts
+    )
+    return Service(settings, registry, LocalEngine(registry, settings.queue_size), store, fetcher)
+
+
+def create_app(settings: Settings, service: Service | None = None) -> Flask:
+    """Return the Flask application of a service; of one built from the settings when none is given.
+
+    Raises:
+        SettingsError: as build_service does.
+    """
+    from flask import Flask
+    from flask_cors import CORS
+
+    from app.api import docs, native, ops, origins, problems, saved
+
+    service = service or build_service(settings)
+    app = Flask(__name__, static_folder=None)
+    # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
+    app.config["MAX_CONTENT_LENGTH"] = body_limit = settings.max_body_bytes
+    app.config["MAX_FORM_MEMORY_SIZE"] = body_limit
+    app.config["MAX_FORM_PARTS"] = 100
+    if settings.trusted_hosts:
+        # This machine's own names are no stranger's, and health checks use them.
+        app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
+    problems.register(app)
+    origins.register(app, settings.cors_origins)
+    if settings.cors_origins:
+        CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
+    for front_door in (
+        native.blueprint(service, settings.image_formats),
+        saved.blueprint(service),
+        ops.blueprint(service),
+        docs.blueprint(),
+    ):
+        app.register_blueprint(front_door)
+    return app

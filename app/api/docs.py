@@ -1,0 +1,32 @@
+"""GET /openapi.json, and Swagger UI at /docs, from the package and not from a CDN."""
+
+from flask import Blueprint, Response, jsonify, redirect, url_for
+from flask_swagger_ui import get_swaggerui_blueprint
+from werkzeug.wrappers import Response as BaseResponse
+
+from app.openapi import document
+
+
+def blueprint() -> Blueprint:
+    """Return the routes of the documentation. The root leads there."""
+    docs = Blueprint("docs", __name__)
+    description = document()
+
+    @docs.get("/openapi.json")
+    def openapi() -> Response:
+        """Describe the service in OpenAPI 3.1."""
+        return jsonify(description)
+
+    @docs.get("/")
+    def index() -> BaseResponse:
+        """Lead a browser to the documentation."""
+        return redirect(url_for("docs.swagger_ui.show"))
+
+    swagger = get_swaggerui_blueprint(
+        "/docs",
+        "/openapi.json",
+        # No badge: Swagger UI would ask its maker's server whether the description is valid.
+        config={"app_name": "Image to Text", "validatorUrl": None, "tryItOutEnabled": True},
+    )
+    docs.register_blueprint(swagger)
+    return docs

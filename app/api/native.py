@@ -1,0 +1,141 @@
+"""POST /generate-text and POST /generate-tags: this service's own protocol."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from flask import Blueprint, Response, current_app, g, request
+from pydantic import BaseModel, ValidationError
+
+from app.errors import BadRequest, InvalidOption, TooLarge, UnsupportedMedia
+from app.images import looks_like_image
+from app.schemas import GenerateOptions, TagOptions
+from app.service import GenerateRequest, Service
+
+MAX_FIELD_BYTES = 500_000
+FILE_FIELDS = ("image_file", "Image_file")
+"""The field of the upload; the second is its old spelling."""
+
+_Options = TypeVar("_Options", bound=BaseModel)
+_Fields = dict[str, Any]
+
+
+def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
+    """Return the routes of the native protocol."""
+    native = Blueprint("native", __name__)
+
+    @native.post("/generate-text")
+    def generate_text() -> Response:
+        """Turn an image into text."""
+        fields, image = _read(image_formats)
+        url = fields.pop("image_url", None) or None
+        if url is not None and not isinstance(url, str):
+            raise BadRequest("image_url must be a text")
+        if (image is None) == (url is None):
+            raise BadRequest("send exactly one image: either image_file or image_url")
+        options = _validated(GenerateOptions, fields)
+        answer = service.generate(GenerateRequest(g.request_id, image, url, options))
+        if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
+            return Response(answer.text, mimetype="text/plain")
+        return _json(answer)
+
+    @native.post("/generate-tags")
+    def generate_tags() -> Response:
+        """Turn a text into tags."""
+        if request.mimetype != "application/json":
+            raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
+        return _json(service.tag(g.request_id, _validated(TagOptions, _json_fields())))
+
+    return native
+
+
+def _json(answer: BaseModel) -> Response:
+    return current_app.response_class(answer.model_dump_json(exclude_none=True), mimetype="application/json")
+
+
+def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
+    """Return the fields of the request, those of its query included, and the bytes of its image if it holds one."""
+    kind = request.mimetype
+    image: bytes | None = None
+    if kind == "multipart/form-data":
+        fields, image = _form_fields(), _uploaded()
+    elif kind == "application/json":
+        fields = _json_fields()
+    elif kind == "application/x-www-form-urlencoded" and not looks_like_image(_body()[:64], formats):
+        fields = _form_fields()
+    elif kind in ("", "application/octet-stream", "application/x-www-form-urlencoded") or kind.startswith("image/"):
+        # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
+        fields, image = {}, _body() or None
+    else:
+        raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
+    return _merged(fields, _single(request.args.items(multi=True))), image
+
+
+def _body() -> bytes:
+    return request.get_data(cache=True)
+
+
+def _form_fields() -> _Fields:
+    fields = _single(request.form.items(multi=True))
+    for name, value in fields.items():
+        # A data: URL has the image's own limit.
+        if len(value) > MAX_FIELD_BYTES and not value[:5].lower() == "data:":
+            raise TooLarge(f"the field {name} is longer than {MAX_FIELD_BYTES} bytes")
+        if name in FILE_FIELDS:
+            raise BadRequest(f"{name} must be a file (with curl: -F {name}=@photo.jpg)")
+    return fields
+
+
+def _uploaded() -> bytes | None:
+    images = []
+    for name, file in request.files.items(multi=True):
+        data = file.read()
+        if name not in FILE_FIELDS:
+            raise InvalidOption(f"there is no field {name!r} for a file: send the image as image_file")
+        # A browser sends a part without a name when no file was chosen.
+        if file.filename or data:
+            images.append(data)
+    if len(images) > 1:
+        raise BadRequest(f"send exactly one image, not {len(images)}")
+    return images[0] if images else None
+
+
+def _json_fields() -> _Fields:
+    try:
+        fields = json.loads(_body(), object_pairs_hook=_single)
+    except RecursionError as error:
+        raise BadRequest("the JSON is nested too deeply") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadRequest("the JSON must be an object of fields")
+    return fields
+
+
+def _single(pairs: Iterable[tuple[str, Any]]) -> _Fields:
+    """Return pairs as a dictionary; which of two equal names was meant, nobody can know."""
+    fields: _Fields = {}
+    for name, value in pairs:
+        if name in fields:
+            raise BadRequest(f"the field {name} came twice")
+        fields[name] = value
+    return fields
+
+
+def _merged(fields: _Fields, more: _Fields) -> _Fields:
+    return _single([*fields.items(), *more.items()])
+
+
+def _validated(options: type[_Options], fields: _Fields) -> _Options:
+    try:
+        return options(**fields)
+    except ValidationError as error:
+        raise InvalidOption("; ".join(_sentence(dict(mistake)) for mistake in error.errors()), None) from None
+
+
+def _sentence(mistake: dict[str, Any]) -> str:
+    name = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return f"there is no option {name[:100]!r}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}"

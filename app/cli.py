@@ -1,0 +1,33 @@
+"""The command line: `i2t serve`."""
+
+import argparse
+import sys
+
+from app import __version__
+from app.config import Settings, SettingsError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command and return its exit status."""
+    parser = argparse.ArgumentParser(prog="i2t", description="Turn images into text, on this machine.")
+    parser.add_argument("--version", action="version", version=f"i2t {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser(
+        "serve", help="start the service", description="Start the service. Other settings: see .env.example."
+    )
+    command.add_argument("--host", help="address to listen on (HOST)")
+    command.add_argument("--port", help="port to listen on (PORT)")
+    asked = parser.parse_args(arguments)
+    overrides = {name: value for name in ("host", "port") if (value := getattr(asked, name)) is not None}
+    try:
+        settings = Settings.read(**overrides)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    from app.serving import serve
+
+    return serve(settings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,131 @@
+"""Settings: one typed, frozen object, read from the environment and `.env` once at start, and from nowhere else."""
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from dotenv import load_dotenv
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+MEGABYTE = 1_000_000
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+
+
+class SettingsError(Exception):
+    """Settings that the service cannot start with; one line for each mistake."""
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _split_paths(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in _split(value)]
+    if any(not name.strip() or not path.strip() for name, _, path in pairs):
+        raise ValueError("write name=directory, and commas between several")
+    return {name.strip(): path.strip() for name, _, path in pairs}
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
+Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_paths)]
+
+
+class Settings(BaseSettings):
+    """What the person who runs the service can choose. The description of each is its documentation."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=False)
+
+    host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all of this machine's.")
+    port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    default_model: str = Field(
+        "auto",
+        description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2, "
+        "flickr8k-gru and rapidocr whose weights are on this machine.",
+    )
+    preload: Names = Field(
+        ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."
+    )
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        "auto", description="Number format; auto is float32 on a CPU and half precision on a GPU."
+    )
+    model_paths: Paths = Field(
+        {},
+        description="name=directory,...: load that model from a local directory instead of the hub; a new name is a "
+        "model of its own, its family read from config.json.",
+    )
+    max_upload_mb: float = Field(200, gt=0, le=2000, description="Largest image in megabytes of 1,000,000 bytes.")
+    max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image in pixels.")
+    image_formats: Names = Field(FORMATS, description="Image formats to read, as Pillow names them.")
+    fetch_allow_hosts: Names = Field(
+        (), description="host[:port],...: private addresses that image_url may reach all the same; empty for none."
+    )
+    fetch_ports: Ports = Field((80, 443), description="Ports that image_url may reach.")
+    fetch_timeout: float = Field(20, gt=0, description="Seconds that fetching an image_url may take in all.")
+    save_uploads: bool = Field(True, description="Whether to keep the images that come.")
+    images_dir: Path = Field(Path("images"), description="Directory to keep them in.")
+    queue_size: int = Field(32, ge=1, description="Requests that may wait for one model; more get 429.")
+    max_requests: int = Field(128, ge=1, le=1000, description="Requests in work at once over all models.")
+    request_timeout: float = Field(
+        120, gt=0, description="Seconds that a request may wait for a busy model before it gets 503."
+    )
+    shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
+    cors_origins: Names = Field((), description="Origins of other sites whose pages may use the service; * for all.")
+    trusted_hosts: Names = Field((), description="Host names that requests must use; empty allows any.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much to log.")
+
+    @field_validator("log_level", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @field_validator("device")
+    @classmethod
+    def _known_device(cls, value: str) -> str:
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+        return value
+
+    @field_validator("image_formats")
+    @classmethod
+    def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        value = tuple(name.upper() for name in value)
+        if not value or not set(value) <= set(FORMATS):
+            raise ValueError(f"should be some of {', '.join(FORMATS)}")
+        return value
+
+    @property
+    def max_upload_bytes(self) -> int:
+        return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest request: an image in base64, with room for the fields beside it."""
+        return self.max_upload_bytes // 3 * 4 + 2 * MEGABYTE
+
+    @classmethod
+    def read(cls, **overrides: Any) -> Self:
+        """Read the settings from the environment and, where that says nothing, from `.env` in this directory.
+
+        Args:
+            overrides: settings that win over both, by name.
+
+        Raises:
+            SettingsError: with one line for each mistake.
+        """
+        load_dotenv(Path(".env"))
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_line(dict(mistake)) for mistake in error.errors())) from None
+
+
+def _line(mistake: dict[str, Any]) -> str:
+    """Say one mistake in one line: the setting, what is wrong with it, and what it was."""
+    setting = str(mistake["loc"][0]).upper()
+    message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    return f"{setting}: {message} (got {mistake['input']!r})"

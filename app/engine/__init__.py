@@ -1,0 +1,1 @@
+"""What queues jobs and runs them in batches."""

@@ -1,0 +1,56 @@
+"""What the service needs of an engine."""
+
+from typing import Protocol
+
+from models.base import Job, Prediction
+
+
+class Ticket(Protocol):
+    """A job that an engine has taken on."""
+
+    def result(self, timeout: float) -> Prediction:
+        """Wait for the prediction. `timeout` limits, in seconds, the wait for a busy model; neither the time that the
+        model takes to load counts, nor the prediction itself once it has begun.
+
+        Raises:
+            QueueTimeout: the prediction did not begin in time.
+            PredictionFailed: the model raised.
+            Unavailable: the engine was closed.
+            models.base.ModelError: the model cannot be had, or not take the job.
+        """
+
+    def cancel(self) -> None:
+        """Drop the job if it is still waiting."""
+
+    @property
+    def position(self) -> int:
+        """How many jobs are before this one; 0 once it runs."""
+
+    @property
+    def waited(self) -> float:
+        """Seconds from submission to the beginning of the prediction."""
+
+    @property
+    def ran(self) -> float:
+        """Seconds of the prediction."""
+
+
+class Engine(Protocol):
+    """Runs jobs on models."""
+
+    def submit(self, model: str, job: Job) -> Ticket:
+        """Queue a job at once, or refuse it.
+
+        Raises:
+            QueueFull: as many jobs as may wait for the model do.
+            Unavailable: the engine is closed.
+        """
+
+    def prepare(self, model: str) -> None:
+        """Start downloading and loading a model, without waiting for it."""
+
+    def ready(self) -> bool:
+        """True while jobs are taken on."""
+
+    def close(self) -> None:
+        """Take no more jobs, and answer those that wait with Unavailable."""

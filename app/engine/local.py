@@ -1,0 +1,202 @@
+"""The engine in this process: for each model a bounded queue and one worker thread that takes jobs in batches.
+
+A worker takes what is waiting, up to the model's batch size, and never sleeps for more: while one batch runs, the next
+one gathers. A batch that fails is run again job by job, so that one bad job fails alone.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from app.errors import PredictionFailed, QueueFull, QueueTimeout, Unavailable
+from models.base import Job, Loaded, ModelError, Prediction
+from models.registry import Entry, Registry
+
+log = logging.getLogger(__name__)
+
+RETRY_BUSY_AFTER = 5.0
+
+
+class LocalTicket:
+    """A job in a worker's queue. All its state is guarded by the worker's condition."""
+
+    def __init__(self, worker: "Worker", job: Job) -> None:
+        self.job = job
+        self.submitted = time.monotonic()
+        self.started: float | None = None
+        self.finished: float | None = None
+        self.outcome: Prediction | Exception | None = None
+        self._worker = worker
+
+    def result(self, timeout: float) -> Prediction:
+        changed = self._worker.changed
+        with changed:
+            changed.wait_for(lambda: self.finished is not None or not self._worker.loading)
+            if not changed.wait_for(lambda: self.started is not None or self.finished is not None, timeout):
+                self._worker.drop(self)
+                raise QueueTimeout(
+                    f"{self._worker.name} was busy for {timeout:g} seconds: try again later", RETRY_BUSY_AFTER
+                )
+            changed.wait_for(lambda: self.finished is not None)
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert self.outcome is not None
+        return self.outcome
+
+    def cancel(self) -> None:
+        with self._worker.changed:
+            self._worker.drop(self)
+
+    @property
+    def position(self) -> int:
+        return self._worker.position(self)
+
+    @property
+    def waited(self) -> float:
+        return (self.started or time.monotonic()) - self.submitted
+
+    @property
+    def ran(self) -> float:
+        return (self.finished or time.monotonic()) - self.started if self.started else 0.0
+
+
+class Worker:
+    """The queue of one model and the thread that empties it. The thread starts with the first job."""
+
+    def __init__(self, entry: Entry, queue_size: int) -> None:
+        self.name = entry.model.name
+        self.changed = threading.Condition()
+        self._entry = entry
+        self._queue: deque[LocalTicket] = deque()
+        self._queue_size = queue_size
+        self._asked_to_load = False
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def loading(self) -> bool:
+        """True while jobs wait because the model is not in memory yet."""
+        return self._entry.loaded is None and not self._closed
+
+    def submit(self, job: Job) -> LocalTicket:
+        with self.changed:
+            if self._closed:
+                raise Unavailable("the service is shutting down", RETRY_BUSY_AFTER)
+            if len(self._queue) >= self._queue_size:
+                raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
+            ticket = LocalTicket(self, job)
+            self._queue.append(ticket)
+            self._wake()
+        return ticket
+
+    def prepare(self) -> None:
+        with self.changed:
+            self._asked_to_load = True
+            self._wake()
+
+    def close(self) -> None:
+        with self.changed:
+            self._closed = True
+            while self._queue:
+                self._finish(self._queue.popleft(), Unavailable("the service is shutting down", RETRY_BUSY_AFTER))
+            self.changed.notify_all()
+
+    def drop(self, ticket: LocalTicket) -> None:
+        """Take a ticket out of the queue if it is still there. The caller holds the condition."""
+        if ticket in self._queue:
+            self._queue.remove(ticket)
+            self._finish(ticket, Unavailable("the request was cancelled"))
+
+    def position(self, ticket: LocalTicket) -> int:
+        with self.changed:
+            return self._queue.index(ticket) + 1 if ticket in self._queue else 0
+
+    def _wake(self) -> None:
+        if self._thread is None:
+            # A daemon: a prediction that hangs must not keep the process from ending.
+            self._thread = threading.Thread(target=self._work, name=f"model-{self.name}", daemon=True)
+            self._thread.start()
+        self.changed.notify_all()
+
+    def _work(self) -> None:
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self._queue or self._asked_to_load or self._closed)
+                if self._closed:
+                    return
+                self._asked_to_load = False
+            loaded = self._load()
+            if loaded is not None:
+                batch = self._take()
+                for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
+                    self._finish(ticket, outcome)
+
+    def _load(self) -> Loaded | None:
+        """Return the model in memory, or answer all that wait for it with why it cannot be had."""
+        try:
+            loaded = self._entry.load()
+        except ModelError as error:
+            with self.changed:
+                while self._queue:
+                    self._finish(self._queue.popleft(), error)
+            return None
+        with self.changed:
+            self.changed.notify_all()
+        return loaded
+
+    def _take(self) -> list[LocalTicket]:
+        with self.changed:
+            size = min(len(self._queue), self._entry.model.batch_size)
+            batch = [self._queue.popleft() for _ in range(size)]
+            for ticket in batch:
+                ticket.started = time.monotonic()
+            self.changed.notify_all()
+        return batch
+
+    def _predict(self, loaded: Loaded, batch: Sequence[LocalTicket]) -> list[Prediction | Exception]:
+        if not batch:
+            return []
+        log.debug("%s: batch of %d", self.name, len(batch))
+        try:
+            predictions = loaded.predict([ticket.job for ticket in batch])
+            if len(predictions) != len(batch):
+                raise RuntimeError(f"{len(predictions)} predictions for {len(batch)} jobs")
+            return list(predictions)
+        except ModelError as error:
+            failure: Exception = error
+        except Exception as error:
+            log.error("%s: a batch of %d failed", self.name, len(batch), exc_info=error)
+            failure = PredictionFailed(f"{self.name} failed on this image; the service's log says why")
+        if len(batch) == 1:
+            return [failure]
+        return [outcome for ticket in batch for outcome in self._predict(loaded, [ticket])]
+
+    def _finish(self, ticket: LocalTicket, outcome: Prediction | Exception) -> None:
+        with self.changed:
+            ticket.outcome = outcome
+            ticket.finished = time.monotonic()
+            self.changed.notify_all()
+
+
+class LocalEngine:
+    """An engine of worker threads, one for each model of a registry."""
+
+    def __init__(self, registry: Registry, queue_size: int) -> None:
+        self._workers = {entry.model.name: Worker(entry, queue_size) for entry in registry}
+        self._closed = False
+
+    def submit(self, model: str, job: Job) -> LocalTicket:
+        return self._workers[model].submit(job)
+
+    def prepare(self, model: str) -> None:
+        self._workers[model].prepare()
+
+    def ready(self) -> bool:
+        return not self._closed
+
+    def close(self) -> None:
+        self._closed = True
+        for worker in self._workers.values():
+            worker.close()

@@ -1,0 +1,155 @@
+"""What can go wrong in answering a request, and how it is said to a client.
+
+Every error has a code, an HTTP status and a title; `detail` says what to do and is safe to show: it holds no path, no
+address and no traceback. They survive pickling, because an engine may live in another process.
+"""
+
+
+class ServiceError(Exception):
+    """Base of all errors that a client is told about. `retry_after` is in seconds."""
+
+    code = "internal-error"
+    status = 500
+    title = "Internal error"
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail, retry_after)
+        self.detail = detail
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.detail
+
+
+class BadRequest(ServiceError):
+    """The request cannot be understood: broken JSON, no image, two images, a field twice."""
+
+    code = "bad-request"
+    status = 400
+    title = "Bad request"
+
+
+class ForeignOrigin(ServiceError):
+    """A page from elsewhere, in somebody's browser, posts to this service."""
+
+    code = "foreign-origin"
+    status = 403
+    title = "Foreign origin"
+
+
+class NotFound(ServiceError):
+    """No such model, image or route."""
+
+    code = "not-found"
+    status = 404
+    title = "Not found"
+
+
+class UnknownModel(NotFound):
+    """No model of that name."""
+
+    code = "unknown-model"
+    title = "Unknown model"
+
+
+class TooLarge(ServiceError):
+    """The request is larger than the limits."""
+
+    code = "too-large"
+    status = 413
+    title = "Too large"
+
+
+class UnsupportedMedia(ServiceError):
+    """Not an image, or one of a format that is not read here, or a body of the wrong type."""
+
+    code = "unsupported-media-type"
+    status = 415
+    title = "Unsupported media type"
+
+
+class InvalidImage(ServiceError):
+    """An image that is broken, or too large to decode."""
+
+    code = "invalid-image"
+    status = 422
+    title = "Invalid image"
+
+
+class InvalidOption(ServiceError):
+    """An option that does not exist, or a value out of its range."""
+
+    code = "invalid-option"
+    status = 422
+    title = "Invalid option"
+
+
+class ForbiddenUrl(ServiceError):
+    """An `image_url` that this service does not fetch."""
+
+    code = "forbidden-url"
+    status = 422
+    title = "URL not allowed"
+
+
+class UnusableUrl(ServiceError):
+    """An `image_url` whose server says no, or answers with what is not an image within the limits."""
+
+    code = "unusable-url"
+    status = 422
+    title = "No image at the URL"
+
+
+class QueueFull(ServiceError):
+    """More is waiting than the service takes on."""
+
+    code = "queue-full"
+    status = 429
+    title = "Too many requests"
+
+
+class PredictionFailed(ServiceError):
+    """A model raised; the log has the reason."""
+
+    code = "prediction-failed"
+    status = 500
+    title = "Prediction failed"
+
+
+class UpstreamFailed(ServiceError):
+    """The server behind an `image_url` cannot be reached, or breaks off."""
+
+    code = "upstream-failed"
+    status = 502
+    title = "Upstream failed"
+
+
+class Unavailable(ServiceError):
+    """The model, or the service, cannot answer now."""
+
+    code = "unavailable"
+    status = 503
+    title = "Unavailable"
+
+
+class QueueTimeout(Unavailable):
+    """The request waited its whole deadline for a model that was busy."""
+
+    code = "queue-timeout"
+    title = "Waited too long"
+
+
+class UpstreamTimeout(ServiceError):
+    """The server behind an `image_url` took longer than the deadline."""
+
+    code = "upstream-timeout"
+    status = 504
+    title = "Upstream timeout"
+
+
+class StorageFull(ServiceError):
+    """The upload cannot be saved."""
+
+    code = "storage-full"
+    status = 507
+    title = "Cannot save the image"

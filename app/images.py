@@ -1,0 +1,134 @@
+"""Bytes to an upright RGB image, by what they hold and not by what they are called."""
+
+import hashlib
+import io
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pillow_heif
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+from app.errors import InvalidImage, UnsupportedMedia
+
+pillow_heif.register_heif_opener()
+# The limit is checked here, before decoding, for every format alike.
+Image.MAX_IMAGE_PIXELS = None
+
+# Pillow also warns of odd metadata; what matters raises.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+log = logging.getLogger(__name__)
+
+_WHITE = (255, 255, 255)
+# What undoes each EXIF orientation but the first.
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedImage:
+    """An upright RGB image, the name of the format it came in, and the SHA-256 of the bytes that came."""
+
+    image: Image.Image
+    format: str
+    sha256: str
+
+
+def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage:
+    """Decode an image: first frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
+
+    Args:
+        data: the file.
+        formats: the formats to read, as Pillow names them.
+        max_pixels: the largest width times height, checked before decoding.
+
+    Raises:
+        UnsupportedMedia: not an image of these formats.
+        InvalidImage: empty, broken, or too large.
+    """
+    if not data:
+        raise InvalidImage("the image is empty: zero bytes came")
+    try:
+        with Image.open(io.BytesIO(data), formats=list(formats)) as file:
+            _check_size(file.size, max_pixels)
+            file.load()
+            image = _upright_rgb(file)
+            # A JPEG of several pictures, as phones make them, calls itself MPO.
+            format = "JPEG" if file.format == "MPO" else str(file.format)
+    except InvalidImage:
+        raise
+    except UnidentifiedImageError as error:
+        raise _unidentified(data, formats) from error
+    except MemoryError as error:
+        raise InvalidImage("the image takes more memory to decode than there is") from error
+    except Exception as error:
+        # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
+        raise InvalidImage("the image is broken or cut off and cannot be decoded") from error
+    return DecodedImage(image, format, hashlib.sha256(data).hexdigest())
+
+
+def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
+    """True when the first bytes are those of one of the formats."""
+    Image.init()
+    prefix = data[:16]
+    for name in formats:
+        accepts = Image.OPEN[name][1] if name in Image.OPEN else None
+        if accepts is not None and accepts(prefix):
+            return True
+    return False
+
+
+def _check_size(size: tuple[int, int], max_pixels: int) -> None:
+    width, height = size
+    if width * height > max_pixels:
+        raise InvalidImage(f"the image is {width} x {height}, more than the {max_pixels} pixels allowed: scale it down")
+
+
+def _unidentified(data: bytes, formats: Sequence[str]) -> InvalidImage | UnsupportedMedia:
+    if looks_like_image(data, formats):
+        return InvalidImage("the image is broken or cut off and cannot be decoded")
+    return UnsupportedMedia(f"this is not an image that can be read here: send {', '.join(formats)}")
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    turn = _TURNS.get(_orientation(image))
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        image = _to_8_bits(image)
+    if turn is not None:
+        image = image.transpose(turn)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        canvas = Image.new("RGBA", image.size, _WHITE)
+        canvas.alpha_composite(image)
+        image = canvas
+    return image.convert("RGB")
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception as error:
+        # Whatever is wrong with the metadata, the pixels can be shown as they are.
+        log.debug("EXIF cannot be read: %s", error)
+        return 1
+
+
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """Scale grey levels of more than 8 bits, which `convert` would clip."""
+    levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
+    low, high = levels.min(), levels.max()
+    if image.mode == "F" or low < 0 or high > 65535:
+        levels = (levels - low) / max(high - low, np.finfo(float).tiny) * 255
+    elif high > 255 or image.mode.startswith("I;"):
+        levels = levels / 257
+    return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8))

@@ -1,0 +1,167 @@
+"""The shapes of requests and answers. What validates them is also what `/openapi.json` says of them."""
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+MAX_PROMPT = 2_000
+MAX_TAG_TEXT = 100_000
+
+
+def _empty_is_absent(value: Any) -> Any:
+    """A form sends a field that was left empty as an empty text."""
+    return None if value == "" else value
+
+
+def _empty_is_false(value: Any) -> Any:
+    return False if value == "" else value
+
+
+Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
+Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
+Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
+
+
+class GenerateOptions(BaseModel):
+    """What a caller of `POST /generate-text` may ask for, besides the image."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Text = Field(None, max_length=100, description="Name of the model; the default model when absent.")
+    prompt: Text = Field(None, max_length=MAX_PROMPT, description="Beginning that the text continues.")
+    tags: Flag = Field(False, description="Also make tags from the text.")
+    tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
+    detail: Flag = Field(False, description="Describe at length.")
+    min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")
+    max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
+    num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
+
+
+class TagOptions(BaseModel):
+    """The body of `POST /generate-tags`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    text: str = Field(min_length=1, max_length=MAX_TAG_TEXT, description="Text to tag.")
+    tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
+
+
+Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 6))]
+Point = tuple[Fraction, Fraction]
+
+
+class Entity(BaseModel):
+    """A phrase of the text and where it is on the image."""
+
+    phrase: str
+    span: tuple[int, int] = Field(description="Where the phrase stands in `text`, in code points.")
+    boxes: list[tuple[Fraction, Fraction, Fraction, Fraction]] = Field(
+        description="`[x0, y0, x1, y1]` in fractions of the upright image's width and height."
+    )
+
+
+class Line(BaseModel):
+    """A run of text on the image."""
+
+    text: str
+    confidence: Fraction
+    polygon: tuple[Point, Point, Point, Point] = Field(
+        description="Four points, clockwise from the text's top left, in fractions of the upright image's size."
+    )
+
+
+class ImageInfo(BaseModel):
+    """The image as it was decoded."""
+
+    width: int = Field(description="Pixels of the upright image.")
+    height: int
+    format: str
+    sha256: str = Field(description="Of the bytes that came.")
+    saved_as: str | None = Field(None, description="Path on this service where the image can be had again.")
+
+
+class Timings(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    fetch: int
+    decode: int
+    queue: int = Field(description="Waiting for the model, its loading included.")
+    inference: int
+    total: int
+
+
+class Answer(BaseModel):
+    """The answer of `POST /generate-text`. What a model does not tell is left out."""
+
+    id: str
+    text: str
+    model: str
+    confidence: Fraction | None = None
+    tags: list[str] | None = None
+    tag_scores: list[Fraction] | None = None
+    tagger: str | None = None
+    entities: list[Entity] | None = None
+    lines: list[Line] | None = None
+    image: ImageInfo
+    timings_ms: Timings
+    warnings: list[str]
+
+
+class TagTimings(BaseModel):
+    """Where the time went, in milliseconds."""
+
+    queue: int
+    inference: int
+    total: int
+
+
+class TagAnswer(BaseModel):
+    """The answer of `POST /generate-tags`."""
+
+    id: str
+    tags: list[str]
+    tag_scores: list[Fraction] | None = None
+    tagger: str
+    timings_ms: TagTimings
+    warnings: list[str]
+
+
+class ModelInfo(BaseModel):
+    """A model of the registry and its state."""
+
+    name: str
+    task: str
+    accepts: list[str]
+    hub_id: str | None
+    revision: str | None
+    license: str | None
+    size_bytes: int | None
+    state: str = Field(description="`absent`, `downloading`, `on_disk`, `loading`, `ready` or `failed`.")
+    progress: Fraction | None = Field(description="Of a download.")
+    error: str | None = Field(description="Why it failed.")
+    device: str | None
+    precision: str | None
+
+
+class ModelList(BaseModel):
+    """The answer of `GET /models`."""
+
+    models: list[ModelInfo]
+
+
+class Health(BaseModel):
+    """The answer of `GET /healthz` and `GET /readyz`."""
+
+    status: str
+    model: str | None = Field(None, description="The default model.")
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(description="Short name of the kind of error; stable.")
+    request_id: str = Field(description="To be found again in the service's log.")

@@ -1,0 +1,111 @@
+"""Serve with waitress, and stop in order: not ready first, then what is in work finishes, then the end."""
+
+import logging
+import signal
+import socket
+import sys
+import time
+from types import FrameType
+from typing import Any
+
+from waitress import wasyncore
+from waitress.channel import HTTPChannel
+from waitress.server import create_server
+
+from app import build_service, create_app
+from app.config import Settings, SettingsError
+from app.service import Service
+
+log = logging.getLogger(__name__)
+
+SocketMap = dict[int, Any]
+"""waitress's open sockets by file descriptor: the listener, and a channel for each connection."""
+
+SPARE_THREADS = 8
+"""Threads beyond those that requests in work can hold: for health, models, saved images and errors."""
+
+
+def serve(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT, and return the exit status of the process."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
+    # It warns of every request that waits a moment for a thread.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    try:
+        listener = _listen(settings.host, settings.port)
+        service = build_service(settings)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 2
+    sockets: SocketMap = {}
+    create_server(
+        create_app(settings, service),
+        map=sockets,
+        sockets=[listener],
+        threads=settings.max_requests + SPARE_THREADS,
+        connection_limit=settings.max_requests * 4 + 100,
+        max_request_body_size=settings.max_body_bytes,
+        channel_request_lookahead=1,
+        ident=None,
+    )
+    _say_hello(settings, service, listener)
+    service.preload(settings.preload)
+    _Loop(sockets, service, settings.shutdown_grace).run()
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise SettingsError(
+            f"PORT: cannot listen on {host}:{port} ({error.strerror}); another program may: set PORT, or HOST"
+        ) from error
+    return listener
+
+
+def _say_hello(settings: Settings, service: Service, listener: socket.socket) -> None:
+    host, port = listener.getsockname()[:2]
+    log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
+    models = service.models().models
+    here = [model.name for model in models if model.state != "absent"]
+    log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", settings.default_model)
+    if settings.save_uploads:
+        log.info("images that come are kept in %s", settings.images_dir)
+
+
+class _Loop:
+    """waitress's loop, and what a signal does to it."""
+
+    def __init__(self, sockets: SocketMap, service: Service, grace: float) -> None:
+        self._sockets = sockets
+        self._service = service
+        self._grace = grace
+        self._stop_at: float | None = None
+
+    def run(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        while self._stop_at is None or (not self._idle() and time.monotonic() < self._stop_at):
+            wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
+        self._service.close()
+        # What waited is answered now; a moment for the answers to leave.
+        end = time.monotonic() + 1
+        while not self._idle() and time.monotonic() < end:
+            wasyncore.loop(timeout=0.1, use_poll=True, map=self._sockets, count=1)
+        log.info("stopped")
+
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if self._stop_at is not None:
+            raise SystemExit(0)
+        log.info("%s: finishing %d requests", signal.Signals(number).name, self._service.in_work)
+        self._stop_at = time.monotonic() + self._grace
+        self._service.drain()
+
+    def _idle(self) -> bool:
+        """True when no request is in work and every answer has left."""
+        channels = [entry for entry in self._sockets.values() if isinstance(entry, HTTPChannel)]
+        unsent = any(channel.requests or channel.total_outbufs_len for channel in channels)
+        return self._service.in_work == 0 and not unsent

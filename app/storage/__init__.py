@@ -1,0 +1,1 @@
+"""Where the images that come are kept."""

@@ -1,0 +1,180 @@
+"""The words that every model family and the service share. Imports no network library.
+
+Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
+width and height of the upright image that the job carries.
+"""
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from PIL import Image
+
+Box = tuple[float, float, float, float]
+Point = tuple[float, float]
+Polygon = tuple[Point, Point, Point, Point]
+
+WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+class Task(StrEnum):
+    """What a model is for."""
+
+    CAPTION = "caption"
+    GROUNDED_CAPTION = "grounded-caption"
+    READ_LINE = "read-line"
+    READ_PAGE = "read-page"
+    TAG = "tag"
+
+
+class ModelError(Exception):
+    """A job or a model that cannot be served; the message is fit for a client."""
+
+
+class UnknownModel(ModelError):
+    """No model of that name is in the registry."""
+
+
+class InvalidJob(ModelError):
+    """The job asks for what this model cannot do: a special token in a prompt, more tokens than it has positions."""
+
+
+class ModelUnavailable(ModelError):
+    """The model cannot answer now; it may after `retry_after` seconds."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message, retry_after)
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a caller may ask of a model; None means the model's own default."""
+
+    prompt: str | None = None
+    detail: bool = False
+    min_new_tokens: int | None = None
+    max_new_tokens: int | None = None
+    num_beams: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One thing to predict: an upright RGB image (for a tagger, a text) and its options."""
+
+    image: Image.Image | None = None
+    text: str | None = None
+    options: Options = Options()
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A phrase of the text, `text[span[0]:span[1]]`, and the boxes of what it names."""
+
+    phrase: str
+    span: tuple[int, int]
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A run of text on the image; `confidence` is between 0 and 1."""
+
+    text: str
+    confidence: float
+    polygon: Polygon
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a model says of a job. None means that this model does not tell, which an empty tuple does not."""
+
+    text: str
+    confidence: float | None = None
+    tags: tuple[str, ...] | None = None
+    tag_scores: tuple[float, ...] | None = None
+    entities: tuple[Entity, ...] | None = None
+    lines: tuple[Line, ...] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where to run and in what number format, as asked for: `auto` leaves it to the runtime."""
+
+    device: str = "auto"
+    precision: str = "auto"
+
+
+class Loaded(Protocol):
+    """A model in memory. One worker thread calls it."""
+
+    device: str
+    precision: str
+
+    def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
+        """Predict all jobs: as many predictions, in the same order.
+
+        Raises:
+            InvalidJob: a job that this model cannot take.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where weights come from: a repository on the hub, or a directory on this machine (`directory` wins).
+
+    `revision` is a branch, a tag or a commit hash; `size_bytes` is what has to be downloaded, where that is known.
+    """
+
+    hub_id: str | None = None
+    revision: str | None = "main"
+    license: str | None = None
+    size_bytes: int | None = None
+    directory: Path | None = None
+
+
+@dataclass(frozen=True)
+class Model(ABC):
+    """An entry of the registry: a name, and where its weights come from. Cheap to make.
+
+    A subclass is a family. It says what its models do and take, in class attributes, and how one is loaded.
+    """
+
+    name: str
+    source: Source
+
+    task: ClassVar[Task]
+    accepts: ClassVar[tuple[str, ...]]
+    """Of `image`, `text` and `prompt`, what a job for this family may carry."""
+    options: ClassVar[frozenset[str]] = frozenset()
+    """The fields of `Options`, besides `prompt`, that this family takes."""
+    model_type: ClassVar[str | None] = None
+    """What `config.json` calls this family, for checkpoints that the user names."""
+    special_tokens: ClassVar[re.Pattern[str] | None] = None
+    """What a prompt may not contain, because the tokenizer would take it for more than text."""
+    batch_size: ClassVar[int] = 8
+    """How many jobs the worker hands over at once, at most."""
+
+    def takes(self, option: str) -> bool:
+        return option in self.options or option in self.accepts
+
+    def check(self, options: Options) -> None:
+        """Refuse before queueing what the family could never do.
+
+        Raises:
+            InvalidJob: with what is wrong.
+        """
+        if self.special_tokens and (found := self.special_tokens.search(options.prompt or "")):
+            raise InvalidJob(f"a prompt may not contain the special token {found[0]}")
+
+    @abstractmethod
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        """Read the weights in `directory` into memory."""

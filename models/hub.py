@@ -1,0 +1,98 @@
+"""The hub's cache on disk, and downloads into it."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.base import ModelUnavailable, Source
+
+_SMALL_FILES = ["*.json", "*.txt", "*.model"]
+_SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
+_PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
+_TIMEOUT = 5.0
+RETRY_DOWNLOAD_AFTER = 60.0
+
+
+def find(source: Source) -> Path | None:
+    """Return the directory that holds all of a model's files on this machine, or None. Opens no connection."""
+    if source.directory is not None:
+        return source.directory if source.directory.is_dir() else None
+    if source.hub_id is None:
+        return None
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = snapshot_download(
+            source.hub_id, revision=source.revision, allow_patterns=_SMALL_FILES, local_files_only=True
+        )
+    except LocalEntryNotFoundError:
+        return None
+    return Path(path) if _has_weights(Path(path)) else None
+
+
+def _has_weights(directory: Path) -> bool:
+    """True when a whole set of weights is there: a download that was broken off leaves small files, or some shards."""
+    for name in ("model.safetensors", "pytorch_model.bin"):
+        if (directory / name).is_file():
+            return True
+        index = directory / f"{name}.index.json"
+        if index.is_file():
+            shards = set(json.loads(index.read_text())["weight_map"].values())
+            return all((directory / shard).is_file() for shard in shards)
+    return False
+
+
+def download(source: Source, report: Callable[[float], None]) -> Path:
+    """Download a model's files, or complete them; `report` is told the fraction done.
+
+    Safetensors where the repository has them, else `pytorch_model.bin`, which is only ever read as tensors.
+
+    Raises:
+        ModelUnavailable: the hub cannot be reached, or does not have the files.
+    """
+    import httpx2
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.utils import filter_repo_objects
+
+    if source.hub_id is None:
+        raise ModelUnavailable("the directory of its weights is missing", RETRY_DOWNLOAD_AFTER)
+    try:
+        # Asked first, with a short timeout and no retries: snapshot_download alone takes long to give up.
+        info = HfApi().model_info(source.hub_id, revision=source.revision, timeout=_TIMEOUT, files_metadata=True)
+        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+        weights = _SAFETENSORS if any(name.endswith(".safetensors") for name in sizes) else _PICKLED
+        wanted = _SMALL_FILES + weights
+        total = sum(sizes[name] for name in filter_repo_objects(sizes, allow_patterns=wanted))
+        path = snapshot_download(
+            source.hub_id, revision=source.revision, allow_patterns=wanted, tqdm_class=_reporting_bar(total, report)
+        )
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        raise ModelUnavailable(f"the hub answered {status} for {source.hub_id}", RETRY_DOWNLOAD_AFTER) from error
+    except httpx2.HTTPError as error:
+        raise ModelUnavailable(f"the hub could not be reached ({error})", RETRY_DOWNLOAD_AFTER) from error
+    except OSError as error:
+        raise ModelUnavailable(f"the download failed ({error.strerror or error})", RETRY_DOWNLOAD_AFTER) from error
+    return Path(path)
+
+
+def _reporting_bar(total: int, report: Callable[[float], None]) -> Any:
+    """Return a progress bar class, drawn on a terminal only, that also tells `report` the fraction of `total` bytes."""
+    from huggingface_hub.utils import tqdm
+
+    class ReportingBar(tqdm):
+        def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+            super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
+            # Of the hub's three bars (files, bytes received, bytes written) the last one is the progress.
+            self.written = 0.0 if name == "huggingface_hub.snapshot_download" else None
+
+        def update(self, n: float | None = 1) -> bool | None:
+            if self.written is not None and total:
+                self.written += n or 0
+                report(min(self.written / total, 1.0))
+            return bool(super().update(n))
+
+    return ReportingBar

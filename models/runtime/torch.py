@@ -1,0 +1,60 @@
+"""Networks on torch: on CUDA and Apple's GPUs, and the reference everywhere."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from models.base import Placement
+
+transformers.utils.logging.disable_progress_bar()
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
+    """Return the device and number format that a placement means on this machine.
+
+    `auto` is a GPU where there is one, in half precision there, and float32 on the CPU.
+
+    Raises:
+        ValueError: the device named is not here.
+    """
+    device = torch.device(_best_device() if placement.device == "auto" else placement.device)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(f"DEVICE={placement.device}: this machine has {torch.cuda.device_count()} CUDA devices")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ValueError("DEVICE=mps: this machine has no Apple GPU that torch can use")
+    if placement.precision != "auto":
+        return device, _DTYPES[placement.precision]
+    if device.type == "cpu":
+        return device, torch.float32
+    # bfloat16 has float32's range, so no layer overflows; GPUs before Ampere only emulate it.
+    native = device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    return device, torch.bfloat16 if native else torch.float16
+
+
+def _best_device() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str, str]:
+    """Load a transformers class from a directory, ready to predict.
+
+    Safetensors, or a `.bin` file read as tensors only (`weights_only`); never code from the checkpoint.
+
+    Args:
+        network: a concrete transformers model class.
+        directory: a checkpoint in the published layout.
+        placement: where to run it, and in what number format.
+
+    Returns:
+        The model in evaluation mode, the device's name and the number format's.
+    """
+    device, dtype = place(placement)
+    model = network.from_pretrained(directory, dtype=dtype, local_files_only=True, weights_only=True)
+    model.requires_grad_(False)
+    return model.eval().to(device), str(device), str(dtype).removeprefix("torch.")
