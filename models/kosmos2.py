@@ -122,11 +122,12 @@ def seen_part(image_processor: Any, size: tuple[int, int]) -> Box:
     crops the centre shows the network less than the caller sees, and its boxes are fractions of that.
     """
     width, height = size
-    if not image_processor.do_center_crop or "shortest_edge" not in dict(image_processor.size):
+    shorter_side = image_processor.size.shortest_edge
+    if not image_processor.do_center_crop or shorter_side is None:
         return (0.0, 0.0, 1.0, 1.0)
-    shorter = image_processor.size["shortest_edge"] / min(width, height)
-    part_x = min(1.0, image_processor.crop_size["width"] / (width * shorter))
-    part_y = min(1.0, image_processor.crop_size["height"] / (height * shorter))
+    scale = shorter_side / min(width, height)
+    part_x = min(1.0, image_processor.crop_size.width / (width * scale))
+    part_y = min(1.0, image_processor.crop_size.height / (height * scale))
     return ((1 - part_x) / 2, (1 - part_y) / 2, (1 + part_x) / 2, (1 + part_y) / 2)
 
 

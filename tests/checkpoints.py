@@ -1,0 +1,198 @@
+"""Tiny checkpoints in the published layout: real configs, tokenizers and processors, seeded random weights.
+
+Their words are noise, but always the same noise for the same picture, and other noise for another.
+"""
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+SENTENCE_TOKENS = {
+    "bos_token": "<s>",
+    "cls_token": "<s>",
+    "eos_token": "</s>",
+    "sep_token": "</s>",
+    "mask_token": "<mask>",
+    "pad_token": "<pad>",
+    "unk_token": "<unk>",
+}
+SYLLABLES = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrs"]
+KOSMOS2_VOCABULARY = 64_002
+"""Pieces before the tags, as published: `</doc>` is the next id."""
+_SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+
+
+def make_all(directory: Path) -> dict[str, Path]:
+    """Write a checkpoint of every published model, and return its directory by its name."""
+    # Seeds with which different pictures give different texts, which the tests assert.
+    makers = {
+        "blip-base": (0, lambda out: blip(out, pickled=True)),
+        "blip-large": (1, lambda out: blip(out, pickled=False)),
+        "kosmos-2": (0, kosmos2),
+        "trocr-large-handwritten": (12, lambda out: trocr(out, pickled=True)),
+        "trocr-base-handwritten": (29, lambda out: trocr(out, pickled=False)),
+        "t5-tags": (0, t5),
+    }
+    paths = {}
+    for name, (seed, make) in makers.items():
+        torch.manual_seed(seed)
+        paths[name] = directory / name
+        paths[name].mkdir(parents=True)
+        make(paths[name])
+    return paths
+
+
+def blip(out: Path, pickled: bool) -> None:
+    base = ["[PAD]", *(f"[unused{i}]" for i in range(99)), "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [*string.ascii_lowercase, *(f"##{letter}" for letter in string.ascii_lowercase)]
+    vocabulary = [*base, *letters, *string.punctuation, "photography", "of", *SYLLABLES]
+    (out / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
+    text = _SMALL | {
+        "vocab_size": len(vocabulary) + 2,
+        "encoder_hidden_size": 32,
+        "max_position_embeddings": 512,
+        "bos_token_id": len(vocabulary),
+        "sep_token_id": 102,
+        "pad_token_id": 0,
+        "eos_token_id": 2,
+    }
+    vision = _SMALL | {"image_size": 64, "patch_size": 16}
+    config = transformers.BlipConfig(vision_config=vision, text_config=text)
+    _save(transformers.BlipForConditionalGeneration(config), out, pickled)
+    special = {f"{name.lower()}_token": f"[{name}]" for name in ("CLS", "MASK", "PAD", "SEP", "UNK")}
+    _write(out / "special_tokens_map.json", special)
+    _write(
+        out / "tokenizer_config.json",
+        special | {"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"},
+    )
+    _write(out / "preprocessor_config.json", _preprocessor("BlipImageProcessor", CLIP_MEAN, CLIP_STD, 64))
+
+
+def kosmos2(out: Path) -> None:
+    text = {"embed_dim": 32, "ffn_dim": 64, "layers": 2, "attention_heads": 4}
+    vision = _SMALL | {"image_size": 224, "patch_size": 14}
+    config = transformers.Kosmos2Config(text_config=text, vision_config=vision)
+    _save(transformers.Kosmos2ForConditionalGeneration(config), out, pickled=False)
+    _kosmos2_tokenizer().save(str(out / "tokenizer.json"))
+    _write(out / "tokenizer_config.json", SENTENCE_TOKENS | {"tokenizer_class": "XLMRobertaTokenizer"})
+    _write(out / "special_tokens_map.json", SENTENCE_TOKENS)
+    _write(
+        out / "preprocessor_config.json",
+        _preprocessor("CLIPImageProcessor", CLIP_MEAN, CLIP_STD, {"shortest_edge": 224})
+        | {"crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "resample": 3, "use_square_size": True},
+    )
+    _write(out / "processor_config.json", {"num_patch_index_tokens": 1024, "processor_class": "Kosmos2Processor"})
+
+
+def _kosmos2_tokenizer() -> Tokenizer:
+    words = ["▁An", "▁image", "▁of", "▁a", "▁snowman", "▁fire", "▁Describe", "▁this", "▁in", "▁detail", ":", "."]
+    letters = [prefix + letter for letter in string.printable[:94] for prefix in ("▁", "")]
+    made = [f"▁{a}{b}{c}" for a in SYLLABLES for b in SYLLABLES for c in ("", "s")]
+    pieces = list(dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *words, "▁", *letters, *made]))
+    pieces = [*pieces[: KOSMOS2_VOCABULARY - 1], "<mask>"]
+    return _unigram(pieces, unknown=3, ends=("<s>", "</s>"))
+
+
+def trocr(out: Path, pickled: bool) -> None:
+    # "Ġ" is how byte-level tokenizers write a space.
+    vocabulary = {
+        token: i for i, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *string.ascii_letters, "Ġ", "<mask>"])
+    }
+    _write(out / "vocab.json", vocabulary)
+    (out / "merges.txt").write_text("#version: 0.2\n")
+    encoder = _SMALL | {"image_size": 64, "patch_size": 16, "qkv_bias": False}
+    decoder = {
+        "vocab_size": len(vocabulary),
+        "d_model": 32,
+        "decoder_layers": 2,
+        "decoder_attention_heads": 4,
+        "decoder_ffn_dim": 64,
+        "cross_attention_hidden_size": 32,
+        "max_position_embeddings": 512,
+    }
+    config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
+        transformers.ViTConfig(**encoder), transformers.TrOCRConfig(**decoder)
+    )
+    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 2, 1, 2
+    _save(transformers.VisionEncoderDecoderModel(config), out, pickled)
+    ids = {"bos_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
+    _write(out / "generation_config.json", ids | {"_from_model_config": True, "use_cache": False})
+    _write(out / "special_tokens_map.json", SENTENCE_TOKENS)
+    _write(
+        out / "tokenizer_config.json",
+        SENTENCE_TOKENS | {"add_prefix_space": False, "tokenizer_class": "RobertaTokenizer"},
+    )
+    _write(out / "preprocessor_config.json", _preprocessor("ViTImageProcessor", [0.5] * 3, [0.5] * 3, 64))
+
+
+def t5(out: Path) -> None:
+    letters = [*string.ascii_letters, *string.digits, *string.punctuation]
+    # Every fifth piece ends a tag, so that noise has several.
+    words = [f"▁{word}" + ("," if i % 5 == 0 else "") for i, word in enumerate(SYLLABLES)]
+    extra = [f"<extra_id_{i}>" for i in range(100)]
+    pieces = ["<pad>", "</s>", "<unk>", "▁", *letters, *words, *reversed(extra)]
+    tokenizer = _unigram(pieces, unknown=2, ends=("", "</s>"))
+    tokenizer.save(str(out / "tokenizer.json"))
+    config = transformers.T5Config(
+        vocab_size=len(pieces) + 28, d_model=32, d_ff=64, num_layers=2, num_heads=4, d_kv=8, decoder_start_token_id=0
+    )
+    _save(transformers.T5ForConditionalGeneration(config), out, pickled=False)
+    special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "additional_special_tokens": extra}
+    _write(out / "special_tokens_map.json", special)
+    _write(
+        out / "tokenizer_config.json",
+        special | {"extra_ids": 100, "model_max_length": 512, "tokenizer_class": "T5Tokenizer"},
+    )
+
+
+def _unigram(pieces: list[str], unknown: int, ends: tuple[str, str]) -> Tokenizer:
+    # Longer pieces are likelier, so that a word is one piece where it can be.
+    tokenizer = Tokenizer(models.Unigram([(piece, -20.0 + len(piece)) for piece in pieces], unk_id=unknown))
+    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
+    tokenizer.add_special_tokens([piece for piece in pieces if piece.startswith("<") and len(piece) > 1])
+    single = " ".join(filter(None, (ends[0], "$A", ends[1])))
+    used = [(end, pieces.index(end)) for end in ends if end]
+    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=used)
+    return tokenizer
+
+
+def _preprocessor(kind: str, mean: list[float], std: list[float], size: Any) -> dict[str, Any]:
+    return {
+        "do_normalize": True,
+        "do_resize": True,
+        "image_mean": mean,
+        "image_std": std,
+        "image_processor_type": kind,
+        "size": size,
+    }
+
+
+def _save(network: Any, out: Path, pickled: bool) -> None:
+    """Save config and weights; some published repositories have `pytorch_model.bin` only."""
+    _enliven(network)
+    network.save_pretrained(out)
+    if pickled:
+        torch.save({name: tensor.clone() for name, tensor in network.state_dict().items()}, out / "pytorch_model.bin")
+        for weights in out.glob("model*.safetensors*"):
+            weights.unlink()
+
+
+def _enliven(network: Any) -> None:
+    """Scale every matrix so that signals keep their size: with the libraries' small initial weights a network says the
+    same whatever the picture, and a test of it would pass for a program that never looks."""
+    tied = {id(module.weight) for module in network.modules() if isinstance(module, torch.nn.Embedding)}
+    with torch.no_grad():
+        for module in network.modules():
+            if isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and id(module.weight) not in tied:
+                module.weight.mul_(1 / (module.weight[0].numel() ** 0.5 * module.weight.std()))
+
+
+def _write(path: Path, value: dict[str, Any]) -> None:
+    path.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n")

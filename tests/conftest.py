@@ -1,0 +1,70 @@
+"""What most tests need: tiny checkpoints, eight pictures, and a running server."""
+
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.server import ROOT, Server
+
+INPUT = ROOT / "Input"
+
+
+@pytest.fixture(scope="session")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A tiny checkpoint of every published model: its directory by its name."""
+    from tests.checkpoints import make_all
+
+    return make_all(tmp_path_factory.mktemp("checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def model_paths(checkpoints: dict[str, Path]) -> str:
+    """MODEL_PATHS for all of them."""
+    return ",".join(f"{name}={path}" for name, path in checkpoints.items())
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[Image.Image]:
+    """Eight different pictures of different sizes."""
+    random = np.random.default_rng(0)
+
+    def picture() -> Image.Image:
+        small = random.integers(0, 256, (*random.integers(2, 9, size=2), 3), dtype=np.uint8)
+        width, height = (int(side) for side in random.integers(60, 300, size=2))
+        return Image.fromarray(small).resize((width, height))
+
+    return [picture() for _ in range(8)]
+
+
+@pytest.fixture
+def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Start servers with settings of the test's own; they end with it."""
+    servers: list[Server] = []
+
+    def make(**settings: Any) -> Server:
+        servers.append(Server(tmp_path_factory.mktemp("server"), **settings))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory, model_paths: str) -> Iterator[Server]:
+    """A server with all models, shared by the tests that change nothing."""
+    running = Server(tmp_path_factory.mktemp("server"), model_paths=model_paths, log_level="DEBUG")
+    yield running
+    running.kill()
+
+
+def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:
+    """Return an image as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **options)
+    return buffer.getvalue()

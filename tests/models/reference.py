@@ -1,0 +1,56 @@
+"""What plain transformers says with the same weights, images and parameters: the truth that the service must tell."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from PIL import Image
+
+Caption = Callable[..., list[str]]
+
+
+def reference(family: str, directory: Path) -> Caption:
+    """Return a function from images (one batch) and parameters to texts, for a checkpoint."""
+    return {"blip": _blip, "kosmos": _kosmos2, "trocr": _trocr}[family.partition("-")[0]](directory)
+
+
+def _blip(directory: Path) -> Caption:
+    processor = transformers.BlipProcessor.from_pretrained(directory)
+    network = transformers.BlipForConditionalGeneration.from_pretrained(directory).eval()
+
+    @torch.inference_mode()
+    def caption(images: list[Image.Image], prompt: str | None = None, **parameters: Any) -> list[str]:
+        text = [prompt] * len(images) if prompt else None
+        inputs = processor(images=images, text=text, return_tensors="pt")
+        return processor.batch_decode(network.generate(**inputs, **parameters), skip_special_tokens=True)
+
+    return caption
+
+
+def _kosmos2(directory: Path) -> Caption:
+    processor = transformers.Kosmos2Processor.from_pretrained(directory)
+    network = transformers.Kosmos2ForConditionalGeneration.from_pretrained(directory).eval()
+
+    @torch.inference_mode()
+    def caption(images: list[Image.Image], prompt: str = "An image of", **parameters: Any) -> list[str]:
+        inputs = processor(text=[f"<grounding>{prompt}"] * len(images), images=images, return_tensors="pt")
+        inputs["image_embeds"] = None
+        output = network.generate(**inputs, use_cache=True, **({"max_new_tokens": 128} | parameters))
+        texts = processor.batch_decode(output, skip_special_tokens=True)
+        return [processor.post_process_generation(text)[0] for text in texts]
+
+    return caption
+
+
+def _trocr(directory: Path) -> Caption:
+    processor = transformers.TrOCRProcessor.from_pretrained(directory)
+    network = transformers.VisionEncoderDecoderModel.from_pretrained(directory).eval()
+
+    @torch.inference_mode()
+    def read(images: list[Image.Image], **parameters: Any) -> list[str]:
+        pixels = processor(images=images, return_tensors="pt").pixel_values
+        return processor.batch_decode(network.generate(pixels, **parameters), skip_special_tokens=True)
+
+    return read

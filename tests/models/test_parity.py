@@ -1,0 +1,72 @@
+"""The texts of the generating families over HTTP are those of plain transformers."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from tests.conftest import encoded
+from tests.models.reference import reference
+from tests.server import Server
+
+BLIPS = ("blip-base", "blip-large")
+READERS = ("trocr-large-handwritten", "trocr-base-handwritten")
+GREEDY: dict[str, Any] = {}
+BEAMS = {"num_beams": 3, "max_new_tokens": 9}
+FORCED = {"min_new_tokens": 12, "max_new_tokens": 12}
+PROMPTED = {"prompt": "a photography of"}
+CASES = [
+    *((model, options) for model in BLIPS for options in (GREEDY, BEAMS, FORCED, PROMPTED, PROMPTED | BEAMS)),
+    *(("kosmos-2", options) for options in (GREEDY, BEAMS, FORCED, {"prompt": "A fire in"}, PROMPTED | BEAMS)),
+    *((model, options) for model in READERS for options in (GREEDY, BEAMS, FORCED)),
+]
+
+
+def expected(model: str, checkpoints: dict[str, Path], images: list[Image.Image], options: dict[str, Any]) -> list[str]:
+    """Caption one image at a time with plain transformers."""
+    say = reference(model, checkpoints[model])
+    texts = [say([image], **options)[0].strip() for image in images]
+    assert len(set(texts)) == len(images), "a network that says the same of all pictures proves nothing"
+    return texts
+
+
+@pytest.mark.parametrize(("model", "options"), CASES, ids=lambda case: str(case))
+def test_text_alone(
+    server: Server,
+    checkpoints: dict[str, Path],
+    pictures: list[Image.Image],
+    model: str,
+    options: dict[str, Any],
+) -> None:
+    texts = []
+    for picture in pictures:
+        answer = server.generate(encoded(picture), model=model, **options)
+        assert answer.status_code == 200, answer.text
+        texts.append(answer.json()["text"])
+    assert texts == expected(model, checkpoints, pictures, options)
+
+
+@pytest.mark.parametrize("model", [*BLIPS, "kosmos-2", *READERS])
+def test_text_in_batches_of_mixed_requests(
+    server: Server, checkpoints: dict[str, Path], pictures: list[Image.Image], model: str
+) -> None:
+    """Different pictures and options at once: each answer is that of its own request, and batches were formed."""
+    options: list[dict[str, Any]] = [GREEDY, BEAMS, FORCED] if model in READERS else [GREEDY, BEAMS, PROMPTED]
+    wanted = {
+        (i, j): text
+        for j, chosen in enumerate(options)
+        for i, text in enumerate(expected(model, checkpoints, pictures, chosen))
+    }
+    before = len(server.log)
+
+    def ask(key: tuple[int, int]) -> str:
+        answer = server.generate(encoded(pictures[key[0]]), model=model, **options[key[1]])
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["text"])
+
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        assert dict(zip(wanted, pool.map(ask, wanted), strict=True)) == wanted
+    sizes = [int(line.rpartition(" ")[2]) for line in server.log[before:].splitlines() if "batch of" in line]
+    assert max(sizes) > 1, sizes
