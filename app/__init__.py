@@ -28,16 +28,21 @@ def build_service(settings: Settings) -> Service:
     from app.service import Service
     from app.storage.local import LocalStore
     from models.base import Placement
-    from models.registry import open_registry
+    from models.registry import Registry, check_placement, discover, with_local_paths
 
+    placement = Placement(settings.device, settings.precision)
     try:
-        registry = open_registry(Placement(settings.device, settings.precision), settings.model_paths)
+        check_placement(placement)
     except ValueError as error:
-        raise SettingsError(str(error)) from error
-    names = {entry.model.name for entry in registry}
+        raise SettingsError(f"DEVICE: {error}") from error
+    try:
+        models = with_local_paths(discover(), settings.model_paths)
+    except ValueError as error:
+        raise SettingsError(f"MODEL_PATHS: {error}") from error
     for setting, wanted in (("DEFAULT_MODEL", (settings.default_model,)), ("PRELOAD", settings.preload)):
-        if unknown := set(wanted) - names - {"auto"}:
-            raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(names))}")
+        if unknown := set(wanted) - models.keys() - {"auto"}:
+            raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
+    registry = Registry(models.values(), placement)
     store = LocalStore(settings.images_dir) if settings.save_uploads else None
     if store is not None:
         store.open()

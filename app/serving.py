@@ -1,6 +1,7 @@
 """Serve with waitress, and stop in order: not ready first, then what is in work finishes, then the end."""
 
 import logging
+import os
 import signal
 import socket
 import sys
@@ -26,7 +27,7 @@ SPARE_THREADS = 8
 
 
 def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, and return the exit status of the process."""
+    """Serve until SIGTERM or SIGINT, and end the process; return its exit status where it cannot start."""
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
     # It warns of every request that waits a moment for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -50,7 +51,10 @@ def serve(settings: Settings) -> int:
     _say_hello(settings, service, listener)
     service.preload(settings.preload)
     _Loop(sockets, service, settings.shutdown_grace).run()
-    return 0
+    logging.shutdown()
+    # A model may still be loading, or predicting past the grace period, in a thread that cannot be stopped: the
+    # interpreter's own way out would pull the libraries from under it, and abort.
+    os._exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:

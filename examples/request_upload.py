@@ -1,6 +1,6 @@
 """Send an image file to the service and print its text.
 
-    python examples/request_upload.py Input/invoice.png --model rapidocr
+python examples/request_upload.py Input/invoice.png --model rapidocr
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Let the service fetch an image by its URL, and print its text.
 
-    python examples/request_url.py https://example.org/photo.jpg
+python examples/request_url.py https://example.org/photo.jpg
 """
 
 import argparse

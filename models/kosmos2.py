@@ -125,9 +125,9 @@ def seen_part(image_processor: Any, size: tuple[int, int]) -> Box:
     shorter_side = image_processor.size.shortest_edge
     if not image_processor.do_center_crop or shorter_side is None:
         return (0.0, 0.0, 1.0, 1.0)
-    scale = shorter_side / min(width, height)
-    part_x = min(1.0, image_processor.crop_size.width / (width * scale))
-    part_y = min(1.0, image_processor.crop_size.height / (height * scale))
+    shorter = min(width, height)
+    part_x = min(1.0, image_processor.crop_size.width * shorter / (shorter_side * width))
+    part_y = min(1.0, image_processor.crop_size.height * shorter / (shorter_side * height))
     return ((1 - part_x) / 2, (1 - part_y) / 2, (1 + part_x) / 2, (1 + part_y) / 2)
 
 

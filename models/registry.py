@@ -172,34 +172,33 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
     result = dict(known)
     for name, directory in paths.items():
         source = Source(revision=None, directory=directory)
-        family = _family(directory, {type(model) for model in known.values()})
+        family = _family(name, directory, {type(model) for model in known.values()})
         if name in result:
             if not isinstance(result[name], family):
-                raise ValueError(f"{name}: {directory} holds a model of another family ({family.model_type})")
+                raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
             source = replace(result[name].source, directory=directory)
         result[name] = family(name, source)
     return result
 
 
-def _family(directory: Path, families: Iterable[type[Model]]) -> type[Model]:
+def _family(name: str, directory: Path, families: Iterable[type[Model]]) -> type[Model]:
     try:
         model_type = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{directory} has no config.json that names its model_type") from error
+        raise ValueError(f"{name}: {directory} has no config.json that names its model_type") from error
     for family in families:
         if family.model_type == model_type:
             return family
-    raise ValueError(f"{directory} holds a {model_type} model, which no family here can load")
+    raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")
 
 
-def open_registry(placement: Placement, paths: Mapping[str, Path]) -> Registry:
-    """Return the registry of all models on a placement, some of them read from local directories.
+def check_placement(placement: Placement) -> None:
+    """Refuse a device that is not on this machine. Only a GPU that is asked for by name costs importing torch.
 
     Raises:
-        ValueError: the device is not on this machine, or a path is wrong.
+        ValueError: with what is there instead.
     """
     if placement.device not in ("auto", "cpu"):
         from models.runtime import torch as runtime
 
         runtime.place(placement)
-    return Registry(with_local_paths(discover(), paths).values(), placement)

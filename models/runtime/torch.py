@@ -23,9 +23,9 @@ def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
     """
     device = torch.device(_best_device() if placement.device == "auto" else placement.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"DEVICE={placement.device}: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(f"{placement.device} is not here: this machine has {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("DEVICE=mps: this machine has no Apple GPU that torch can use")
+        raise ValueError("mps is not here: this machine has no Apple GPU that torch can use")
     if placement.precision != "auto":
         return device, _DTYPES[placement.precision]
     if device.type == "cpu":

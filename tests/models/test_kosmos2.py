@@ -1,0 +1,80 @@
+"""Kosmos-2's ids, boxes and spans, with a made vocabulary of 64,002 pieces."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from PIL import Image
+
+from models.base import InvalidJob, Options
+from models.kosmos2 import MODELS, entities, seen_part
+
+SNOWMAN = (
+    "<grounding> An image of<phrase> a snowman</phrase><object><patch_index_0044><patch_index_0863></object>"
+    " warming himself by<phrase> a fire</phrase><object><patch_index_0005><patch_index_0911></object>."
+)
+WHOLE = (0.0, 0.0, 1.0, 1.0)
+
+
+@pytest.fixture(scope="module")
+def processor(checkpoints: dict[str, Path]):  # type: ignore[no-untyped-def]
+    from transformers import Kosmos2Processor
+
+    return Kosmos2Processor.from_pretrained(checkpoints["kosmos-2"])
+
+
+def test_ids_from_64002_up(processor) -> None:  # type: ignore[no-untyped-def]
+    tags = ("</doc>", "<image>", "</image>", "<phrase>", "</phrase>", "<object>", "</object>", "<grounding>")
+    ids = processor.tokenizer.convert_tokens_to_ids([*tags, "</delimiter_of_multi_objects/>", "<patch_index_0000>"])
+    assert ids == [64002, 64003, 64004, 64007, 64008, 64009, 64010, 64012, 64011, 64013]
+    assert len(processor.tokenizer) == 65_037
+
+
+def test_ids_of_the_brief_prompt(processor) -> None:  # type: ignore[no-untyped-def]
+    ids = processor(text="<grounding>An image of", images=Image.new("RGB", (64, 48)))["input_ids"]
+    words = processor.tokenizer.convert_tokens_to_ids(["▁An", "▁image", "▁of"])
+    assert ids == [0, 64003, *range(4, 68), 64004, 64012, *words]
+
+
+def test_a_text_with_patch_indices_has_exact_boxes(processor) -> None:  # type: ignore[no-untyped-def]
+    text, found = processor.post_process_generation(SNOWMAN)
+    snowman, fire = entities(text, found, WHOLE)
+    assert text == "An image of a snowman warming himself by a fire."
+    assert (snowman.phrase, snowman.span) == ("a snowman", (12, 21))
+    assert snowman.boxes == ((0.390625, 0.046875, 0.984375, 0.828125),)
+    assert (fire.phrase, fire.span) == ("a fire", (41, 47))
+    assert fire.boxes == ((0.171875, 0.015625, 0.484375, 0.890625),)
+
+
+def test_spans_index_the_text_in_code_points(processor) -> None:  # type: ignore[no-untyped-def]
+    raw = (
+        "<grounding> 🐕 und<phrase> ein Schneemännchen ☃</phrase><object><patch_index_0863><patch_index_0044>"
+        "</delimiter_of_multi_objects/><patch_index_0000><patch_index_1023></object> am Feuer"
+    )
+    text, found = processor.post_process_generation(raw)
+    (snowman,) = entities(text, found, WHOLE)
+    assert text[slice(*snowman.span)] == snowman.phrase == "ein Schneemännchen ☃"
+    # Corners named in the wrong order are put right, and several boxes stay several.
+    assert snowman.boxes[0] == (0.390625, 0.046875, 0.984375, 0.828125)
+    assert len(snowman.boxes) == 2
+
+
+def test_boxes_of_a_cropped_view_are_those_of_the_whole_image() -> None:
+    crops = SimpleNamespace(
+        do_center_crop=True,
+        size=SimpleNamespace(shortest_edge=224),
+        crop_size=SimpleNamespace(width=224, height=224),
+    )
+    squeezes = SimpleNamespace(do_center_crop=True, size=SimpleNamespace(shortest_edge=None, width=224, height=224))
+    assert seen_part(squeezes, (640, 480)) == WHOLE
+    assert seen_part(crops, (448, 448)) == WHOLE
+    assert seen_part(crops, (400, 200)) == (0.25, 0.0, 0.75, 1.0)
+    (entity,) = entities("a dog", [("a dog", (0, 5), [(0.0, 0.5, 1.0, 1.0)])], (0.25, 0.0, 0.75, 1.0))
+    assert entity.boxes == ((0.25, 0.5, 0.75, 1.0),)
+
+
+@pytest.mark.parametrize("prompt", ["<grounding>", "a <image> b", "x</s>", "<patch_index_0044>", "<PHRASE>it</phrase>"])
+def test_special_tokens_in_a_prompt_are_refused(prompt: str) -> None:
+    with pytest.raises(InvalidJob, match="special token"):
+        MODELS[0].check(Options(prompt=prompt))
+    MODELS[0].check(Options(prompt="a < b and c > d, <html>"))

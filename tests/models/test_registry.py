@@ -1,0 +1,142 @@
+"""The registry: what is known, where weights are, states, and MODEL_PATHS."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from models.base import ModelUnavailable, Placement, UnknownModel
+from models.registry import DEFAULT_ORDER, Entry, Registry, State, check_placement, discover, with_local_paths
+from tests.fakes import fake, registry_of
+
+PUBLISHED = {
+    "blip-base": "Salesforce/blip-image-captioning-base",
+    "blip-large": "Salesforce/blip-image-captioning-large",
+    "kosmos-2": "microsoft/kosmos-2-patch14-224",
+    "trocr-large-handwritten": "microsoft/trocr-large-handwritten",
+    "trocr-base-handwritten": "microsoft/trocr-base-handwritten",
+    "t5-tags": "fabiochiu/t5-base-tag-generation",
+}
+
+
+def entry_of(directory: Path) -> Entry:
+    """The entry of a model in a directory."""
+    return Registry(with_local_paths(discover(), {"mine": directory}).values(), Placement()).entry("mine")
+
+
+def test_every_published_model_is_found() -> None:
+    found = discover()
+    assert {name: model.source.hub_id for name, model in found.items() if model.source.hub_id} == PUBLISHED
+    for model in found.values():
+        assert model.source.license
+        assert model.source.size_bytes
+        assert model.source.revision in ("main", None), "a hash that no source shows is a guess"
+
+
+def test_a_family_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import models
+
+    (tmp_path / "new_family.py").write_text(
+        "from models.rapid_ocr import RapidOCR\nfrom models.base import Source\nMODELS = (RapidOCR('new', Source()),)\n"
+    )
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    assert "new" in discover()
+    sys.modules.pop("models.new_family")
+
+
+def test_states_of_a_model_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = Registry(discover().values(), Placement())
+    assert registry.entry("rapidocr").state is State.ON_DISK
+    with pytest.raises(UnknownModel, match="blip-base"):
+        registry.entry("nonesuch")
+    first = registry.first_on_machine(DEFAULT_ORDER)
+    assert first is not None
+    assert first.model.name in DEFAULT_ORDER
+
+
+def test_local_paths(checkpoints: dict[str, Path]) -> None:
+    known = with_local_paths(discover(), {"blip-base": checkpoints["blip-base"], "mine": checkpoints["t5-tags"]})
+    assert known["blip-base"].source.directory == checkpoints["blip-base"]
+    assert known["blip-base"].source.license == "BSD-3-Clause"
+    assert type(known["mine"]).__name__ == "T5Tags"
+
+
+@pytest.mark.parametrize(
+    ("name", "config", "message"),
+    [
+        ("mine", None, "no config.json"),
+        ("mine", "{", "no config.json"),
+        ("mine", "[]", "no config.json"),
+        ("mine", '{"model_type": "gpt2"}', "gpt2"),
+        ("blip-base", '{"model_type": "t5"}', "another family"),
+    ],
+)
+def test_a_wrong_path_is_one_clear_line(tmp_path: Path, name: str, config: str | None, message: str) -> None:
+    if config is not None:
+        (tmp_path / "config.json").write_text(config)
+    with pytest.raises(ValueError, match=message) as wrong:
+        with_local_paths(discover(), {name: tmp_path})
+    assert "\n" not in str(wrong.value)
+
+
+def test_a_device_that_is_not_there() -> None:
+    with pytest.raises(ValueError, match="CUDA devices"):
+        check_placement(Placement(device="cuda:99"))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "foreign", "missing"])
+def test_damaged_weights_fail_with_a_wait(tmp_path: Path, checkpoints: dict[str, Path], damage: str) -> None:
+    directory = tmp_path / "blip"
+    shutil.copytree(checkpoints["blip-large"], directory)
+    weights = directory / "model.safetensors"
+    if damage == "truncated":
+        weights.write_bytes(weights.read_bytes()[:1000])
+    elif damage == "foreign":
+        weights.write_bytes(b"not weights at all" * 100)
+    else:
+        weights.unlink()
+    entry = entry_of(directory)
+    for _ in range(2):
+        with pytest.raises(ModelUnavailable) as failed:
+            entry.load()
+        assert str(tmp_path) not in str(failed.value)
+    assert entry.state is State.FAILED
+    shutil.copy(checkpoints["blip-large"] / "model.safetensors", weights)
+    entry.retry_now()
+    entry.load()
+    assert (entry.state, entry.error) == (State.READY, None)
+
+
+def test_code_in_a_pickle_does_not_run(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    import torch
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    directory = tmp_path / "blip"
+    shutil.copytree(checkpoints["blip-base"], directory)
+    torch.save({"weight": Evil()}, directory / "pytorch_model.bin")
+    with pytest.raises(ModelUnavailable):
+        entry_of(directory).load()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_config_that_asks_for_its_own_code_is_not_obeyed(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    directory = tmp_path / "blip"
+    shutil.copytree(checkpoints["blip-large"], directory)
+    config = json.loads((directory / "config.json").read_text())
+    config["auto_map"] = {"AutoConfig": "evil.Config", "AutoModel": "evil.Model"}
+    (directory / "config.json").write_text(json.dumps(config))
+    (directory / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
+    entry_of(directory).load()
+    assert not (tmp_path / "ran").exists()
+
+
+def test_load_is_once_for_all_callers() -> None:
+    model = fake()
+    entry = registry_of(model).entry("fake")
+    assert entry.load() is entry.load()
+    assert model.loads == 1

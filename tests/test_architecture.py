@@ -1,0 +1,142 @@
+"""Who may import whom."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server import ROOT
+
+HEAVY = {"torch", "transformers", "openvino", "rapidocr", "cv2"}
+MAY_IMPORT = {
+    # Each part, and the parts of app that it may import.
+    "app.config": set(),
+    "app.errors": set(),
+    "app.schemas": set(),
+    "app.openapi": {"app", "app.schemas", "app.errors"},
+    "app.fetch": {"app.errors"},
+    "app.images": {"app.errors"},
+    "app.storage": {"app.storage", "app.errors"},
+    "app.engine": {"app.engine", "app.errors"},
+    "app.service": {
+        "app", "app.errors", "app.config", "app.schemas", "app.engine", "app.fetch", "app.images", "app.storage",
+    },
+    "app.api": {
+        "app", "app.errors", "app.schemas", "app.openapi", "app.service", "app.images", "app.storage",
+    },
+    "app.serving": {"app", "app.config", "app.service"},
+    "app.cli": {"app", "app.config", "app.serving"},
+    "app": {"app.api", "app.config", "app.service", "app.engine", "app.fetch", "app.storage"},
+}  # fmt: skip
+FLASK = {"app", "app.api"}
+REQUESTS = {"app.fetch"}
+THREADS = {"app.engine", "app.fetch"}
+
+
+def modules() -> list[tuple[str, ast.Module]]:
+    """Every module of the project by its dotted name, parsed."""
+    found = []
+    for folder in ("app", "models"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+            found.append((name, ast.parse(path.read_text(encoding="utf-8"))))
+    return found
+
+
+MODULES = modules()
+
+
+def part(name: str) -> str:
+    """`app.engine.local` belongs to `app.engine`."""
+    return ".".join(name.split(".")[:2])
+
+
+def imports(tree: ast.AST, module: str) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: relative import"
+            source = node.module or ""
+            # `from app import errors` imports app.errors.
+            for alias in node.names:
+                path = ROOT / source.replace(".", "/") / alias.name
+                yield f"{source}.{alias.name}" if path.with_suffix(".py").exists() or path.is_dir() else source
+
+
+def at_the_top(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Statements that run when the module is imported."""
+    for node in tree.body:
+        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+            yield node
+
+
+@pytest.mark.parametrize(("name", "tree"), MODULES, ids=[name for name, _ in MODULES])
+def test_imports_go_downward(name: str, tree: ast.Module) -> None:
+    for imported in imports(tree, name):
+        top = imported.split(".")[0]
+        if top == "app":
+            assert not name.startswith("models"), f"{name} imports {imported}: models never imports app"
+            assert part(imported) in MAY_IMPORT[part(name)], f"{name} imports {imported}"
+        if top == "flask" or top.startswith("flask_"):
+            assert part(name) in FLASK, f"{name} imports {imported}"
+        if top in ("requests", "urllib3"):
+            assert part(name) in REQUESTS, f"{name} imports {imported}"
+        if top in HEAVY:
+            assert name.startswith("models."), f"{name} imports {imported}"
+
+
+def test_files_of_front_doors_do_not_import_one_another() -> None:
+    for name, tree in MODULES:
+        if name.startswith("app.api."):
+            assert not any(imported.startswith("app.api") for imported in imports(tree, name)), name
+
+
+def test_no_heavy_library_at_the_top_but_in_runtimes() -> None:
+    for name, tree in MODULES:
+        for node in at_the_top(tree):
+            found = {imported.split(".")[0] for imported in imports(node, name)} & HEAVY
+            assert not found or name.startswith("models.runtime."), f"{name} imports {found} at its top"
+
+
+def test_threads_start_only_in_engines_and_the_fetch_watchdog() -> None:
+    for name, tree in MODULES:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in ("Thread", "Timer", "ThreadPoolExecutor"):
+                assert part(name) in THREADS, name
+
+
+def test_only_config_reads_the_environment() -> None:
+    for name, tree in MODULES:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and node.attr in ("environ", "getenv"):
+                # models/__init__ sets what libraries read when they are imported.
+                assert name in ("app.config", "models"), name
+
+
+def test_starting_imports_no_network_library() -> None:
+    code = (
+        "import sys, app.serving; from app.config import Settings; "
+        "app.create_app(Settings(save_uploads=False)); "
+        f"print(sorted({HEAVY!r} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
+
+
+def test_every_module_and_public_name_says_what_it_is() -> None:
+    for name, tree in MODULES:
+        assert ast.get_docstring(tree), name
+        for node in tree.body:
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{name}.{node.name}"
+
+
+def test_paths_are_those_of_the_design() -> None:
+    for path in ("run.py", "Input", "images", "tests", "requirements.txt", ".env.example", "README.md"):
+        assert (ROOT / path).exists(), path
+    assert Path(ROOT / "app").is_dir()
+    assert Path(ROOT / "models").is_dir()

@@ -1,0 +1,187 @@
+"""The process: how it starts, what it does under load, how it stops."""
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app.config import Settings
+from tests.app.api.test_native import SMALL, assert_problem
+from tests.conftest import encoded
+from tests.server import ROOT, Server
+
+SLOW = {"model": "blip-base", "min_new_tokens": 480, "max_new_tokens": 480}
+
+
+def test_fifty_simultaneous_first_requests_load_once(
+    make_server: Callable[..., Server], model_paths: str, pictures: list[Image.Image]
+) -> None:
+    server = make_server(model_paths=model_paths, queue_size=50)
+    assert server.state("blip-base")["state"] == "on_disk"
+    images = [encoded(pictures[i % 8]) for i in range(50)]
+    with ThreadPoolExecutor(50) as pool:
+        answers = list(pool.map(lambda image: server.generate(image, model="blip-base", max_new_tokens=5), images))
+    assert [answer.status_code for answer in answers] == [200] * 50
+    texts = [answer.json()["text"] for answer in answers]
+    assert all(texts[i] == texts[i % 8] for i in range(50))
+    assert len(set(texts)) == 8
+    assert server.log.count("blip-base: loaded") == 1
+
+
+def test_a_full_queue_answers_429_and_healthz_goes_on(make_server: Callable[..., Server], model_paths: str) -> None:
+    server = make_server(model_paths=model_paths, queue_size=3, max_requests=20)
+    server.generate(SMALL, model="blip-base", max_new_tokens=1)
+    with ThreadPoolExecutor(40) as pool:
+        flood = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(40)]
+        time.sleep(0.3)
+        waits = []
+        for _ in range(20):
+            started = time.monotonic()
+            assert server.get("/healthz").ok
+            waits.append(time.monotonic() - started)
+        answers = [job.result() for job in flood]
+    statuses = {answer.status_code for answer in answers}
+    assert statuses == {200, 429}
+    for answer in answers:
+        if answer.status_code == 429:
+            assert_problem(answer, 429, "queue-full")
+    # Generous: it is the order of magnitude that shows a health check that waits behind requests.
+    assert sorted(waits)[len(waits) // 2] < 0.1
+
+
+def test_a_deadline_in_the_queue_is_503(make_server: Callable[..., Server], model_paths: str) -> None:
+    server = make_server(model_paths=model_paths, request_timeout=0.05)
+    server.generate(SMALL, model="blip-base", max_new_tokens=1)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: server.generate(SMALL, **SLOW), range(12)))
+    late = [answer for answer in answers if answer.status_code == 503]
+    assert late, [answer.status_code for answer in answers]
+    assert {answer.status_code for answer in answers} == {200, 503}
+    assert_problem(late[0], 503, "queue-timeout")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_what_runs_finishes_before_the_end(
+    make_server: Callable[..., Server], model_paths: str, number: signal.Signals
+) -> None:
+    server = make_server(model_paths=model_paths)
+    server.generate(SMALL, model="blip-base", max_new_tokens=1)
+    with ThreadPoolExecutor(3) as pool:
+        running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(3)]
+        time.sleep(0.3)
+        server.process.send_signal(number)
+        server.wait_for_log(f"{number.name}: finishing")
+        assert_problem(server.get("/readyz"), 503)
+        assert_problem(server.generate(SMALL, model="blip-base"), 503)
+        assert [job.result().status_code for job in running] == [200] * 3
+    assert server.process.wait(30) == 0
+
+
+def test_the_grace_period_ends(make_server: Callable[..., Server], model_paths: str) -> None:
+    server = make_server(model_paths=model_paths, shutdown_grace=0.2)
+    server.generate(SMALL, model="blip-base", max_new_tokens=1)
+    with ThreadPoolExecutor(20) as pool:
+        running = [pool.submit(server.generate, SMALL, **(SLOW | {"num_beams": 4})) for _ in range(20)]
+        time.sleep(0.3)
+        started = time.monotonic()
+        assert server.stop() == 0
+        assert time.monotonic() - started < 10
+        statuses = [job.result().status_code for job in running if not job.exception()]
+    assert 503 in statuses, "what still waited was answered"
+
+
+def test_an_idle_service_stops_at_once_and_leaves_nothing_half(make_server: Callable[..., Server]) -> None:
+    server = make_server()
+    (server.directory / "images" / ".partial-left-by-a-killed-process").write_bytes(b"half")
+    assert server.stop() == 0
+    again = Server(server.directory)
+    try:
+        assert list((server.directory / "images").iterdir()) == []
+    finally:
+        again.kill()
+
+
+def start(directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:
+    """Run the service with settings that it cannot start with."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "run.py")],
+        cwd=directory,
+        env={"PRELOAD": ""} | {name.upper(): value for name, value in settings.items()},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = start(tmp_path, port=str(port))
+    assert result.returncode == 2
+    assert result.stderr.startswith(f"PORT: cannot listen on 127.0.0.1:{port}")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "lines"),
+    [
+        ({"port": "many"}, ["PORT: "]),
+        ({"port": "99999", "device": "gpu", "precision": "int3"}, ["PORT: ", "DEVICE: ", "PRECISION: "]),
+        ({"default_model": "nonesuch"}, ["DEFAULT_MODEL: "]),
+        ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
+        ({"device": "cuda:7"}, ["DEVICE: cuda:7 is not here"]),
+        ({"model_paths": "mine"}, ["MODEL_PATHS: "]),
+        ({"model_paths": "mine=/nowhere"}, ["MODEL_PATHS: mine: /nowhere"]),
+    ],
+)
+def test_each_mistake_in_the_settings_is_one_line(tmp_path: Path, settings: dict[str, str], lines: list[str]) -> None:
+    result = start(tmp_path, port=settings.pop("port", "0"), **settings)
+    assert result.returncode == 2
+    printed = result.stderr.splitlines()
+    assert len(printed) == len(lines), result.stderr
+    for line, begin in zip(sorted(printed), sorted(lines), strict=True):
+        assert line.startswith(begin)
+
+
+def test_it_says_where_it_listens_and_what_is_there(make_server: Callable[..., Server], model_paths: str) -> None:
+    server = make_server(model_paths=model_paths, default_model="kosmos-2")
+    server.wait_for_log(f"listening on {server.url}")
+    found = server.wait_for_log(r"models on this machine: (.*); default: (.*)")
+    assert "rapidocr" in found[1].split(", ")
+    assert "blip-base" in found[1].split(", ")
+    assert found[2] == "kosmos-2"
+    assert server.get("/readyz").json()["model"] == "kosmos-2"
+
+
+def test_trusted_hosts(make_server: Callable[..., Server]) -> None:
+    server = make_server(trusted_hosts="photos.example")
+    assert_problem(server.get("/models", headers={"Host": "evil.example"}), 400)
+    assert server.get("/models", headers={"Host": "photos.example"}).ok
+    assert server.get("/healthz").ok, "health checks come from this machine"
+
+
+def test_cors(make_server: Callable[..., Server], server: Server) -> None:
+    friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
+    open_server = make_server(cors_origins="https://friend.example")
+    answer = open_server.post("/generate-text", files={"image_file": SMALL}, headers=friend)
+    assert answer.headers["Access-Control-Allow-Origin"] == "https://friend.example"
+    assert_problem(open_server.post("/generate-text", files={"image_file": SMALL}, headers=stranger), 403)
+    assert "Access-Control-Allow-Origin" not in server.get("/models", headers=friend).headers
+
+
+def test_settings_of_a_file_in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("QUEUE_SIZE=7\nPRELOAD=\nLOG_LEVEL=debug\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    monkeypatch.setenv("QUEUE_SIZE", "7")
+    monkeypatch.delenv("PRELOAD", raising=False)
+    settings = Settings.read()
+    monkeypatch.setenv("PRELOAD", "")  # so that what .env put into the environment is undone
+    assert (settings.queue_size, settings.preload, settings.log_level) == (7, (), "ERROR")
