@@ -1,10 +1,10 @@
 """The command line: `i2t serve`."""
 
 import argparse
+import signal
 import sys
 
 from app import __version__
-from app.config import Settings, SettingsError
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,7 +18,14 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--host", help="address to listen on (HOST)")
     command.add_argument("--port", help="port to listen on (PORT)")
     asked = parser.parse_args(arguments)
-    overrides = {name: value for name in ("host", "port") if (value := getattr(asked, name)) is not None}
+    return _serve({name: value for name in ("host", "port") if (value := getattr(asked, name)) is not None})
+
+
+def _serve(overrides: dict[str, str]) -> int:
+    # As the first process of a container, Python gets no SIGTERM unless it says what to do; until serving does, end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    from app.config import Settings, SettingsError
+
     try:
         settings = Settings.read(**overrides)
     except SettingsError as error:

@@ -37,14 +37,14 @@ Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_paths)]
 class Settings(BaseSettings):
     """What the person who runs the service can choose. The description of each is its documentation."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=False)
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=False, allow_inf_nan=False)
 
     host: str = Field("127.0.0.1", description="Address to listen on; 0.0.0.0 for all of this machine's.")
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     default_model: str = Field(
         "auto",
-        description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2, "
-        "flickr8k-gru and rapidocr whose weights are on this machine.",
+        description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2 "
+        "and rapidocr whose weights are on this machine.",
     )
     preload: Names = Field(
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."
@@ -117,7 +117,10 @@ class Settings(BaseSettings):
         Raises:
             SettingsError: with one line for each mistake.
         """
-        load_dotenv(Path(".env"))
+        try:
+            load_dotenv(Path(".env"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(f".env: cannot be read: {error}") from None
         try:
             return cls(**overrides)
         except ValidationError as error:

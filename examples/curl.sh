@@ -17,5 +17,5 @@ echo
 
 # An image inside JSON, as a data: URL.
 printf '{"model": "rapidocr", "image_url": "data:image/jpeg;base64,%s"}' "$(base64 Input/sign.jpg | tr -d '\n')" |
-    curl -sS --fail-with-body --json @- "$server/generate-text"
+    curl -sS --fail-with-body -H 'Content-Type: application/json' --data-binary @- "$server/generate-text"
 echo

@@ -6,6 +6,7 @@ terminal, and a hub that cannot be reached is found out in seconds.
 """
 
 import os
+import sys
 
 for _name, _value in {
     "HF_HUB_DISABLE_TELEMETRY": "1",
@@ -15,3 +16,7 @@ for _name, _value in {
     "TOKENIZERS_PARALLELISM": "false",
 }.items():
     os.environ.setdefault(_name, _value)
+
+# OpenVINO counts its imports at a web analytics service, and has no switch for it but a file in the user's home.
+# Where the package that sends is not to be had, it takes its own stand-in that sends nothing.
+sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

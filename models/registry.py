@@ -20,9 +20,9 @@ from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Unkn
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ORDER = ("blip-large", "blip-base", "kosmos-2", "flickr8k-gru", "rapidocr")
+DEFAULT_ORDER = ("blip-large", "blip-base", "kosmos-2", "rapidocr")
 """What `auto` means for the default model: the first of these whose weights are on this machine."""
-TAGGER_ORDER = ("t5-tags", "flickr8k-gru")
+TAGGER_ORDER = ("t5-tags",)
 """What `auto` means for the tagger."""
 RETRY_LOAD_AFTER = 30.0
 """Seconds in which a model that failed to load is not tried again."""

@@ -108,6 +108,13 @@ def test_an_idle_service_stops_at_once_and_leaves_nothing_half(make_server: Call
         again.kill()
 
 
+def test_no_dependency_leaves_traces_for_telemetry(make_server: Callable[..., Server], tmp_path: Path) -> None:
+    server = make_server(home=tmp_path)
+    assert server.generate(SMALL, model="rapidocr").ok
+    assert list(tmp_path.iterdir()) == []
+    assert "telemetry" not in server.log
+
+
 def start(directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Run the service with settings that it cannot start with."""
     return subprocess.run(

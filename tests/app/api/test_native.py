@@ -292,7 +292,7 @@ def test_generate_tags(server: Server) -> None:
 def test_without_a_tagger_the_text_is_answered_all_the_same(limited: Server) -> None:
     for tagger in ({}, {"tagger": "t5-tags"}):
         answer = limited.generate(TITLE, model="rapidocr", tags="true", **tagger).json()
-        assert answer["text"] == "Larkfield Paper Company"
+        assert "Larkfield" in answer["text"]
         assert "tags" not in answer
         assert answer["warnings"][0].startswith("no tags: ")
     assert_problem(limited.post("/generate-tags", json={"text": "a dog"}), 503)
