@@ -85,11 +85,12 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of text on the image; `confidence` is between 0 and 1."""
+    """A run of text on the image; `confidence` is between 0 and 1, paragraphs are counted from 0 in reading order."""
 
     text: str
     confidence: float
     polygon: Polygon
+    paragraph: int = 0
 
 
 @dataclass(frozen=True, slots=True)
