@@ -28,6 +28,7 @@ class Task(StrEnum):
     GROUNDED_CAPTION = "grounded-caption"
     READ_LINE = "read-line"
     READ_PAGE = "read-page"
+    SEGMENT = "segment"
     TAG = "tag"
 
 
@@ -63,6 +64,7 @@ class Options:
     min_new_tokens: int | None = None
     max_new_tokens: int | None = None
     num_beams: int | None = None
+    segment: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class Prediction:
     tag_scores: tuple[float, ...] | None = None
     entities: tuple[Entity, ...] | None = None
     lines: tuple[Line, ...] | None = None
+    crops: tuple[Image.Image, ...] | None = None
+    """From a segmenter: an upright image of each line."""
     warnings: tuple[str, ...] = ()
 
 

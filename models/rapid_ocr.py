@@ -1,14 +1,22 @@
 """RapidOCR: pages of print, and handwriting fairly, with networks that come inside its package.
 
-PP-OCR's detector, direction classifier and recogniser (Cui et al., https://arxiv.org/abs/2507.05595 and its
-successors) as packaged by https://github.com/RapidAI/RapidOCR, on OpenVINO.
+PP-OCR's detector and recogniser (Cui et al., https://arxiv.org/abs/2507.05595 and its successors) as packaged by
+https://github.com/RapidAI/RapidOCR, on OpenVINO. `rapidocr` reads a page; `rapidocr-lines` cuts it into lines for a
+model that reads only one.
 """
 
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.base import Job, Line, Loaded, Model, Placement, Polygon, Prediction, Source, Task
+
+if TYPE_CHECKING:
+    from models.reading.crops import Floats, Pixels
+
+# Paper around a line that is handed on, in heights of the line: recognisers of lines were trained with some.
+_MARGIN = 0.15
 
 
 class RapidOCR(Model):
@@ -21,54 +29,78 @@ class RapidOCR(Model):
         return LoadedRapidOCR(directory)
 
 
-class LoadedRapidOCR:
+class RapidOCRLines(Model):
+    """Cuts a page into lines, in reading order."""
+
+    task = Task.SEGMENT
+    accepts = ("image",)
+    options = frozenset({"segment"})
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        return LoadedRapidOCRLines(directory)
+
+
+class _OnOpenVINO:
     # OpenVINO runs these small networks on the CPU whatever the placement, as fast as they are needed.
     device = "cpu"
     precision = "float32"
 
     def __init__(self, directory: Path) -> None:
-        from rapidocr import EngineType
-        from rapidocr import RapidOCR as Engine
+        from models.reading.reader import PageReader
 
-        self._engine = Engine(
-            params={
-                "Global.log_level": "critical",
-                "Global.model_root_dir": str(directory),
-                "Det.engine_type": EngineType.OPENVINO,
-                "Cls.engine_type": EngineType.OPENVINO,
-                "Rec.engine_type": EngineType.OPENVINO,
-            }
-        )
+        self._reader = PageReader(directory)
 
+
+class LoadedRapidOCR(_OnOpenVINO):
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         return [self._predict(job) for job in jobs]
 
     def _predict(self, job: Job) -> Prediction:
-        import numpy as np
-        from rapidocr.utils.output import RapidOCROutput
-
-        assert job.image is not None
-        # The engine's networks were trained on OpenCV's channel order.
-        found = self._engine(np.asarray(job.image)[:, :, ::-1])
-        if not isinstance(found, RapidOCROutput) or found.boxes is None:
-            return Prediction("", lines=())
-        width, height = job.image.size
         lines = tuple(
-            Line(text, min(max(float(score), 0.0), 1.0), _polygon(points / (width, height)))
-            for points, text, score in zip(found.boxes, found.txts or (), found.scores or (), strict=True)
+            Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph)
+            for line in self._reader.read(_pixels(job))
         )
-        return Prediction("\n".join(line.text for line in lines), confidence=_mean_confidence(lines), lines=lines)
+        return Prediction(joined(lines), confidence=mean_confidence(lines), lines=lines)
 
 
-def _polygon(points: Sequence[Sequence[float]]) -> Polygon:
-    a, b, c, d = ((min(max(float(x), 0.0), 1.0), min(max(float(y), 0.0), 1.0)) for x, y in points)
-    return (a, b, c, d)
+class LoadedRapidOCRLines(_OnOpenVINO):
+    def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
+        return [self._predict(job) for job in jobs]
+
+    def _predict(self, job: Job) -> Prediction:
+        """Return the lines of a page without their text, and a crop of each."""
+        from PIL import Image
+
+        from models.reading.crops import cut
+
+        sheet = self._reader.lay_out(_pixels(job), may_be_one_line=job.options.segment != "lines")
+        lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in sheet.lines)
+        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in sheet.lines)
+        return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
 
 
-def _mean_confidence(lines: Sequence[Line]) -> float | None:
+def joined(lines: Sequence[Line]) -> str:
+    """Return the text of lines, one below the other."""
+    return "\n".join(line.text for line in lines)
+
+
+def mean_confidence(lines: Sequence[Line]) -> float | None:
     """Return the mean over all characters of their line's confidence; None where nothing was read."""
     characters = sum(len(line.text) for line in lines)
     return sum(line.confidence * len(line.text) for line in lines) / characters if characters else None
+
+
+def _pixels(job: Job) -> "Pixels":
+    """Return a job's image as (height, width, 3) in OpenCV's channel order, with which the networks were trained."""
+    import numpy as np
+
+    assert job.image is not None
+    return np.ascontiguousarray(np.asarray(job.image)[:, :, ::-1])
+
+
+def _polygon(points: "Floats") -> Polygon:
+    a, b, c, d = ((min(max(float(x), 0.0), 1.0), min(max(float(y), 0.0), 1.0)) for x, y in points)
+    return (a, b, c, d)
 
 
 def _weights() -> Source:
@@ -81,4 +113,4 @@ def _weights() -> Source:
     return Source(revision=None, license="Apache-2.0", size_bytes=size, directory=directory)
 
 
-MODELS = (RapidOCR("rapidocr", _weights()),)
+MODELS = (RapidOCR("rapidocr", _weights()), RapidOCRLines("rapidocr-lines", _weights()))

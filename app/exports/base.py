@@ -1,0 +1,64 @@
+"""The words that all exports share: a document, its pages, and text that every format can carry."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import groupby
+
+from PIL import Image
+
+from models.base import Line
+
+PRODUCER = "Image to Text"
+
+
+@dataclass(frozen=True)
+class Page:
+    """An upright RGB image, its size in pixels, and the lines found on it in reading order."""
+
+    width: int
+    height: int
+    lines: tuple[Line, ...]
+    image: Image.Image
+
+    @property
+    def paragraphs(self) -> list[list[Line]]:
+        """The lines that have any text, by the paragraph they belong to."""
+        lines = (line for line in self.lines if printable(line.text))
+        return [list(group) for _, group in groupby(lines, key=lambda line: line.paragraph)]
+
+
+@dataclass(frozen=True)
+class Document:
+    """What one model said of one or more pages."""
+
+    pages: tuple[Page, ...]
+    text: str
+    model: str
+
+    @property
+    def caption(self) -> str:
+        """What a model said that found no lines, on lines of its own; empty where there are lines."""
+        if any(page.paragraphs for page in self.pages):
+            return ""
+        return "\n".join(map(printable, self.text.splitlines())).strip("\n")
+
+
+@dataclass(frozen=True)
+class Export:
+    """A format: its media type, the ending of its files, and how a document is written in it."""
+
+    mimetype: str
+    extension: str
+    render: Callable[[Document], bytes]
+
+
+# Whatever ends a line, a page or a table's cell in one of the formats.
+_BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
+# What XML 1.0 forbids or discourages (section 2.2), which nobody can read in the other formats either.
+_FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(text: str) -> str:
+    """Return `text` on one line, without spaces around it; U+FFFD stands for what is no character."""
+    return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", _BREAKS.sub(" ", text)).strip()

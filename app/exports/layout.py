@@ -1,0 +1,163 @@
+"""Where blocks, lines and words lie on a page, in pixels of the upright image; y grows downward.
+
+Models give a quadrilateral for each line.  A word's share of it is its share of the line's characters.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import NamedTuple
+
+from app.exports.base import Page, printable
+from models.base import Line
+
+Point = tuple[float, float]
+Corners = tuple[Point, Point, Point, Point]
+
+DESCENT = 0.2
+"""How far above its lower edge a line's baseline is taken to be, of its height: no model tells."""
+
+
+class Box(NamedTuple):
+    """Upright, in whole pixels; right and bottom are the first that are outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Word:
+    """A stretch of text without spaces."""
+
+    text: str
+    box: Box
+
+
+@dataclass(frozen=True)
+class TextLine:
+    """A line's corners are clockwise from the top of its left end, as seen by somebody who holds the text upright."""
+
+    text: str
+    confidence: float
+    corners: Corners
+    box: Box
+    words: tuple[Word, ...]
+
+    @property
+    def middle(self) -> tuple[Point, Point]:
+        """The line through the middle of the text, from its left end to its right end."""
+        top_left, top_right, bottom_right, bottom_left = self.corners
+        return _between(top_left, bottom_left, 0.5), _between(top_right, bottom_right, 0.5)
+
+    @property
+    def angle(self) -> float:
+        """Of the text's direction, in radians clockwise: 0 is horizontal, a quarter turn runs downward."""
+        (x0, y0), (x1, y1) = self.middle
+        return math.atan2(y1 - y0, x1 - x0)
+
+    @property
+    def baseline(self) -> tuple[Point, Point]:
+        """What the characters stand on, from the left end to the right end."""
+        top_left, top_right, bottom_right, bottom_left = self.corners
+        return _between(bottom_left, top_left, DESCENT), _between(bottom_right, top_right, DESCENT)
+
+    @property
+    def right_to_left(self) -> bool:
+        return right_to_left(self.text)
+
+
+@dataclass(frozen=True)
+class Block:
+    """The lines of a paragraph, and the box around them."""
+
+    lines: tuple[TextLine, ...]
+    box: Box
+
+
+def blocks(page: Page) -> list[Block]:
+    """Return the paragraphs of a page in reading order; lines without text are left out."""
+    found = []
+    for paragraph in page.paragraphs:
+        lines = tuple(place(line, page) for line in paragraph)
+        found.append(Block(lines, _around(line.box for line in lines)))
+    return found
+
+
+def place(line: Line, page: Page) -> TextLine:
+    """Find the pixels of a line and of its words."""
+    text = printable(line.text)
+    a, b, c, d = ((_clamp(x) * page.width, _clamp(y) * page.height) for x, y in line.polygon)
+    corners = _upright((a, b, c, d), text)
+    words = tuple(
+        Word(text[first:last], _box(_part(corners, *_share(text, first, last)), page))
+        for first, last in (match.span() for match in re.finditer(r"\S+", text))
+    )
+    box = _around([_box(corners, page), *(word.box for word in words)])
+    return TextLine(text, _clamp(line.confidence), corners, box, words)
+
+
+def advances(text: str) -> list[int]:
+    """Return how wide each character is: 1, or 2 in an East Asian square, or 0 for a mark on another character."""
+    return [
+        0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(char) in "WF")
+        for char in text
+    ]
+
+
+def right_to_left(text: str) -> bool:
+    """Say whether most letters are of a script that is written from right to left, as Hebrew and Arabic are."""
+    directions = [unicodedata.bidirectional(char) for char in text]
+    return directions.count("R") + directions.count("AL") > directions.count("L")
+
+
+def _share(text: str, first: int, last: int) -> tuple[float, float]:
+    """Return where `text[first:last]` begins and ends between the left end of the text, 0, and the right end, 1."""
+    reach = [0, *accumulate(advances(text))]
+    whole = reach[-1] or 1
+    start, end = reach[first] / whole, reach[last] / whole
+    return (1 - end, 1 - start) if right_to_left(text) else (start, end)
+
+
+def _upright(corners: Corners, text: str) -> Corners:
+    """Turn a tall line's corners: readers of lines take it that its text runs downward."""
+    a, b, c, d = corners
+    tall = math.dist(a, d) + math.dist(b, c) >= 1.5 * (math.dist(a, b) + math.dist(d, c))
+    return (b, c, d, a) if tall and len(text) > 1 else corners
+
+
+def _part(corners: Corners, start: float, end: float) -> Corners:
+    a, b, c, d = corners
+    return _between(a, b, start), _between(a, b, end), _between(d, c, end), _between(d, c, start)
+
+
+def _between(a: Point, b: Point, share: float) -> Point:
+    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+
+
+def _box(corners: Corners, page: Page) -> Box:
+    """Return the box around, at least one pixel wide and high and on the page."""
+    xs, ys = zip(*corners, strict=True)
+    left, top = min(round(min(xs)), page.width - 1), min(round(min(ys)), page.height - 1)
+    return Box(left, top, max(round(max(xs)), left + 1), max(round(max(ys)), top + 1))
+
+
+def _around(boxes: Iterable[Box]) -> Box:
+    lefts, tops, rights, bottoms = zip(*boxes, strict=True)
+    return Box(min(lefts), min(tops), max(rights), max(bottoms))
+
+
+def _clamp(share: float) -> float:
+    return min(max(share, 0.0), 1.0)

@@ -1,0 +1,38 @@
+"""Markdown, as in https://spec.commonmark.org/0.31.2/, that also reads the same with GitHub's extensions.
+
+Lines of a paragraph stay lines, by hard breaks.  Joined with spaces, prose would flow as it should but the rows of a
+receipt, an address or a poem would run together, and from an image nobody can tell for certain which of them it is.  A
+break too many costs less than a break too few.
+"""
+
+import re
+
+from app.exports.base import Document, Page, printable
+
+# Not "---", which at the beginning of a file opens a block of metadata for many programs.
+_RULE = "\n***\n\n"
+_INLINE = re.compile(r"[\\`*_\[\]<~|$]|&(?=#?\w+;)")
+# Headings, quotes, lists and fences, which are so only at the beginning of a line.
+_AT_START = re.compile(r"^([#>+=-]|\d+(?=[.)]))")
+
+
+def render(document: Document) -> bytes:
+    """Write a document's text so that a Markdown reader shows its characters as they are; a rule between pages."""
+    if document.caption:
+        paragraphs = re.split(r"\n{2,}", document.caption)
+        return "\n".join(_paragraph(paragraph.split("\n")) for paragraph in paragraphs).encode()
+    return _RULE.join(map(_page, document.pages)).encode()
+
+
+def _page(page: Page) -> str:
+    return "\n".join(_paragraph([printable(line.text) for line in paragraph]) for paragraph in page.paragraphs)
+
+
+def _paragraph(lines: list[str]) -> str:
+    return "\\\n".join(map(_escape, lines)) + "\n"
+
+
+def _escape(line: str) -> str:
+    line = _INLINE.sub(r"\\\g<0>", line)
+    # Of "1." the point is escaped: a backslash before a digit is a backslash.
+    return _AT_START.sub(lambda match: match[0] + "\\" if match[0].isdigit() else "\\" + match[0], line)

@@ -1,0 +1,1 @@
+"""Reading pages: where the text is, in which order, and what it says."""

@@ -1,0 +1,52 @@
+"""Cutting quadrilaterals out of an image and turning pages: pixels and points, no networks."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def cut(image: Pixels, polygon: Floats, margin: float = 0.0) -> Pixels:
+    """Return the upright crop of a polygon (4, 2) in pixels, with a margin in heights on every side.
+
+    What lies outside the image repeats its edge, so that no black corner looks like ink.
+    """
+    corners = widen(polygon, margin)
+    width = max(1, round(float(np.linalg.norm(corners[1] - corners[0]))))
+    height = max(1, round(float(np.linalg.norm(corners[3] - corners[0]))))
+    target = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    matrix = cv2.getPerspectiveTransform(corners.astype(np.float32), target)
+    crop = cv2.warpPerspective(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return crop.astype(np.uint8)
+
+
+def widen(polygon: Floats, margin: float) -> Floats:
+    """Move the corners of a polygon (4, 2) outwards by a margin given in heights."""
+    along, across = polygon[1] - polygon[0], polygon[3] - polygon[0]
+    height = float(np.linalg.norm(across))
+    along = along / max(float(np.linalg.norm(along)), 1e-6) * margin * height
+    across = across * margin
+    moves = np.array([-along - across, along - across, along + across, across - along])
+    return np.asarray(polygon + moves, np.float64)
+
+
+def turn(image: Pixels, degrees: int) -> Pixels:
+    """Turn an image clockwise by 0, 90, 180 or 270 degrees."""
+    return cv2.rotate(image, TURNS[degrees]).astype(np.uint8) if degrees else image
+
+
+def turn_back(points: Floats, degrees: int) -> Floats:
+    """Take points (..., 2), fractions of an image turned clockwise by `degrees`, back to the image as it was."""
+    x, y = points[..., 0], points[..., 1]
+    back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
+    return np.stack(back, axis=-1)
+
+
+def paper_colour(image: Pixels) -> tuple[float, ...]:
+    """Return the median colour of the outermost pixels of an image (height, width, 3)."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return tuple(float(value) for value in np.median(border, axis=0))

@@ -1,0 +1,168 @@
+"""Reading a page with RapidOCR's networks (PP-OCR) on OpenVINO: fragments, their text, lines in reading order.
+
+RapidOCR provides the networks and the detector's postprocessing. What lies between is here: the detector's scale,
+tight crops, spaces put back, lines joined and ordered, pages that lie on their side or upside down.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reading.crops import Floats, Pixels, cut, turn, turn_back
+from models.reading.ctc import decode
+from models.reading.detection import find_fragments
+from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
+
+UNCLIP_RATIO = 1.5  # how far a fragment reaches beyond the detector's core; more lets neighbours in and costs accuracy
+BOX_THRESHOLD = 0.4
+CANDIDATES = 10_000  # fragments on one page
+CROP_HEIGHT = 48  # pixels, the recogniser's
+MARGIN = 10  # pixels of repeated edge left and right of a crop
+LONGEST_CROP = 4800  # pixels at CROP_HEIGHT
+LEAST_CONFIDENCE = 0.5  # less is no text
+SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
+SHORT_CONFIDENCE = 0.9
+SAMPLES = 6  # fragments that decide which way up a page is
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of text as it was read."""
+
+    text: str
+    confidence: float  # 0..1
+    polygon: Floats  # (4, 2), fractions of the image's width and height
+    paragraph: int  # counted from 0 in reading order
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A page turned upright, with its text found but not read. `cut(image, line.polygon, margin)` gives a line."""
+
+    degrees: int  # by how many the page was turned clockwise to be upright: 0, 90, 180 or 270
+    image: Pixels  # (height, width, 3), upright
+    fragments: Floats  # (n, 4, 2), pixels of the upright page
+    lines: list[TextLine]  # in reading order, pixels of the upright page
+
+    def fractions(self, polygon: Floats) -> Floats:
+        """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
+        size = np.array([self.image.shape[1], self.image.shape[0]])
+        return turn_back(np.clip(polygon / size, 0, 1), self.degrees)
+
+
+class PageReader:
+    """Detector and recogniser of RapidOCR, loaded once. Not for several threads at a time."""
+
+    def __init__(self, directory: Path) -> None:
+        """Load the networks from the directory that holds RapidOCR's models."""
+        from rapidocr import EngineType, RapidOCR
+        from rapidocr.ch_ppocr_det.utils import DBPostProcess
+
+        engine: Any = RapidOCR(
+            params={
+                "Global.log_level": "critical",
+                "Global.model_root_dir": str(directory),
+                "Det.engine_type": EngineType.OPENVINO,
+                "Rec.engine_type": EngineType.OPENVINO,
+            }
+        )
+        # Its own pipeline would turn lines upside down one by one and lose spaces; see benchmarks/README.md.
+        self._detector: Any = engine._load_det_model().session
+        recogniser: Any = engine._load_rec_model()
+        self._recogniser: Any = recogniser.session
+        self._characters: list[str] = recogniser.postprocess_op.character
+        self._boxes = DBPostProcess(
+            thresh=0.3,
+            box_thresh=BOX_THRESHOLD,
+            max_candidates=CANDIDATES,
+            unclip_ratio=UNCLIP_RATIO,
+            use_dilation=True,
+        )
+
+    def detect(self, image: Pixels) -> Floats:
+        """Return the polygons (n, 4, 2) of text fragments, in pixels of the image (height, width, 3)."""
+        return find_fragments(image, self._probabilities, self._polygons)
+
+    def lay_out(self, image: Pixels, may_be_one_line: bool = True) -> Sheet:
+        """Find the lines of a page (height, width, 3), whichever way up it is.
+
+        `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
+        """
+        degrees, upright, fragments = self._upright(image, may_be_one_line)
+        return Sheet(degrees, upright, fragments, arrange(fragments))
+
+    def read(self, image: Pixels) -> list[Line]:
+        """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
+        sheet = self.lay_out(image)
+        read = [(line, *self._read_line(sheet, line)) for line in sheet.lines]
+        return [
+            Line(text, confidence, sheet.fractions(line.polygon), line.paragraph)
+            for line, text, confidence in read
+            if is_text(text, confidence)
+        ]
+
+    def recognise(self, crop: Pixels) -> tuple[str, float]:
+        """Return text and confidence of one upright line or word."""
+        scale = CROP_HEIGHT / crop.shape[0]
+        width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        small = cv2.resize(crop, (width, CROP_HEIGHT), interpolation=method)
+        padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+        tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
+        probabilities: NDArray[np.float32] = self._recogniser(np.ascontiguousarray(tensor))[0]
+        return decode(probabilities, self._characters)
+
+    def _read_line(self, sheet: Sheet, line: TextLine) -> tuple[str, float]:
+        """Read a line fragment by fragment: across the wide gaps between them the recogniser loses spaces."""
+        parts = [self._read_fragment(cut(sheet.image, sheet.fragments[index])) for index in line.fragments]
+        kept = [(text, confidence) for text, confidence in parts if text and confidence >= LEAST_CONFIDENCE]
+        letters = sum(len(text) for text, _ in kept)
+        confidence = sum(len(text) * confidence for text, confidence in kept) / max(letters, 1)
+        return " ".join(text for text, _ in kept), confidence
+
+    def _read_fragment(self, crop: Pixels) -> tuple[str, float]:
+        """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""
+        if crop.shape[0] < TALL * crop.shape[1]:
+            return self.recognise(crop)
+        readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
+        return max(readings, key=lambda reading: reading[1])
+
+    def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats]:
+        """Return by how many degrees the page must be turned, the page so turned, and its fragments."""
+        fragments = self._find(image, may_be_one_line)
+        choices = (90, 270) if on_its_side(fragments) else (0, 180)
+        samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
+        degrees = max(choices, key=lambda choice: self._sureness([turn(sample, choice) for sample in samples]))
+        if degrees == 0:
+            return 0, image, fragments
+        upright = turn(image, degrees)
+        return degrees, upright, self._find(upright, may_be_one_line)
+
+    def _find(self, image: Pixels, may_be_one_line: bool) -> Floats:
+        """Return the fragments (n, 4, 2) of a page; an image of a single line is one fragment as a whole."""
+        fragments = self.detect(image)
+        height, width = image.shape[:2]
+        if may_be_one_line and is_line_crop(fragments, height, width):
+            return np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
+        return fragments
+
+    def _sureness(self, crops: Sequence[Pixels]) -> float:
+        return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
+
+    def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        maps: NDArray[np.float32] = self._detector(tensor)  # (1, 1, height, width)
+        return np.asarray(maps[0, 0], np.float32)
+
+    def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
+        polygons, _ = self._boxes(probabilities[None, None], size)
+        return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+
+
+def is_text(text: str, confidence: float) -> bool:
+    """Tell whether what was read is sure enough to be text at all."""
+    return confidence >= (SHORT_CONFIDENCE if len(text) <= SHORT_TEXT else LEAST_CONFIDENCE) and bool(text)
