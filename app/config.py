@@ -60,6 +60,8 @@ class Settings(BaseSettings):
     )
     max_upload_mb: float = Field(200, gt=0, le=2000, description="Largest image in megabytes of 1,000,000 bytes.")
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image in pixels.")
+    max_pages: int = Field(50, ge=1, description="Most pages of a PDF or a TIFF.")
+    pdf_dpi: int = Field(200, ge=36, le=1200, description="Resolution at which pages of a PDF are rendered.")
     image_formats: Names = Field(FORMATS, description="Image formats to read, as Pillow names them.")
     fetch_allow_hosts: Names = Field(
         (), description="host[:port],...: private addresses that image_url may reach all the same; empty for none."

@@ -37,20 +37,23 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An upright RGB image, the name of the format it came in, and the SHA-256 of the bytes that came."""
+    """An upright RGB image, the name of the format it came in, the SHA-256 of the bytes that came, and how many pages
+    the file has: frames of a TIFF, for those of an animation are not pages."""
 
     image: Image.Image
     format: str
     sha256: str
+    frames: int = 1
 
 
-def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage:
-    """Decode an image: first frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
+def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0) -> DecodedImage:
+    """Decode an image: one frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
 
     Args:
         data: the file.
         formats: the formats to read, as Pillow names them.
         max_pixels: the largest width times height, checked before decoding.
+        frame: which frame of a TIFF, from 0.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -60,6 +63,9 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage
         raise InvalidImage("the image is empty: zero bytes came")
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as file:
+            frames = getattr(file, "n_frames", 1) if file.format == "TIFF" else 1
+            if frame:
+                file.seek(frame)
             _check_size(file.size, max_pixels)
             file.load()
             image = _upright_rgb(file)
@@ -74,7 +80,7 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage
     except Exception as error:
         # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
         raise InvalidImage("the image is broken or cut off and cannot be decoded") from error
-    return DecodedImage(image, format, hashlib.sha256(data).hexdigest())
+    return DecodedImage(image, format, hashlib.sha256(data).hexdigest(), frames)
 
 
 def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:

@@ -8,14 +8,23 @@ from models.base import Job, Prediction
 class Ticket(Protocol):
     """A job that an engine has taken on."""
 
-    def result(self, timeout: float) -> Prediction:
-        """Wait for the prediction. `timeout` limits, in seconds, the wait for a busy model; neither the time that the
-        model takes to load counts, nor the prediction itself once it has begun.
+    submitted: float
+    """When the job was queued, in seconds of the monotonic clock."""
+    started: float | None
+    """When its prediction began; None while it waits."""
+    finished: float | None
+    """When the outcome was known."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the outcome, at most so many seconds, and say whether it is known."""
+
+    def result(self) -> Prediction:
+        """Wait for the prediction and return it.
 
         Raises:
             QueueTimeout: the prediction did not begin in time.
             PredictionFailed: the model raised.
-            Unavailable: the engine was closed.
+            Unavailable: the engine was closed, or the job cancelled.
             models.base.ModelError: the model cannot be had, or not take the job.
         """
 
@@ -24,22 +33,15 @@ class Ticket(Protocol):
 
     @property
     def position(self) -> int:
-        """How many jobs are before this one; 0 once it runs."""
-
-    @property
-    def waited(self) -> float:
-        """Seconds from submission to the beginning of the prediction."""
-
-    @property
-    def ran(self) -> float:
-        """Seconds of the prediction."""
+        """How many jobs are before this one, itself included; 0 once it runs."""
 
 
 class Engine(Protocol):
     """Runs jobs on models."""
 
-    def submit(self, model: str, job: Job) -> Ticket:
-        """Queue a job at once, or refuse it.
+    def submit(self, model: str, job: Job, timeout: float) -> Ticket:
+        """Queue a job at once, or refuse it. `timeout` limits, in seconds, the wait for a busy model; neither the time
+        that the model takes to load counts, nor the prediction itself once it has begun.
 
         Raises:
             QueueFull: as many jobs as may wait for the model do.

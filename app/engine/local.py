@@ -5,6 +5,7 @@ one gathers. A batch that fails is run again job by job, so that one bad job fai
 """
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -22,24 +23,32 @@ RETRY_BUSY_AFTER = 5.0
 class LocalTicket:
     """A job in a worker's queue. All its state is guarded by the worker's condition."""
 
-    def __init__(self, worker: "Worker", job: Job) -> None:
+    def __init__(self, worker: "Worker", job: Job, timeout: float) -> None:
         self.job = job
         self.submitted = time.monotonic()
         self.started: float | None = None
         self.finished: float | None = None
         self.outcome: Prediction | Exception | None = None
         self._worker = worker
+        self._timeout = timeout
 
-    def result(self, timeout: float) -> Prediction:
-        changed = self._worker.changed
-        with changed:
-            changed.wait_for(lambda: self.finished is not None or not self._worker.loading)
-            if not changed.wait_for(lambda: self.started is not None or self.finished is not None, timeout):
-                self._worker.drop(self)
-                raise QueueTimeout(
-                    f"{self._worker.name} was busy for {timeout:g} seconds: try again later", RETRY_BUSY_AFTER
-                )
-            changed.wait_for(lambda: self.finished is not None)
+    def wait(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        with self._worker.changed:
+            while self.finished is None:
+                now = time.monotonic()
+                deadline = self._deadline()
+                if now >= deadline:
+                    self._worker.drop(self, self._too_late())
+                elif now >= end:
+                    return False
+                else:
+                    self._worker.changed.wait(min(deadline, end) - now)
+        return True
+
+    def result(self) -> Prediction:
+        while not self.wait(threading.TIMEOUT_MAX / 2):
+            continue
         if isinstance(self.outcome, Exception):
             raise self.outcome
         assert self.outcome is not None
@@ -47,19 +56,22 @@ class LocalTicket:
 
     def cancel(self) -> None:
         with self._worker.changed:
-            self._worker.drop(self)
+            self._worker.drop(self, Unavailable("the request was cancelled"))
 
     @property
     def position(self) -> int:
         return self._worker.position(self)
 
-    @property
-    def waited(self) -> float:
-        return (self.started or time.monotonic()) - self.submitted
+    def _deadline(self) -> float:
+        """Return when the prediction must have begun."""
+        if self.started is not None or self._worker.loading:
+            return math.inf
+        return max(self.submitted, self._worker.loaded_at) + self._timeout
 
-    @property
-    def ran(self) -> float:
-        return (self.finished or time.monotonic()) - self.started if self.started else 0.0
+    def _too_late(self) -> QueueTimeout:
+        return QueueTimeout(
+            f"{self._worker.name} was busy for {self._timeout:g} seconds: try again later", RETRY_BUSY_AFTER
+        )
 
 
 class Worker:
@@ -68,6 +80,7 @@ class Worker:
     def __init__(self, entry: Entry, queue_size: int) -> None:
         self.name = entry.model.name
         self.changed = threading.Condition()
+        self.loaded_at = 0.0
         self._entry = entry
         self._queue: deque[LocalTicket] = deque()
         self._queue_size = queue_size
@@ -78,15 +91,15 @@ class Worker:
     @property
     def loading(self) -> bool:
         """True while jobs wait because the model is not in memory yet."""
-        return self._entry.loaded is None and not self._closed
+        return not self.loaded_at and not self._closed
 
-    def submit(self, job: Job) -> LocalTicket:
+    def submit(self, job: Job, timeout: float) -> LocalTicket:
         with self.changed:
             if self._closed:
                 raise Unavailable("the service is shutting down", RETRY_BUSY_AFTER)
             if len(self._queue) >= self._queue_size:
                 raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
-            ticket = LocalTicket(self, job)
+            ticket = LocalTicket(self, job, timeout)
             self._queue.append(ticket)
             self._wake()
         return ticket
@@ -103,11 +116,11 @@ class Worker:
                 self._finish(self._queue.popleft(), Unavailable("the service is shutting down", RETRY_BUSY_AFTER))
             self.changed.notify_all()
 
-    def drop(self, ticket: LocalTicket) -> None:
+    def drop(self, ticket: LocalTicket, reason: Exception) -> None:
         """Take a ticket out of the queue if it is still there. The caller holds the condition."""
         if ticket in self._queue:
             self._queue.remove(ticket)
-            self._finish(ticket, Unavailable("the request was cancelled"))
+            self._finish(ticket, reason)
 
     def position(self, ticket: LocalTicket) -> int:
         with self.changed:
@@ -143,6 +156,7 @@ class Worker:
                     self._finish(self._queue.popleft(), error)
             return None
         with self.changed:
+            self.loaded_at = self.loaded_at or time.monotonic()
             self.changed.notify_all()
         return loaded
 
@@ -187,8 +201,8 @@ class LocalEngine:
         self._workers = {entry.model.name: Worker(entry, queue_size) for entry in registry}
         self._closed = False
 
-    def submit(self, model: str, job: Job) -> LocalTicket:
-        return self._workers[model].submit(job)
+    def submit(self, model: str, job: Job, timeout: float) -> LocalTicket:
+        return self._workers[model].submit(job, timeout)
 
     def prepare(self, model: str) -> None:
         self._workers[model].prepare()

@@ -6,7 +6,7 @@ A paragraph is a `TextBlock`.  A line that is not an upright rectangle has its q
 from collections.abc import Iterable
 from xml.etree import ElementTree as ET
 
-from app.exports.base import PRODUCER, Document, Page
+from app.exports.base import PRODUCER, Document, Page, printable
 from app.exports.layout import Block, Box, Point, TextLine, blocks
 
 NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -44,7 +44,7 @@ def _description(alto: ET.Element, model: str) -> None:
     # What OCRProcessing was before version 4 deprecated it.
     processing = ET.SubElement(description, "Processing", {"ID": "processing_1"})
     ET.SubElement(processing, "processingCategory").text = "contentGeneration"
-    ET.SubElement(processing, "processingStepSettings").text = f"model: {model}"
+    ET.SubElement(processing, "processingStepSettings").text = f"model: {printable(model)}"
     software = ET.SubElement(processing, "processingSoftware")
     ET.SubElement(software, "softwareName").text = PRODUCER
 

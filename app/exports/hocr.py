@@ -7,7 +7,7 @@ a `textangle` where they are steeper than that can say.
 import math
 from xml.etree import ElementTree as ET
 
-from app.exports.base import PRODUCER, Document, Page
+from app.exports.base import PRODUCER, Document, Page, printable
 from app.exports.layout import Block, Box, TextLine, blocks
 
 _CAPABILITIES = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_wconf"
@@ -23,17 +23,17 @@ def render(document: Document) -> bytes:
         if number == 1 and document.caption:
             _caption(division, page, document.caption)
     ET.indent(html)
-    # An HTML reader takes <div/> for a <div> that is still open; this one document type is fit for XML and HTML alike.
-    content = ET.tostring(html, "unicode", short_empty_elements=True)
+    content = ET.tostring(html, "unicode")
+    # The one document type that is fit for readers of XML and of HTML alike.
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n{content}\n'.encode()
 
 
 def _head(head: ET.Element, document: Document) -> None:
-    ET.SubElement(head, "title").text = f"Text read by {document.model}"
+    ET.SubElement(head, "title").text = f"Text read by {printable(document.model)}"
     ET.SubElement(head, "meta", {"http-equiv": "Content-Type", "content": "text/html; charset=utf-8"})
     capabilities = f"{_CAPABILITIES} ocr_image" if document.caption else _CAPABILITIES
     for name, content in (
-        ("ocr-system", f"{PRODUCER}, {document.model}"),
+        ("ocr-system", f"{PRODUCER}, {printable(document.model)}"),
         ("ocr-capabilities", capabilities),
         ("ocr-number-of-pages", str(len(document.pages))),
     ):
@@ -43,6 +43,8 @@ def _head(head: ET.Element, document: Document) -> None:
 def _page(body: ET.Element, number: int, page: Page) -> ET.Element:
     title = f"{_bbox(Box(0, 0, page.width, page.height))}; ppageno {number - 1}"
     element = ET.SubElement(body, "div", {"class": "ocr_page", "id": f"page_{number}", "title": title})
+    # A page without text: an HTML reader takes <div/> for a <div> that is still open.
+    element.text = "\n"
     for position, block in enumerate(blocks(page), 1):
         _block(element, f"{number}_{position}", block)
     return element

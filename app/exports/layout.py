@@ -6,19 +6,20 @@ Models give a quadrilateral for each line.  A word's share of it is its share of
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import NamedTuple
 
 from app.exports.base import Page, printable
+from app.exports.direction import right_to_left
 from models.base import Line
 
 Point = tuple[float, float]
 Corners = tuple[Point, Point, Point, Point]
 
-DESCENT = 0.2
-"""How far above its lower edge a line's baseline is taken to be, of its height: no model tells."""
+_DESCENT = 0.25
+"""How far above its lower edge a line's baseline is taken to be, of its height.  No model tells; measured on print."""
 
 
 class Box(NamedTuple):
@@ -72,7 +73,7 @@ class TextLine:
     def baseline(self) -> tuple[Point, Point]:
         """What the characters stand on, from the left end to the right end."""
         top_left, top_right, bottom_right, bottom_left = self.corners
-        return _between(bottom_left, top_left, DESCENT), _between(bottom_right, top_right, DESCENT)
+        return _between(bottom_left, top_left, _DESCENT), _between(bottom_right, top_right, _DESCENT)
 
     @property
     def right_to_left(self) -> bool:
@@ -101,10 +102,7 @@ def place(line: Line, page: Page) -> TextLine:
     text = printable(line.text)
     a, b, c, d = ((_clamp(x) * page.width, _clamp(y) * page.height) for x, y in line.polygon)
     corners = _upright((a, b, c, d), text)
-    words = tuple(
-        Word(text[first:last], _box(_part(corners, *_share(text, first, last)), page))
-        for first, last in (match.span() for match in re.finditer(r"\S+", text))
-    )
+    words = tuple(Word(word, _box(_part(corners, start, end), page)) for word, start, end in _shares(text))
     box = _around([_box(corners, page), *(word.box for word in words)])
     return TextLine(text, _clamp(line.confidence), corners, box, words)
 
@@ -117,18 +115,14 @@ def advances(text: str) -> list[int]:
     ]
 
 
-def right_to_left(text: str) -> bool:
-    """Say whether most letters are of a script that is written from right to left, as Hebrew and Arabic are."""
-    directions = [unicodedata.bidirectional(char) for char in text]
-    return directions.count("R") + directions.count("AL") > directions.count("L")
-
-
-def _share(text: str, first: int, last: int) -> tuple[float, float]:
-    """Return where `text[first:last]` begins and ends between the left end of the text, 0, and the right end, 1."""
+def _shares(text: str) -> Iterator[tuple[str, float, float]]:
+    """Yield each word, and where it begins and ends between the line's left end, 0, and its right end, 1."""
     reach = [0, *accumulate(advances(text))]
     whole = reach[-1] or 1
-    start, end = reach[first] / whole, reach[last] / whole
-    return (1 - end, 1 - start) if right_to_left(text) else (start, end)
+    backward = right_to_left(text)
+    for match in re.finditer(r"\S+", text):
+        start, end = reach[match.start()] / whole, reach[match.end()] / whole
+        yield (match[0], 1 - end, 1 - start) if backward else (match[0], start, end)
 
 
 def _upright(corners: Corners, text: str) -> Corners:

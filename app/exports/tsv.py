@@ -10,8 +10,9 @@ from app.exports.base import Document, Page
 from app.exports.layout import Block, Box, blocks
 
 COLUMNS = (
-    "level", "page_num", "block_num", "par_num", "line_num", "word_num", "left", "top", "width", "height", "conf", "text"
-)  # fmt: skip
+    *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
+    *("left", "top", "width", "height", "conf", "text"),
+)
 # Tesseract's word for a row that has no confidence of its own.
 _NO_CONFIDENCE = "-1"
 

@@ -32,19 +32,20 @@ def test_takes_what_waits_up_to_the_batch_size(make_engine: MakeEngine) -> None:
     gate = Gate()
     model = fake(predict=gate)
     engine = make_engine(model)
-    first = engine.submit("fake", Job(text="0"))
+    first = engine.submit("fake", Job(text="0"), 30)
     gate.begun.wait(30)
-    others = [engine.submit("fake", Job(text=str(i))) for i in range(1, 7)]
+    others = [engine.submit("fake", Job(text=str(i)), 30) for i in range(1, 7)]
     assert [ticket.position for ticket in (first, *others)] == [0, 1, 2, 3, 4, 5, 6]
     gate.open.set()
-    assert [ticket.result(30).text for ticket in (first, *others)] == list("0123456")
+    assert [ticket.result().text for ticket in (first, *others)] == list("0123456")
     assert model.batches == [["0"], ["1", "2", "3", "4"], ["5", "6"]]
-    assert others[-1].waited > 0
+    assert others[-1].started is not None
+    assert others[-1].started > others[-1].submitted
 
 
 def test_a_lone_job_does_not_wait_for_more(make_engine: MakeEngine) -> None:
     model = fake()
-    assert make_engine(model).submit("fake", Job(text="a")).result(30).text == "a"
+    assert make_engine(model).submit("fake", Job(text="a"), 30).result().text == "a"
     assert model.batches == [["a"]]
 
 
@@ -53,7 +54,7 @@ def test_fifty_first_requests_load_once(make_engine: MakeEngine) -> None:
     model = fake(load=lambda: slow.wait(30))
     engine = make_engine(model, queue_size=50)
     with ThreadPoolExecutor(50) as pool:
-        results = [pool.submit(lambda i=i: engine.submit("fake", Job(text=str(i))).result(30).text) for i in range(50)]
+        results = [pool.submit(lambda i=i: engine.submit("fake", Job(text=str(i)), 30).result().text) for i in range(50)]
         wait_until(lambda: model.loads == 1)
         slow.set()
         assert [result.result() for result in results] == [str(i) for i in range(50)]
@@ -72,55 +73,56 @@ def test_one_bad_job_fails_alone_and_the_worker_goes_on(make_engine: MakeEngine)
         return echo(jobs)
 
     engine = make_engine(fake(predict=predict))
-    first = engine.submit("fake", Job(text="first"))
+    first = engine.submit("fake", Job(text="first"), 30)
     gate.begun.wait(30)
-    tickets = {text: engine.submit("fake", Job(text=text)) for text in ("good", "bad", "invalid", "fine")}
+    tickets = {text: engine.submit("fake", Job(text=text), 30) for text in ("good", "bad", "invalid", "fine")}
     gate.open.set()
-    assert [first.result(30).text, tickets["good"].result(30).text, tickets["fine"].result(30).text] == [
+    assert [first.result().text, tickets["good"].result().text, tickets["fine"].result().text] == [
         "first",
         "good",
         "fine",
     ]
     with pytest.raises(errors.PredictionFailed) as failed:
-        tickets["bad"].result(30)
+        tickets["bad"].result()
     assert "secret" not in failed.value.detail
     with pytest.raises(InvalidJob, match="too long"):
-        tickets["invalid"].result(30)
-    assert engine.submit("fake", Job(text="later")).result(30).text == "later"
+        tickets["invalid"].result()
+    assert engine.submit("fake", Job(text="later"), 30).result().text == "later"
 
 
 def test_predictions_that_do_not_match_the_jobs_are_an_error(make_engine: MakeEngine) -> None:
     engine = make_engine(fake(predict=lambda jobs: []))
     with pytest.raises(errors.PredictionFailed):
-        engine.submit("fake", Job(text="a")).result(30)
+        engine.submit("fake", Job(text="a"), 30).result()
 
 
 def test_a_full_queue_refuses_at_once(make_engine: MakeEngine) -> None:
     gate = Gate()
     engine = make_engine(fake(predict=gate), fake("other"), queue_size=2)
-    running = engine.submit("fake", Job(text="0"))
+    running = engine.submit("fake", Job(text="0"), 30)
     gate.begun.wait(30)
-    waiting = [engine.submit("fake", Job(text=text)) for text in "12"]
+    waiting = [engine.submit("fake", Job(text=text), 30) for text in "12"]
     with pytest.raises(errors.QueueFull) as refused:
-        engine.submit("fake", Job(text="3"))
+        engine.submit("fake", Job(text="3"), 30)
     assert refused.value.retry_after
-    assert engine.submit("other", Job(text="x")).result(30).text == "x", "one full queue is not another's"
+    assert engine.submit("other", Job(text="x"), 30).result().text == "x", "one full queue is not another's"
     gate.open.set()
-    assert [ticket.result(30).text for ticket in (running, *waiting)] == list("012")
+    assert [ticket.result().text for ticket in (running, *waiting)] == list("012")
 
 
 def test_a_deadline_in_the_queue(make_engine: MakeEngine) -> None:
     gate = Gate()
     model = fake(predict=gate)
     engine = make_engine(model)
-    running = engine.submit("fake", Job(text="running"))
+    running = engine.submit("fake", Job(text="running"), 0.05)
     gate.begun.wait(30)
-    waiting = engine.submit("fake", Job(text="waiting"))
+    waiting = engine.submit("fake", Job(text="waiting"), 0.05)
     with pytest.raises(errors.QueueTimeout):
-        waiting.result(0.05)
+        waiting.result()
+    assert not running.wait(0.1)
     gate.open.set()
-    assert running.result(0.05).text == "running", "what has begun is not given up"
-    assert engine.submit("fake", Job(text="next")).result(30).text == "next"
+    assert running.result().text == "running", "what has begun is not given up"
+    assert engine.submit("fake", Job(text="next"), 30).result().text == "next"
     assert ["waiting"] not in model.batches
 
 
@@ -132,29 +134,26 @@ def test_loading_does_not_count_against_the_deadline(make_engine: MakeEngine) ->
         loaded.wait(30)
 
     engine = make_engine(fake(load=load))
-    ticket = engine.submit("fake", Job(text="a"))
-    with ThreadPoolExecutor(1) as pool:
-        result = pool.submit(ticket.result, 0.05)
-        loading.wait(30)
-        with pytest.raises(TimeoutError):
-            result.result(0.3)
-        loaded.set()
-        assert result.result(30).text == "a"
+    ticket = engine.submit("fake", Job(text="a"), 0.05)
+    loading.wait(30)
+    assert not ticket.wait(0.3)
+    loaded.set()
+    assert ticket.result().text == "a"
 
 
 def test_a_cancelled_job_is_dropped(make_engine: MakeEngine) -> None:
     gate = Gate()
     model = fake(predict=gate)
     engine = make_engine(model)
-    engine.submit("fake", Job(text="running"))
+    engine.submit("fake", Job(text="running"), 30)
     gate.begun.wait(30)
-    ticket = engine.submit("fake", Job(text="cancelled"))
-    last = engine.submit("fake", Job(text="last"))
+    ticket = engine.submit("fake", Job(text="cancelled"), 30)
+    last = engine.submit("fake", Job(text="last"), 30)
     ticket.cancel()
     gate.open.set()
     with pytest.raises(errors.Unavailable):
-        ticket.result(30)
-    assert last.result(30).text == "last"
+        ticket.result()
+    assert last.result().text == "last"
     assert model.batches == [["running"], ["last"]]
 
 
@@ -166,7 +165,7 @@ def test_a_model_that_fails_to_load_answers_all_and_is_not_tried_at_every_reques
     engine = make_engine(model)
     for _ in range(3):
         with pytest.raises(ModelUnavailable) as failed:
-            engine.submit("fake", Job(text="a")).result(30)
+            engine.submit("fake", Job(text="a"), 30).result()
         assert failed.value.retry_after > 0
         assert "secret" not in str(failed.value)
     assert model.loads == 1
@@ -175,16 +174,16 @@ def test_a_model_that_fails_to_load_answers_all_and_is_not_tried_at_every_reques
 def test_close_answers_all_that_wait(make_engine: MakeEngine) -> None:
     gate = Gate()
     engine = make_engine(fake(predict=gate))
-    running = engine.submit("fake", Job(text="running"))
+    running = engine.submit("fake", Job(text="running"), 30)
     gate.begun.wait(30)
-    waiting = engine.submit("fake", Job(text="waiting"))
+    waiting = engine.submit("fake", Job(text="waiting"), 30)
     engine.close()
     with pytest.raises(errors.Unavailable):
-        waiting.result(30)
+        waiting.result()
     with pytest.raises(errors.Unavailable):
-        engine.submit("fake", Job(text="late"))
+        engine.submit("fake", Job(text="late"), 30)
     gate.open.set()
-    assert running.result(30).text == "running"
+    assert running.result().text == "running"
     assert not engine.ready()
 
 
@@ -192,7 +191,7 @@ def test_threads_start_with_the_first_job(make_engine: MakeEngine) -> None:
     before = threading.active_count()
     engine = make_engine(fake())
     assert threading.active_count() == before
-    engine.submit("fake", Job(text="a")).result(30)
+    engine.submit("fake", Job(text="a"), 30).result()
     assert threading.active_count() == before + 1
 
 

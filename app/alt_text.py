@@ -1,0 +1,66 @@
+"""Alt text: a caption and the words on a picture as one sentence fit for an `alt` attribute. Text only, no models."""
+
+import re
+
+_OPENING = re.compile(
+    r"^\s*(?:(?:there (?:is|are)|this is|here is)\s+)?"
+    r"(?:an?|the)?\s*(?:close[- ]up\s+)?(?:image|picture|photo|photograph|photography|close[- ]up)\s+(?:of|showing)\s+",
+    re.IGNORECASE,
+)
+# What BLIP large says that stands for nothing: its captions of COCO were noisy.
+_NONSENSE = re.compile(r"\b(?:an?\s+)?ara(?:f|ff)(?:e|ed|es)\b[\s,]*", re.IGNORECASE)
+_LONGEST_REPEAT = 4
+_ELLIPSIS = "…"
+_LEAST_WORDS = 12
+"""A transcription that has no room for so many characters is left out: a stump says nothing."""
+
+
+def compose(caption: str, words: str, max_length: int) -> str:
+    """Return one sentence of at most `max_length` characters.
+
+    Args:
+        caption: what a captioner said of the picture; may be empty.
+        words: what a reader found written on it; may be empty.
+        max_length: the limit; what does not fit is cut at a word.
+    """
+    caption = clean(caption)
+    words = " ".join(words.replace("“", "'").replace("”", "'").split())
+    lead = f"{caption}, with the text " if caption else "The text "
+    room = max_length - len(lead) - len("“”.")
+    if words and room >= min(_LEAST_WORDS, len(words)):
+        return f"{lead}“{shorten(words, room)}”."
+    if not caption:
+        return ""
+    return f"{shorten(caption, max_length - 1)}." if max_length > 1 else ""
+
+
+def clean(caption: str) -> str:
+    """Return a caption without "an image of", nonsense words, words said twice in a row, and its full stop."""
+    text = " ".join(_NONSENSE.sub(" ", caption).split()).rstrip(" .,;")
+    while (shorter := _OPENING.sub("", text)) != text:
+        text = shorter
+    text = _without_repeats(text)
+    text = re.sub(r"\ban (?=[bcdfgjklmnpqrstvwxyz])", "a ", text, flags=re.IGNORECASE)
+    return text[:1].upper() + text[1:]
+
+
+def shorten(text: str, length: int) -> str:
+    """Cut a text at a word, with an ellipsis, so that it has at most `length` characters."""
+    if len(text) <= length:
+        return text
+    kept = text[: length - len(_ELLIPSIS) + 1].rpartition(" ")[0] or text[: length - len(_ELLIPSIS)]
+    return kept.rstrip(" .,;:") + _ELLIPSIS
+
+
+def _without_repeats(text: str) -> str:
+    """Say once what is said several times in a row: a word, or a run of a few words."""
+    words = text.split()
+    for length in range(1, _LONGEST_REPEAT + 1):
+        kept: list[str] = []
+        for word in words:
+            kept.append(word)
+            last, before = kept[-length:], kept[-2 * length : -length]
+            if [w.lower().strip(",") for w in last] == [w.lower().strip(",") for w in before]:
+                del kept[-length:]
+        words = kept
+    return " ".join(words)
