@@ -5,7 +5,6 @@ socket is opened to a checked address; what DNS says a moment later does not mat
 """
 
 import base64
-import binascii
 import ipaddress
 import re
 import socket
@@ -22,6 +21,7 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from app.errors import (
     BadRequest,
@@ -140,9 +140,12 @@ class Fetcher:
                 timeout=max(deadline - time.monotonic(), 0.001),
                 headers={"Accept": "image/*", "Accept-Encoding": "identity", "User-Agent": "image-to-text"},
             ) as response:
+                self._check_time(deadline)
                 location = response.headers.get("Location")
                 if response.status_code not in _REDIRECTS or location is None:
                     return self._body(response, deadline)
+            # The next hop dials anew: this connection may be at its end without having said so.
+            session.close()
             target = urljoin(url, location)
             if url.lower().startswith("https:") and target.lower().startswith("http:"):
                 raise ForbiddenUrl("the URL redirects from https to http")
@@ -157,17 +160,20 @@ class Fetcher:
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnusableUrl("the server of the image compresses it although asked not to")
         length = response.headers.get("Content-Length", "")
-        if length.isdigit() and int(length) > self._max_bytes:
+        if length.isdecimal() and int(length) > self._max_bytes:
             raise self._too_large()
         body = bytearray()
         while chunk := response.raw.read(_CHUNK):
             body += chunk
             if len(body) > self._max_bytes:
                 raise self._too_large()
-        if time.monotonic() >= deadline:
-            # The watchdog's end of the connection looks like the end of a body of unknown length.
-            raise self._too_late()
+        self._check_time(deadline)
         return bytes(body)
+
+    def _check_time(self, deadline: float) -> None:
+        # The watchdog's end of the connection looks like the end of the headers, or of a body of unknown length.
+        if time.monotonic() >= deadline:
+            raise self._too_late()
 
     def _too_large(self) -> UnusableUrl:
         return UnusableUrl(f"the image at the URL is larger than {self._max_bytes} bytes")
@@ -208,25 +214,41 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     """Return the bytes that a `data:` URL holds.
 
     Raises:
-        BadRequest: no comma, or bad base64.
+        BadRequest: no comma, bad base64, or half a surrogate pair.
         TooLarge: more than `max_bytes`.
     """
     header, comma, payload = url.partition(",")
     if not comma:
         raise BadRequest("the data: URL has no comma before its data")
-    if not header.lower().endswith(";base64"):
-        data = unquote_to_bytes(payload)
-    else:
-        # Refused by its length before it is decoded; four characters hold three bytes.
-        if len(payload) // 4 * 3 > max_bytes + 3:
-            raise TooLarge(f"the image is larger than {max_bytes} bytes")
-        try:
-            data = base64.b64decode(unquote_to_bytes(payload), validate=True)
-        except binascii.Error as error:
-            raise BadRequest("the data: URL is not valid base64") from error
+    in_base64 = header.lower().endswith(";base64")
+    # Refused by its length before it is decoded: %2B is one character, four characters of base64 hold three bytes.
+    length = len(payload) - 2 * payload.count("%")
+    if (length // 4 * 3 if in_base64 else length) > max_bytes + 3:
+        raise TooLarge(f"the image is larger than {max_bytes} bytes")
+    try:
+        data = _unquoted(payload)
+        if in_base64:
+            data = base64.b64decode(data, validate=True)
+    except ValueError as error:
+        # Not base64, or half a surrogate pair, which JSON can hold and UTF-8 cannot.
+        raise BadRequest("the data: URL is not valid base64, or not text") from error
     if len(data) > max_bytes:
         raise TooLarge(f"the image is larger than {max_bytes} bytes")
     return data
+
+
+def _unquoted(text: str) -> bytes:
+    """Undo percent-encoding, piece by piece: `unquote_to_bytes` takes two hundred bytes of memory for an escape."""
+    pieces = []
+    start = 0
+    while start < len(text):
+        end = start + _CHUNK
+        # Cut before an escape, not within.
+        if (escape := text.rfind("%", end - 2, end)) != -1:
+            end = escape
+        pieces.append(unquote_to_bytes(text[start:end]))
+        start = end
+    return b"".join(pieces)
 
 
 def _host_and_port(text: str) -> tuple[str, int | None]:
@@ -239,30 +261,33 @@ def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.S
     """Yield a session that dials through the guard, and the sockets that it has opened."""
     sockets: list[socket.socket] = []
 
-    class Dialling:
-        host: str
-        port: int
-        _dns_host: str
+    def dial(host: str, port: int) -> socket.socket:
+        last: OSError | None = None
+        for family, kind, protocol, _, address in guard.addresses(host, port):
+            connection = socket.socket(family, kind, protocol)
+            # TLS takes the socket over; a duplicate stays ours to shut.
+            sockets.append(connection.dup())
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                connection.connect(address)
+                if time.monotonic() >= deadline:
+                    # The watchdog has been and gone, and found nothing connected to shut.
+                    raise TimeoutError
+                return connection
+            except OSError as error:
+                connection.close()
+                last = error
+        raise last or OSError("the host has no address")
 
+    class GuardedHTTPConnection(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            last: OSError | None = None
-            for family, kind, protocol, _, address in guard.addresses(self._dns_host, self.port):
-                connection = socket.socket(family, kind, protocol)
-                # TLS takes the socket over; a duplicate stays ours to shut.
-                sockets.append(connection.dup())
-                connection.settimeout(max(deadline - time.monotonic(), 0.001))
-                try:
-                    connection.connect(address)
-                    return connection
-                except OSError as error:
-                    connection.close()
-                    last = error
-            raise last or OSError("the host has no address")
+            try:
+                return dial(self._dns_host, self.port)
+            except OSError as error:
+                # urllib3 swallows some that are bare, and goes on without a socket.
+                raise NewConnectionError(self, str(error)) from error
 
-    class GuardedHTTPConnection(Dialling, HTTPConnection):
-        pass
-
-    class GuardedHTTPSConnection(Dialling, HTTPSConnection):
+    class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
         pass
 
     class GuardedHTTPPool(HTTPConnectionPool):

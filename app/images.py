@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import pillow_heif
 from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
 
 from app.errors import InvalidImage, UnsupportedMedia
 
@@ -67,6 +68,8 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0)
             if frame:
                 file.seek(frame)
             _check_size(file.size, max_pixels)
+            if file.format == "PNG":
+                _check_sums(data)
             file.load()
             image = _upright_rgb(file)
             # A JPEG of several pictures, as phones make them, calls itself MPO.
@@ -100,6 +103,12 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise InvalidImage(f"the image is {width} x {height}, more than the {max_pixels} pixels allowed: scale it down")
 
 
+def _check_sums(png: bytes) -> None:
+    """Check what `load` passes over: the checksums of the pixels."""
+    with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
+        file.verify()
+
+
 def _unidentified(data: bytes, formats: Sequence[str]) -> InvalidImage | UnsupportedMedia:
     if looks_like_image(data, formats):
         return InvalidImage("the image is broken or cut off and cannot be decoded")
@@ -131,10 +140,18 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale grey levels of more than 8 bits, which `convert` would clip."""
-    levels = np.nan_to_num(np.asarray(image, dtype=np.float64))
-    low, high = levels.min(), levels.max()
-    if image.mode == "F" or low < 0 or high > 65535:
-        levels = (levels - low) / max(high - low, np.finfo(float).tiny) * 255
-    elif high > 255 or image.mode.startswith("I;"):
-        levels = levels / 257
-    return Image.fromarray(levels.clip(0, 255).round().astype(np.uint8))
+    levels = np.asarray(image)
+    if image.mode.startswith("I;"):
+        # Of what Pillow reads so, TIFF alone may hold 12 bits.
+        bits = image.tag_v2[BITSPERSAMPLE][0] if isinstance(image, TiffImageFile) else 16
+        return Image.fromarray((levels >> (bits - 8)).astype(np.uint8))
+    finite = levels[np.isfinite(levels)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
+    if image.mode == "I" and low >= 0 and high <= 65535:
+        return Image.fromarray((levels >> 8 if high > 255 else levels).astype(np.uint8))
+    scaled = levels.astype(np.float64)
+    # In place: these are 800 MB for the largest image.
+    scaled -= low
+    scaled *= 255 / ((high - low) or 1)
+    np.nan_to_num(scaled, copy=False, posinf=255, neginf=0)
+    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))

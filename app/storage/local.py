@@ -36,10 +36,10 @@ class LocalStore:
     def put(self, data: bytes, sha256: str, format: str) -> str:
         name = f"{sha256}.{_EXTENSIONS.get(format, format.lower())}"
         target = self._directory / name
-        if target.exists():
-            return name
         partial = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
         try:
+            if target.exists():
+                return name
             partial.write_bytes(data)
             partial.replace(target)
         except OSError as error:
@@ -52,11 +52,13 @@ class LocalStore:
         return name
 
     def find(self, name: str) -> Path:
-        path = self._directory / name
         # The pattern also keeps a name from leading out of the directory.
-        if not _NAME.fullmatch(name) or not path.is_file():
-            raise NotFound(f"there is no image {name!r}")
-        return path
+        if _NAME.fullmatch(name):
+            path = self._directory / name
+            with contextlib.suppress(OSError):
+                if path.is_file():
+                    return path
+        raise NotFound(f"there is no image {name!r}")
 
     def delete(self, name: str) -> None:
         try:
