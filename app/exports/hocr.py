@@ -36,6 +36,8 @@ def _head(head: ET.Element, document: Document) -> None:
         ("ocr-system", f"{PRODUCER}, {printable(document.model)}"),
         ("ocr-capabilities", capabilities),
         ("ocr-number-of-pages", str(len(document.pages))),
+        ("ocr-langs", "unknown"),
+        ("ocr-scripts", "unknown"),
     ):
         ET.SubElement(head, "meta", {"name": name, "content": content})
 

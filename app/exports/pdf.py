@@ -5,12 +5,13 @@ ISO 32000-1.  The only thing left of a page in memory, once it is written, is it
 
 import io
 import math
+import re
 import textwrap
-import zlib
+from codecs import BOM_UTF16_BE
 
 import pydyf  # type: ignore[import-untyped]
-from PIL import Image, ImageChops
 
+from app.exports import raster
 from app.exports.base import PRODUCER, Document, Page
 from app.exports.direction import visual_order
 from app.exports.glyphless import GlyphlessFont
@@ -21,12 +22,13 @@ DPI = 200
 """What the image is taken to be scanned at, for the size of the page: A4 has 1654 x 2339 pixels."""
 # Readers need not take a page whose side is longer or shorter, in points of 1/72 inch (annex C).
 _LONGEST, _SHORTEST = 14400, 3
-_QUALITY = 85
-# The longest side that libjpeg writes.
-_JPEG_SIDE = 65500
-# The size of the font, of the height of a line's quadrilateral.  Those of neighbouring lines touch, and readers of PDF
-# would take letters that touch for one row.
-_SIZE = 0.8
+# The size of the font, of the height of a line's quadrilateral.  With more, PDFium takes the lines of close print for
+# one row; with less, pdftotext takes each line for a column.
+_SIZE = 0.9
+# The least width of a space and of half a square, of the font's size.
+_NARROWEST = 0.2
+# How far a line leans from end to end, of its font's size, before it needs to be held together.
+_DRIFT = 0.4
 _CAPTION_WIDTH = 80
 _INVISIBLE = 3
 
@@ -50,7 +52,7 @@ def render(document: Document) -> bytes:
 def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: GlyphlessFont) -> None:
     scale = _scale(page)
     width, height = page.width * scale, page.height * scale
-    image = _image(page.image)
+    image = raster.encode(page.image)
     content = pydyf.Stream(compress=True)
     for item in (image, content):
         pdf.add_object(item)
@@ -90,15 +92,51 @@ def _show(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: flo
     """Write a line on its baseline, stretched to its length."""
     (x0, y0), (x1, y1) = line.baseline
     cos, sin = math.cos(line.angle), math.sin(line.angle)
-    size = max(_SIZE * _height(line) * scale, 0.1)
-    natural = sum(advances(line.text)) * size / 2
+    length = math.dist((x0, y0), (x1, y1)) * scale
+    size = _size(line, length, scale)
+    letter, space = _widths(line.text, length, size)
     content.set_font_size("Text", round(size, 3))
     # Of the stream's operators this is the one that pydyf has no method for: the horizontal scaling in percent.
-    content.stream.append(f"{100 * math.dist((x0, y0), (x1, y1)) * scale / (natural or 1):.3f} Tz")
+    content.stream.append(f"{200 * letter / size:.3f} Tz")
     # In a PDF y grows upward, so that the angle turns around.
     content.set_text_matrix(cos, -sin, sin, cos, round(x0 * scale, 3), round(page_height - y0 * scale, 3))
     # Readers expect characters in the order of the page, and turn right-to-left scripts around themselves.
-    content.show_text(font.encode(visual_order(line.text)))
+    words = re.split("(?<= )", visual_order(line.text))
+    # How far to go back after each space, in thousandths of the stretched font's size.
+    back = f" {500 * (1 - space / letter):.1f} "
+    leans = min(abs(x1 - x0), abs(y1 - y0)) * scale > _DRIFT * size
+    # What a reader would do to the order of right-to-left characters here, nobody says.
+    if held := leans and not line.right_to_left:
+        content.begin_marked_content("Span", _actual_text(line.text))
+    content.show_text(back.join(map(font.encode, words)))
+    if held:
+        content.end_marked_content()
+
+
+def _actual_text(text: str) -> str:
+    """Say that what follows is `text` as a whole, section 14.9.4.
+
+    Without it pdftotext cuts a slanted line where it has sunk by half the height of its letters.
+    """
+    return f"<</ActualText <{(BOM_UTF16_BE + text.encode('utf-16-be')).hex().upper()}>>>"
+
+
+def _size(line: TextLine, length: float, scale: float) -> float:
+    """Return the font's size in points.  Readers do not see a space that is very narrow for it."""
+    highest = length / max(sum(advances(line.text)), 1) / _NARROWEST
+    return max(min(_SIZE * _height(line) * scale, highest), 0.01)
+
+
+def _widths(text: str, length: float, size: float) -> tuple[float, float]:
+    """Return how wide a letter and a space have to be for `text` to be as long as its line, all in points.
+
+    Readers of PDF take a wide space for the gap between two columns.  In text that is wider than high, as spaced
+    capitals are, the letters therefore have part of the space.
+    """
+    units, spaces = max(sum(advances(text)), 1), text.count(" ")
+    space = min(length / units, size / 2)
+    letter = (length - spaces * space) / max(units - spaces, 1)
+    return max(letter, 0.001), space
 
 
 def _height(line: TextLine) -> float:
@@ -119,32 +157,3 @@ def _caption(caption: str, page: Page) -> list[TextLine]:
         polygon = ((0.0, top), (right, top), (right, bottom), (0.0, bottom))
         lines.append(place(Line(row, 1.0, polygon), page))
     return lines
-
-
-def _image(image: Image.Image) -> pydyf.Stream:
-    """Compress an image: JPEG, in grey where it has no colour; without loss where it is black and white."""
-    red, green, blue = image.split()
-    if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(green, blue).getbbox() is None:
-        image = red
-        if {colour for _, colour in image.getcolors(2) or ((0, 1),)} <= {0, 255}:
-            image = image.convert("1", dither=Image.Dither.NONE)
-    if image.mode == "1" or max(image.size) > _JPEG_SIDE:
-        coding, data = "/FlateDecode", zlib.compress(image.tobytes(), 9)
-    else:
-        coding, data = "/DCTDecode", _jpeg(image)
-    extra = {
-        "Type": "/XObject",
-        "Subtype": "/Image",
-        "Width": image.width,
-        "Height": image.height,
-        "ColorSpace": "/DeviceRGB" if image.mode == "RGB" else "/DeviceGray",
-        "BitsPerComponent": 1 if image.mode == "1" else 8,
-        "Filter": coding,
-    }
-    return pydyf.Stream([data], extra)
-
-
-def _jpeg(image: Image.Image) -> bytes:
-    output = io.BytesIO()
-    image.save(output, "JPEG", quality=_QUALITY)
-    return output.getvalue()

@@ -1,0 +1,85 @@
+"""Markdown, read by markdown-it-py."""
+
+import pytest
+from markdown_it import MarkdownIt
+
+from app.exports import EXPORTS, Document
+from app.exports.base import printable
+from tests.app.exports.documents import DOCUMENTS, HOSTILE, PROSE, document, every_document, lines, page
+
+# GitHub's extensions of CommonMark, which make more characters special.
+READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+
+def read(sample: Document) -> list[list[list[str]]]:
+    """Return the pages, their paragraphs and their lines; anything but text, breaks and rules is an error."""
+    pages: list[list[list[str]]] = [[]]
+    for token in READER.parse(EXPORTS["markdown"].render(sample).decode()):
+        if token.type == "hr":
+            pages.append([])
+        elif token.type == "inline":
+            paragraph = [""]
+            for child in token.children or []:
+                assert child.type in ("text", "text_special", "hardbreak"), child
+                if child.type == "hardbreak":
+                    paragraph.append("")
+                paragraph[-1] += child.content
+            pages[-1].append(paragraph)
+        else:
+            assert token.type in ("paragraph_open", "paragraph_close"), token
+    return pages
+
+
+@every_document
+def test_a_reader_sees_the_lines_as_they_are(sample: Document) -> None:
+    if sample.caption:
+        paragraphs = [paragraph.split("\n") for paragraph in sample.caption.split("\n\n")]
+        assert read(sample) == [paragraphs]
+    else:
+        assert read(sample) == [
+            [[printable(found.text) for found in paragraph] for paragraph in page.paragraphs] for page in sample.pages
+        ]
+
+
+def test_the_source_is_readable() -> None:
+    source = EXPORTS["markdown"].render(DOCUMENTS["pages"]).decode()
+    assert source == "\\\n".join(PROSE) + "\n\n***\n\n\n***\n\nLast page.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# no heading",
+        "> no quote",
+        "- no list",
+        "+ no list",
+        "* no list",
+        "12. no list",
+        "12) no list",
+        "---",
+        "***",
+        "===",
+        "```",
+        "~~~",
+        "| a | b |",
+        "*a* _b_ __c__ ~~d~~ `e`",
+        "[a](b) ![c](d) <https://e.example> [f]: g",
+        "<b>bold</b> <!-- x -->",
+        "&amp; &#38; AT&T & co",
+        "ends in a backslash\\",
+        "\\*",
+        "$5 and $10",
+        "a_b_c 2*3*4",
+        "1986 was great. 3.5",
+        HOSTILE,
+    ],
+)
+def test_special_characters_are_text(text: str) -> None:
+    # Also below another line, where "===" and "---" would make a heading and "|" a table of it.
+    assert read(document(page(*lines(text, text, "plain", text)))) == [
+        [[printable(text), printable(text), "plain", printable(text)]]
+    ]
+
+
+def test_a_table_needs_more_than_bars() -> None:
+    assert read(document(page(*lines("a | b", "--- | ---", "1 | 2")))) == [[["a | b", "--- | ---", "1 | 2"]]]
