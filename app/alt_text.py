@@ -40,7 +40,6 @@ def clean(caption: str) -> str:
     while (shorter := _OPENING.sub("", text)) != text:
         text = shorter
     text = _without_repeats(text)
-    text = re.sub(r"\ban (?=[bcdfgjklmnpqrstvwxyz])", "a ", text, flags=re.IGNORECASE)
     return text[:1].upper() + text[1:]
 
 

@@ -28,12 +28,12 @@ def _serve(overrides: dict[str, str]) -> int:
 
     try:
         settings = Settings.read(**overrides)
+        from app.serving import serve
+
+        serve(settings)
     except SettingsError as error:
         print(error, file=sys.stderr)
         return 2
-    from app.serving import serve
-
-    return serve(settings)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """Settings: one typed, frozen object, read from the environment and `.env` once at start, and from nowhere else."""
 
+import difflib
+import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values, load_dotenv
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
@@ -92,6 +97,22 @@ class Settings(BaseSettings):
             raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
         return value
 
+    @field_validator("cors_origins")
+    @classmethod
+    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+                raise ValueError("should be origins such as https://photos.example, without a path, or *")
+        return value
+
+    @field_validator("fetch_allow_hosts", "trusted_hosts")
+    @classmethod
+    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for host in value:
+            if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", host):
+                raise ValueError("should be hosts such as nas.local, 10.0.0.7:8080 or [fd00::7], without http://")
+        return value
+
     @field_validator("image_formats")
     @classmethod
     def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
@@ -121,12 +142,21 @@ class Settings(BaseSettings):
         """
         try:
             load_dotenv(Path(".env"))
+            _warn_of_typos(dotenv_values(Path(".env")), cls.model_fields)
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f".env: cannot be read: {error}") from None
         try:
             return cls(**overrides)
         except ValidationError as error:
             raise SettingsError("\n".join(_line(dict(mistake)) for mistake in error.errors())) from None
+
+
+def _warn_of_typos(names: Iterable[str], settings: Iterable[str]) -> None:
+    """Other programs' settings may stand in `.env` as well; one that is nearly ours is more likely a slip."""
+    known = [setting.upper() for setting in settings]
+    for name in names:
+        if name not in known and (meant := difflib.get_close_matches(name, known, 1, 0.75)):
+            log.warning(".env: %s is not a setting; did you mean %s?", name, meant[0])
 
 
 def _line(mistake: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Protocol
@@ -29,13 +29,14 @@ class Limits:
 
 
 class Pages(Protocol):
-    """The pages of a file as upright RGB images. Each pass over them decodes anew, so that one is in memory at a time."""
+    """The pages of a file. A page is decoded each time it is asked for, so that one need be in memory at a time."""
 
     format: str
     sha256: str
     count: int
 
-    def __iter__(self) -> Iterator[Image.Image]: ...
+    def image(self, number: int) -> Image.Image:
+        """Return a page, counted from 0, as an upright RGB image."""
 
 
 def open_pages(data: bytes, limits: Limits) -> Pages:
@@ -67,10 +68,10 @@ class ImagePages:
         self.sha256 = self._first.sha256
         self.count = self._first.frames
 
-    def __iter__(self) -> Iterator[Image.Image]:
-        yield self._first.image
-        for frame in range(1, self.count):
-            yield decode(self._data, self._limits.formats, self._limits.max_pixels, frame).image
+    def image(self, number: int) -> Image.Image:
+        if number == 0:
+            return self._first.image
+        return decode(self._data, self._limits.formats, self._limits.max_pixels, number).image
 
 
 class PdfPages:
@@ -87,17 +88,7 @@ class PdfPages:
         if not self.count:
             raise InvalidImage("the PDF has no pages")
 
-    def __iter__(self) -> Iterator[Image.Image]:
-        for number in range(self.count):
-            yield self._render(number)
-
-    def _open(self) -> pypdfium2.PdfDocument:
-        try:
-            return pypdfium2.PdfDocument(self._data)
-        except pypdfium2.PdfiumError as error:
-            raise InvalidImage("the PDF is broken, or locked with a password") from error
-
-    def _render(self, number: int) -> Image.Image:
+    def image(self, number: int) -> Image.Image:
         with _PDFIUM, closing(self._open()) as document:
             try:
                 with closing(document[number]) as page:
@@ -105,6 +96,13 @@ class PdfPages:
                     scale = self._limits.pdf_dpi / _POINTS_PER_INCH
                     # A page of any size can be rendered; the limit only makes it coarser.
                     scale = min(scale, (self._limits.max_pixels / max(width * height, 1)) ** 0.5)
-                    return page.render(scale=scale).to_pil().convert("RGB")
+                    image: Image.Image = page.render(scale=scale).to_pil()
+                    return image.convert("RGB")
             except pypdfium2.PdfiumError as error:
                 raise InvalidImage(f"page {number + 1} of the PDF is broken") from error
+
+    def _open(self) -> pypdfium2.PdfDocument:
+        try:
+            return pypdfium2.PdfDocument(self._data)
+        except pypdfium2.PdfiumError as error:
+            raise InvalidImage("the PDF is broken, or locked with a password") from error

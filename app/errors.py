@@ -100,6 +100,14 @@ class UnusableUrl(ServiceError):
     title = "No image at the URL"
 
 
+class ClientGone(ServiceError):
+    """Nobody waits for the answer any more; the status is nginx's, for the log."""
+
+    code = "client-gone"
+    status = 499
+    title = "Client gone"
+
+
 class QueueFull(ServiceError):
     """More is waiting than the service takes on."""
 

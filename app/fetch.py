@@ -84,7 +84,7 @@ class Guard:
         """
         named = (host.lower(), None) in self.allowed or (host.lower(), port) in self.allowed
         if not named and port not in self.ports:
-            raise ForbiddenUrl(f"port {port} is not one that images are fetched from: see FETCH_PORTS")
+            raise ForbiddenUrl(f"port {port} is not among FETCH_PORTS; for a server of your own see FETCH_ALLOW_HOSTS")
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         if not named and not all(is_public(ipaddress.ip_address(str(info[4][0]).split("%")[0])) for info in found):
             raise ForbiddenUrl("the host is not a public one: see FETCH_ALLOW_HOSTS")

@@ -1,41 +1,45 @@
 """The service's description in OpenAPI 3.1, made from the schemas that validate its requests and answers."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from app import __version__, errors, schemas
+from app.exports import EXPORTS
 
-_SCHEMAS: tuple[type[BaseModel], ...] = (
-    schemas.GenerateOptions,
-    schemas.TagOptions,
+_REQUESTS: tuple[type[BaseModel], ...] = (schemas.GenerateOptions, schemas.TagOptions)
+_ANSWERS: tuple[type[BaseModel], ...] = (
     schemas.Answer,
     schemas.TagAnswer,
     schemas.ModelInfo,
     schemas.ModelList,
     schemas.Health,
     schemas.Problem,
+    schemas.Queued,
+    schemas.Progress,
 )
-_URL = {
-    "type": "string",
-    "minLength": 1,
-    "description": "The image: an http, https or data: URL.",
-    "examples": ["https://example.org/photo.jpg"],
-}
-_FILE = {"type": "string", "format": "binary", "description": "The image."}
+_URL = {"type": "string", "description": "The image: an http, https or data: URL.", "minLength": 1}
+_FILE = {"type": "string", "format": "binary", "description": "The image, or for models that read a PDF."}
+_EVENTS = (
+    "Server-Sent Events: `queued` with Queued, `progress` with Progress, then one `result` with Answer or `error` with "
+    "Problem as its data."
+)
 
 
 def document() -> dict[str, Any]:
     """Return the whole description."""
     _, definitions = models_json_schema(
-        [(schema, "serialization" if schema not in _REQUESTS else "validation") for schema in _SCHEMAS],
+        [*((schema, "validation") for schema in _REQUESTS), *((schema, "serialization") for schema in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
     )
     components = definitions["$defs"]
+    for schema in _REQUESTS:
+        _without_null(components[schema.__name__])
     options = components.pop("GenerateOptions")
-    components["GenerateUrl"] = _with_image(options, "image_url", _URL)
-    components["GenerateFile"] = _with_image(options, "image_file", _FILE)
+    components["GenerateForm"] = _with_image("GenerateForm", options, {"image_file": _FILE, "image_url": _URL})
+    components["GenerateUrl"] = _with_image("GenerateUrl", options, {"image_url": _URL}) | {"required": ["image_url"]}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -44,45 +48,82 @@ def document() -> dict[str, Any]:
             "description": "Turns an image into text: a caption, the words on it, phrases with boxes, tags.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "tags": [{"name": "text"}, {"name": "models"}, {"name": "saved images"}, {"name": "health"}],
         "paths": _paths(options["properties"]),
-        "components": {"schemas": components},
+        "components": {"schemas": components, "responses": dict(_problem_responses())},
     }
 
 
-_REQUESTS = (schemas.GenerateOptions, schemas.TagOptions)
+def _without_null(schema: dict[str, Any]) -> None:
+    """Describe options as what they are when they are given: a form cannot send null, nor need anyone."""
+    for option in schema["properties"].values():
+        option.pop("default", None)
+        if "anyOf" in option:
+            (kind,) = (kind for kind in option.pop("anyOf") if kind != {"type": "null"})
+            option.update(kind)
 
 
-def _with_image(options: dict[str, Any], name: str, image: dict[str, Any]) -> dict[str, Any]:
-    return {**options, "title": name, "properties": {name: image, **options["properties"]}, "required": [name]}
+def _with_image(title: str, options: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+    return {**options, "title": title, "description": "", "properties": {**image, **options["properties"]}}
 
 
 def _paths(options: dict[str, Any]) -> dict[str, Any]:
-    image_name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    answer = _json("Answer")
-    answer["content"]["text/plain"] = {"schema": {"type": "string"}}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
         "/generate-text": {
             "post": {
                 "operationId": "generateText",
+                "tags": ["text"],
                 "summary": "Turn an image into text",
-                "description": "Exactly one image: in a form, by URL, or as the body. The query takes options too.",
-                "parameters": [{"name": name, "in": "query", "schema": schema} for name, schema in options.items()],
+                "description": "Exactly one image: in a form, by URL, or as the body. Options stand in the form or the "
+                "JSON; beside a raw body they stand in the query.",
+                "parameters": [
+                    {
+                        "name": option,
+                        "in": "query",
+                        "description": schema.get("description", ""),
+                        "schema": {key: value for key, value in schema.items() if key not in ("description", "title")},
+                    }
+                    for option, schema in options.items()
+                ],
                 "requestBody": {"required": True, "content": _image_bodies()},
-                "responses": {"200": answer, **_problems(400, 403, 404, 413, 415, 422, 429, 500, 502, 503, 504, 507)},
+                "responses": {
+                    "200": _texts(),
+                    **_problems(400, 403, 404, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507),
+                },
             }
         },
         "/generate-tags": {
             "post": {
                 "operationId": "generateTags",
+                "tags": ["text"],
                 "summary": "Turn a text into tags",
                 "requestBody": {"required": True, "content": {"application/json": _schema("TagOptions")}},
                 "responses": {"200": _json("TagAnswer"), **_problems(400, 403, 404, 413, 415, 422, 429, 500, 503)},
             }
         },
+        "/models": {
+            "get": {
+                "operationId": "listModels",
+                "tags": ["models"],
+                "summary": "List the models and their states",
+                "responses": {"200": _json("ModelList")},
+            }
+        },
+        "/models/{name}/load": {
+            "parameters": [name],
+            "post": {
+                "operationId": "loadModel",
+                "tags": ["models"],
+                "summary": "Start downloading and loading a model",
+                "responses": {"202": _json("ModelInfo"), **_problems(403, 404)},
+            },
+        },
         "/images/{name}": {
-            "parameters": [image_name],
+            "parameters": [name],
             "get": {
                 "operationId": "getImage",
+                "tags": ["saved images"],
                 "summary": "Get a saved image",
                 "responses": {
                     "200": {"description": "The bytes that came.", "content": {"image/*": {"schema": _FILE}}},
@@ -91,31 +132,23 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
             },
             "delete": {
                 "operationId": "deleteImage",
+                "tags": ["saved images"],
                 "summary": "Remove a saved image",
                 "responses": {"204": {"description": "Removed."}, **_problems(403, 404, 507)},
             },
         },
-        "/models": {
-            "get": {
-                "operationId": "listModels",
-                "summary": "List the models and their states",
-                "responses": {"200": _json("ModelList")},
-            }
-        },
-        "/models/{name}/load": {
-            "parameters": [image_name],
-            "post": {
-                "operationId": "loadModel",
-                "summary": "Start downloading and loading a model",
-                "responses": {"202": _json("ModelInfo"), **_problems(403, 404)},
-            },
-        },
         "/healthz": {
-            "get": {"operationId": "healthz", "summary": "The process lives", "responses": {"200": _json("Health")}}
+            "get": {
+                "operationId": "healthz",
+                "tags": ["health"],
+                "summary": "The process lives",
+                "responses": {"200": _json("Health")},
+            }
         },
         "/readyz": {
             "get": {
                 "operationId": "readyz",
+                "tags": ["health"],
                 "summary": "The default model can answer",
                 "responses": {"200": _json("Health"), **_problems(503)},
             }
@@ -124,14 +157,23 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def _image_bodies() -> dict[str, Any]:
-    upload = {"oneOf": [_schema("GenerateFile")["schema"], _schema("GenerateUrl")["schema"]]}
     return {
-        "multipart/form-data": {"schema": upload},
+        "multipart/form-data": _schema("GenerateForm"),
         "application/json": _schema("GenerateUrl"),
         "application/x-www-form-urlencoded": _schema("GenerateUrl"),
-        "image/*": {"schema": _FILE},
         "application/octet-stream": {"schema": _FILE},
+        "image/*": {"schema": _FILE},
+        "application/pdf": {"schema": _FILE},
     }
+
+
+def _texts() -> dict[str, Any]:
+    """Describe the answer in all formats."""
+    content = {"application/json": _schema("Answer")}
+    for export in EXPORTS.values():
+        content[export.mimetype.partition(";")[0]] = {"schema": {"type": "string"}}
+    content["text/event-stream"] = {"schema": {"type": "string", "description": _EVENTS}}
+    return {"description": "What the model says", "content": content}
 
 
 def _schema(name: str) -> dict[str, Any]:
@@ -143,17 +185,22 @@ def _json(schema: str) -> dict[str, Any]:
 
 
 def _problems(*statuses: int) -> dict[str, Any]:
-    """Describe the errors of these statuses by the titles of the classes that have them."""
-    titles: dict[int, list[str]] = {}
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
+
+
+def _problem_responses() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield a response for each status that an error has, described by the titles of the errors that have it."""
+    titles: dict[int, set[str]] = {}
     waiting = [errors.ServiceError]
     while waiting:
         kind = waiting.pop()
-        titles.setdefault(kind.status, []).append(kind.title)
+        titles.setdefault(kind.status, set()).add(kind.title)
         waiting += kind.__subclasses__()
-    return {
-        str(status): {
-            "description": ", ".join(sorted(set(titles[status]))),
-            "content": {"application/problem+json": _schema("Problem")},
-        }
-        for status in statuses
-    }
+    for status in sorted(titles):
+        yield (
+            str(status),
+            {
+                "description": ", ".join(sorted(titles[status])),
+                "content": {"application/problem+json": _schema("Problem")},
+            },
+        )

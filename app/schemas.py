@@ -1,6 +1,6 @@
 """The shapes of requests and answers. What validates them is also what `/openapi.json` says of them."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -14,11 +14,13 @@ def _empty_is_absent(value: Any) -> Any:
 
 
 def _empty_is_false(value: Any) -> Any:
-    return False if value == "" else value
+    return False if value in ("", None) else value
 
 
 Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
 Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
+Chosen = TypeVar("Chosen")
+Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
 
 
@@ -35,6 +37,13 @@ class GenerateOptions(BaseModel):
     min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")
     max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
     num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
+    segment: Choice[Literal["auto", "lines", "none"]] = Field(
+        None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
+    )
+    max_length: Count = Field(None, ge=20, le=5_000, description="Most characters of an alt text; 250 when absent.")
+    format: Choice[Literal["json", "text", "hocr", "alto", "tsv", "markdown", "pdf"]] = Field(
+        None, description="What to answer in; beats the Accept header."
+    )
 
 
 class TagOptions(BaseModel):
@@ -68,6 +77,26 @@ class Line(BaseModel):
     polygon: tuple[Point, Point, Point, Point] = Field(
         description="Four points, clockwise from the text's top left, in fractions of the upright image's size."
     )
+    paragraph: int = Field(description="Which paragraph of the page it belongs to, counted from 0 in reading order.")
+
+
+class Page(BaseModel):
+    """What was read on one page of several."""
+
+    page: int = Field(description="Counted from 1.")
+    width: int = Field(description="Pixels of the upright page.")
+    height: int
+    text: str
+    lines: list[Line] | None = None
+
+
+class AltTextParts(BaseModel):
+    """What an alt text is made of."""
+
+    caption: str | None = Field(None, description="What the captioner said.")
+    captioner: str | None = None
+    words: str | None = Field(None, description="What the reader found on the picture.")
+    reader: str | None = None
 
 
 class ImageInfo(BaseModel):
@@ -102,9 +131,25 @@ class Answer(BaseModel):
     tagger: str | None = None
     entities: list[Entity] | None = None
     lines: list[Line] | None = None
+    pages: list[Page] | None = Field(None, description="Of a document of several pages.")
+    parts: AltTextParts | None = Field(None, description="Of an alt text.")
     image: ImageInfo
     timings_ms: Timings
     warnings: list[str]
+
+
+class Queued(BaseModel):
+    """An event: the request waits for a model."""
+
+    position: int = Field(description="How many jobs are before it, itself included; 0 while it runs.")
+
+
+class Progress(BaseModel):
+    """An event: how far the request is."""
+
+    stage: str = Field(description="`downloading` (in percent), `loading`, `reading` (lines or pages) or `tagging`.")
+    done: int
+    found: int = Field(description="How many there are, as far as is known.")
 
 
 class TagTimings(BaseModel):

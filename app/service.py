@@ -1,17 +1,27 @@
-"""The use case: one image in, text out. Knows no Flask."""
+"""The use case: one image or document in, text out. Knows no Flask.
 
+A request is a generator of steps: how far it is, and at last its result. Whoever wants the result alone lets the steps
+pass; whoever shows progress sends them on; whoever closes the generator cancels what is still to do.
+"""
+
+import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from app import errors
+from app.compose import ALT_TEXT, AltText, OneModel, Said
 from app.config import Settings
-from app.engine.base import Engine, Ticket
+from app.documents import Limits, Pages, is_pdf, open_pages
+from app.engine.base import Engine
+from app.exports.base import Document
+from app.exports.base import Page as ExportPage
 from app.fetch import Fetcher
-from app.images import DecodedImage, decode
+from app.jobs import Jobs, Steps, finish
 from app.schemas import (
     Answer,
     GenerateOptions,
@@ -19,28 +29,43 @@ from app.schemas import (
     ImageInfo,
     ModelInfo,
     ModelList,
+    Page,
+    Progress,
     TagAnswer,
     TagOptions,
     TagTimings,
     Timings,
 )
 from app.storage.base import Store
-from models.base import InvalidJob, Job, Model, ModelError, ModelUnavailable, Options, Prediction, Task, UnknownModel
+from models.base import InvalidJob, Job, ModelError, ModelUnavailable, Task, UnknownModel
 from models.registry import DEFAULT_ORDER, TAGGER_ORDER, Entry, Registry, State
 
 _RETRY_BUSY_AFTER = 5.0
 _RETRY_ABSENT_AFTER = 15.0
-_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams")
+_GLANCE = 1.0
+_POLL_DOWNLOAD = 0.2
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """One image, as bytes or as a URL, and what is asked of it."""
+    """One image or document, as bytes or as a URL, and what is asked of it.
+
+    A patient caller is shown progress, and waits for a model that has to be downloaded first.
+    """
 
     id: str
     image: bytes | None
     image_url: str | None
     options: GenerateOptions
+    patient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An answer, and the same as a document with its images, for exports."""
+
+    answer: Answer
+    document: Document
 
 
 class Service:
@@ -58,13 +83,16 @@ class Service:
         self._registry = registry
         self._engine = engine
         self._fetcher = fetcher
+        self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
         self._draining = False
         self._lock = threading.Lock()
+        # One image may take a gigabyte while it is decoded.
+        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
 
     def preload(self, names: Iterable[str]) -> None:
         """Start downloading and loading models, without waiting for them."""
         for name in names:
-            self._engine.prepare(name)
+            self._engine.prepare(name, until_loaded=True)
 
     def drain(self) -> None:
         """Be not ready, and take no more requests; those in work go on."""
@@ -77,67 +105,81 @@ class Service:
 
     # What people ask for
 
-    def generate(self, request: GenerateRequest) -> Answer:
-        """Turn one image into text."""
+    def generate(self, request: GenerateRequest) -> Steps[Result]:
+        """Turn one image or document into text."""
         with self._admitted(), _as_service_errors():
             clock = _Clock()
-            entry = self._captioner_or_reader(request.options.model)
-            options, warnings = _options_for(entry.model, request.options)
-            entry.model.check(options)
-            tagger = self._tagger(request.options.tagger) if request.options.tags else None
-            self._start_if_absent(entry)
+            options = request.options
+            composition = self._composition(options)
+            tagger = self._tagger(options.tagger) if options.tags else None
+            for entry in composition.entries:
+                yield from self._available(entry, request.patient)
+                self._engine.refuse_if_full(entry.model.name)
 
             data = self._bytes(request)
             fetched = clock.lap()
-            image = self._decode(request, data)
+            if is_pdf(data) and not composition.reads_documents:
+                raise errors.UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
+            with self._decoding:
+                pages = self._pages(request, data)
             decoded = clock.lap()
-            ticket = self._engine.submit(entry.model.name, Job(image.image, options=options))
-            prediction = ticket.result(self._settings.request_timeout)
-            tags = self._tags(prediction.text, tagger) if request.options.tags else _Tags()
-            saved_as = self._save(data, image)
-            return Answer(
+            jobs = Jobs(self._engine, self._settings.request_timeout)
+            said = yield from composition.run(jobs, pages)
+            tags = (yield from self._tags(jobs, said.text, tagger)) if options.tags else _Tags()
+            warnings = [*composition.warnings, *said.warnings, *tags.warnings]
+            if pages.count > len(said.pages):
+                warnings.append(f"{said.model} describes one image: only the first of {pages.count} pages was used")
+            if options.tagger and not options.tags:
+                warnings.append("tagger has no effect without tags=true")
+            if not said.text and options.model in (None, "auto") and composition.reads_documents:
+                warnings.append(
+                    f"{said.model} reads words and found none; no captioner is on this machine, "
+                    "and POST /models/blip-base/load fetches one"
+                )
+            answer = Answer(
                 id=request.id,
-                text=prediction.text,
-                model=entry.model.name,
-                confidence=prediction.confidence,
+                text=said.text,
+                model=said.model,
                 tags=tags.tags,
                 tag_scores=tags.scores,
                 tagger=tags.tagger,
-                entities=_plain(prediction.entities),
-                lines=_plain(prediction.lines),
+                **_of_pages(said),
+                parts=said.parts,
                 image=ImageInfo(
-                    width=image.image.width,
-                    height=image.image.height,
-                    format=image.format,
-                    sha256=image.sha256,
-                    saved_as=saved_as,
+                    width=said.pages[0].size[0],
+                    height=said.pages[0].size[1],
+                    format=pages.format,
+                    sha256=pages.sha256,
+                    saved_as=self._save(data, pages),
                 ),
                 timings_ms=Timings(
                     fetch=fetched if request.image is None else 0,
                     decode=decoded,
-                    queue=_ms(ticket.waited) + tags.queue_ms,
-                    inference=_ms(ticket.ran) + tags.inference_ms,
+                    queue=_ms(jobs.queue_seconds),
+                    inference=_ms(jobs.inference_seconds),
                     total=clock.total(),
                 ),
-                warnings=[*warnings, *prediction.warnings, *tags.warnings],
+                # Each once: twenty lines may have the same to say.
+                warnings=list(dict.fromkeys(warnings)),
             )
+            return Result(answer, _document(said, pages))
 
     def tag(self, request_id: str, options: TagOptions) -> TagAnswer:
         """Turn a text into tags."""
         with self._admitted(), _as_service_errors():
             clock = _Clock()
-            tagger = self._tagger(options.tagger)
-            if tagger is None:
-                raise errors.Unavailable("no tagger is on this machine: load t5-tags first", _RETRY_ABSENT_AFTER)
-            self._start_if_absent(tagger)
-            ticket = self._engine.submit(tagger.model.name, Job(text=options.text))
-            prediction = ticket.result(self._settings.request_timeout)
+            tagger = self._tagger(options.tagger) or self._registry.entry(TAGGER_ORDER[0])
+            finish(self._available(tagger, patient=False))
+            jobs = Jobs(self._engine, self._settings.request_timeout)
+            prediction = finish(jobs.run(tagger, Job(text=options.text)))
             return TagAnswer(
                 id=request_id,
                 tags=list(prediction.tags or ()),
                 tag_scores=_listed(prediction.tag_scores),
                 tagger=tagger.model.name,
-                timings_ms=TagTimings(queue=_ms(ticket.waited), inference=_ms(ticket.ran), total=clock.total()),
+                timings_ms=TagTimings(
+                    queue=_ms(jobs.queue_seconds), inference=_ms(jobs.inference_seconds), total=clock.total()
+                ),
                 warnings=list(prediction.warnings),
             )
 
@@ -150,7 +192,7 @@ class Service:
         with _as_service_errors():
             entry = self._registry.entry(name)
             if entry.state is not State.READY:
-                entry.retry_now()
+                entry.forget_failure()
                 self._engine.prepare(name)
             return _describe(entry)
 
@@ -164,8 +206,9 @@ class Service:
             raise errors.Unavailable("the service is shutting down", _RETRY_BUSY_AFTER)
         with _as_service_errors():
             entry = self._default()
-            if entry.state not in (State.ON_DISK, State.READY):
-                raise errors.Unavailable(f"{entry.model.name} is {entry.state}", _RETRY_BUSY_AFTER)
+            if not entry.on_machine:
+                reason = f": {entry.error}" if entry.error else ""
+                raise errors.Unavailable(f"{entry.model.name} is {entry.state}{reason}", _RETRY_BUSY_AFTER)
             return Health(status="ready", model=entry.model.name)
 
     # The steps of a request
@@ -185,6 +228,12 @@ class Service:
             with self._lock:
                 self.in_work -= 1
 
+    def _composition(self, options: GenerateOptions) -> OneModel | AltText:
+        if options.model == ALT_TEXT:
+            return AltText(self._registry, options)
+        named = options.model not in (None, "auto")
+        return OneModel(self._registry, self._registry.entry(str(options.model)) if named else self._default(), options)
+
     def _default(self) -> Entry:
         if self._settings.default_model != "auto":
             return self._registry.entry(self._settings.default_model)
@@ -193,31 +242,34 @@ class Service:
             raise errors.Unavailable("no model is on this machine yet", _RETRY_ABSENT_AFTER)
         return entry
 
-    def _captioner_or_reader(self, name: str | None) -> Entry:
-        entry = self._default() if name in (None, "auto") else self._registry.entry(str(name))
-        if "image" not in entry.model.accepts:
-            raise errors.InvalidOption(f"{name} takes a text, not an image: use POST /generate-tags")
-        return entry
-
     def _tagger(self, name: str | None) -> Entry | None:
         """Return the tagger asked for; None when any would do and none is on this machine."""
         if name in (None, "auto"):
-            return self._registry.first_on_machine(TAGGER_ORDER)
+            return self._registry.default_tagger()
         entry = self._registry.entry(str(name))
         if entry.model.task is not Task.TAG:
             raise errors.InvalidOption(f"{name} is not a tagger")
         return entry
 
-    def _start_if_absent(self, entry: Entry) -> None:
-        """Start fetching what is missing, and refuse the request: nobody waits an hour for an answer."""
+    def _available(self, entry: Entry, patient: bool) -> Steps[None]:
+        """Start fetching a model that is not on the machine. The patient wait for it; others are refused, after a
+        moment in which a hub that cannot be reached is mostly found out."""
         if entry.on_machine:
             return
         entry.refuse_if_failed()
         self._engine.prepare(entry.model.name)
-        done = f" ({entry.progress:.0%} done)" if entry.progress else ""
-        raise errors.Unavailable(
-            f"{entry.model.name} is being downloaded and loaded{done}: try again later", _RETRY_ABSENT_AFTER
-        )
+        asked = time.monotonic()
+        while not entry.on_machine:
+            entry.refuse_if_failed()
+            percent = round((entry.progress or 0) * 100)
+            if patient:
+                yield Progress(stage="downloading", done=percent, found=100)
+            elif percent or time.monotonic() > asked + _GLANCE:
+                raise errors.Unavailable(
+                    f"{entry.model.name} is being downloaded and loaded ({percent} % done): try again later",
+                    _RETRY_ABSENT_AFTER,
+                )
+            time.sleep(_POLL_DOWNLOAD)
 
     def _bytes(self, request: GenerateRequest) -> bytes:
         data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")
@@ -225,15 +277,15 @@ class Service:
             raise errors.TooLarge(f"the image is larger than {self._settings.max_upload_bytes} bytes")
         return data
 
-    def _decode(self, request: GenerateRequest, data: bytes) -> DecodedImage:
+    def _pages(self, request: GenerateRequest, data: bytes) -> Pages:
         try:
-            return decode(data, self._settings.image_formats, self._settings.max_image_pixels)
+            return open_pages(data, self._limits)
         except errors.UnsupportedMedia as error:
             if (request.image_url or "").lower().startswith("http"):
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
             raise
 
-    def _tags(self, text: str, tagger: Entry | None) -> "_Tags":
+    def _tags(self, jobs: Jobs, text: str, tagger: Entry | None) -> Steps["_Tags"]:
         """Tag a text; where that fails, the text is still worth an answer, and a warning says why it has no tags."""
         if tagger is None:
             return _Tags(warnings=("no tags: no tagger is on this machine; POST /models/t5-tags/load fetches one",))
@@ -241,15 +293,16 @@ class Service:
             return _Tags(tags=[], tagger=tagger.model.name)
         try:
             with _as_service_errors():
-                self._start_if_absent(tagger)
-                ticket = self._engine.submit(tagger.model.name, Job(text=text))
-                prediction = ticket.result(self._settings.request_timeout)
+                yield from self._available(tagger, patient=False)
+                prediction = yield from jobs.run(tagger, Job(text=text))
         except errors.ServiceError as error:
             return _Tags(warnings=(f"no tags: {error.detail}",))
-        return _Tags.of(tagger.model.name, prediction, ticket)
+        return _Tags(
+            list(prediction.tags or ()), _listed(prediction.tag_scores), tagger.model.name, prediction.warnings
+        )
 
-    def _save(self, data: bytes, image: DecodedImage) -> str | None:
-        return f"images/{self.store.put(data, image.sha256, image.format)}" if self.store else None
+    def _save(self, data: bytes, pages: Pages) -> str | None:
+        return f"images/{self.store.put(data, pages.sha256, pages.format)}" if self.store else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,20 +312,7 @@ class _Tags:
     tags: list[str] | None = None
     scores: list[float] | None = None
     tagger: str | None = None
-    queue_ms: int = 0
-    inference_ms: int = 0
-    warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, tagger: str, prediction: Prediction, ticket: Ticket) -> "_Tags":
-        return cls(
-            list(prediction.tags or ()),
-            _listed(prediction.tag_scores),
-            tagger,
-            _ms(ticket.waited),
-            _ms(ticket.ran),
-            prediction.warnings,
-        )
+    warnings: Sequence[str] = ()
 
 
 class _Clock:
@@ -304,21 +344,35 @@ def _as_service_errors() -> Iterator[None]:
         raise errors.PredictionFailed(str(error)) from error
 
 
-def _options_for(model: Model, asked: GenerateOptions) -> tuple[Options, list[str]]:
-    """Return what a model takes of the options asked for, and a warning for each that it does not."""
-    taken: dict[str, Any] = {}
-    warnings = []
-    for name in _MODEL_OPTIONS:
-        value = getattr(asked, name)
-        if value is None or value is False:
-            continue
-        if model.takes(name):
-            taken[name] = value
-        else:
-            warnings.append(f"{model.name} does not take {name}: ignored")
-    if asked.tagger is not None and not asked.tags:
-        warnings.append("tagger has no effect without tags=true")
-    return Options(**taken), warnings
+def _of_pages(said: Said) -> dict[str, Any]:
+    """Return the fields of an answer that are those of its one page, or a list of pages."""
+    if len(said.pages) == 1:
+        only = said.pages[0].prediction
+        return {"confidence": only.confidence, "entities": _plain(only.entities), "lines": _plain(only.lines)}
+    return {
+        "pages": [
+            Page(
+                page=number,
+                width=page.size[0],
+                height=page.size[1],
+                text=page.prediction.text,
+                lines=_plain(page.prediction.lines),
+            )
+            for number, page in enumerate(said.pages, 1)
+        ]
+    }
+
+
+def _document(said: Said, pages: Pages) -> Document:
+    """Return what was said as a document whose images are decoded when an export asks for them."""
+    return Document(
+        tuple(
+            ExportPage(*page.size, page.prediction.lines or (), partial(pages.image, number))
+            for number, page in enumerate(said.pages)
+        ),
+        said.text,
+        said.model,
+    )
 
 
 def _describe(entry: Entry) -> ModelInfo:

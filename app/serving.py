@@ -1,13 +1,13 @@
 """Serve with waitress, and stop in order: not ready first, then what is in work finishes, then the end."""
 
+import errno
 import logging
 import os
 import signal
 import socket
-import sys
 import time
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
@@ -26,17 +26,19 @@ SPARE_THREADS = 8
 """Threads beyond those that requests in work can hold: for health, models, saved images and errors."""
 
 
-def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, and end the process; return its exit status where it cannot start."""
+def serve(settings: Settings) -> NoReturn:
+    """Serve until SIGTERM or SIGINT, and end the process.
+
+    Raises:
+        SettingsError: it cannot start.
+    """
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
     # It warns of every request that waits a moment for a thread.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    try:
-        listener = _listen(settings.host, settings.port)
-        service = build_service(settings)
-    except SettingsError as error:
-        print(error, file=sys.stderr)
-        return 2
+    # It writes a line for every file of a download.
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    listener = _listen(settings.host, settings.port)
+    service = build_service(settings)
     sockets: SocketMap = {}
     create_server(
         create_app(settings, service),
@@ -48,25 +50,36 @@ def serve(settings: Settings) -> int:
         channel_request_lookahead=1,
         ident=None,
     )
+    loop = _Loop(sockets, service, settings.shutdown_grace)
+    loop.listen_to_signals()
     _say_hello(settings, service, listener)
     service.preload(settings.preload)
-    _Loop(sockets, service, settings.shutdown_grace).run()
+    loop.run()
+    _end()
+
+
+def _end() -> NoReturn:
+    """End the process. A model may still be loading, or predicting past the grace period, in a thread that cannot be
+    stopped: the interpreter's own way out would pull the libraries from under it, and abort."""
     logging.shutdown()
-    # A model may still be loading, or predicting past the grace period, in a thread that cannot be stopped: the
-    # interpreter's own way out would pull the libraries from under it, and abort.
     os._exit(0)
 
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"HOST: there is no address {host}") from error
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
         listener.bind(address)
+        # Bound is not enough: two may be, until one listens.
+        listener.listen()
     except OSError as error:
-        raise SettingsError(
-            f"PORT: cannot listen on {host}:{port} ({error.strerror}); another program may: set PORT, or HOST"
-        ) from error
+        if error.errno == errno.EADDRINUSE:
+            raise SettingsError(f"PORT: {port} on {host} is taken by another program: choose another PORT") from error
+        raise SettingsError(f"HOST, PORT: cannot listen on {host}:{port} ({error.strerror})") from error
     return listener
 
 
@@ -89,9 +102,11 @@ class _Loop:
         self._grace = grace
         self._stop_at: float | None = None
 
-    def run(self) -> None:
+    def listen_to_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+
+    def run(self) -> None:
         while self._stop_at is None or (not self._idle() and time.monotonic() < self._stop_at):
             wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
         self._service.close()
@@ -103,7 +118,8 @@ class _Loop:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._stop_at is not None:
-            raise SystemExit(0)
+            # Asked twice: at once.
+            _end()
         log.info("%s: finishing %d requests", signal.Signals(number).name, self._service.in_work)
         self._stop_at = time.monotonic() + self._grace
         self._service.drain()

@@ -21,7 +21,8 @@ from rapidfuzz.distance import Levenshtein
 
 from benchmarks.pages import CROWDED, TIDY, Page, Stacking, make_pages, read_forms
 from models.reading.crops import Floats, Pixels
-from models.reading.reader import RapidReader
+from models.reading.reader import PageReader
+from models.registry import discover
 
 DATA = Path("/work/shared/data")
 SAME_LINE = 0.4  # least intersection over union of a line read with the line written
@@ -62,7 +63,7 @@ def longest_increasing(values: Sequence[int]) -> int:
     return len(tails)
 
 
-def measure_pages(reader: RapidReader, folder: Path, style: Stacking, label: str) -> None:
+def measure_pages(reader: PageReader, folder: Path, style: Stacking, label: str) -> None:
     """Print error rate, order and time over pages stacked from IAM forms."""
     pages, read, seconds, ordered = make_pages(folder, style), [], [], 0
     for page in pages:
@@ -81,7 +82,7 @@ def measure_pages(reader: RapidReader, folder: Path, style: Stacking, label: str
     )
 
 
-def measure_lines(reader: RapidReader, folder: Path) -> None:
+def measure_lines(reader: PageReader, folder: Path) -> None:
     """Print the error rate of single lines, and of the least sure third against the rest."""
     pairs = [pair for lines in read_forms(folder).values() for pair in lines]
     readings = [reader.recognise(np.repeat(image[..., None], 3, axis=2)) for image, _ in pairs]
@@ -108,7 +109,7 @@ def found_without_spaces(wanted: Counter[str], text: str) -> int:
     return sum(min(count, run.count(word)) for word, count in wanted.items())
 
 
-def measure_receipts(reader: RapidReader, folder: Path) -> None:
+def measure_receipts(reader: PageReader, folder: Path) -> None:
     """Print the share of the ground truth's words found on receipts."""
     found = found_closed = total = 0
     seconds = []
@@ -140,7 +141,9 @@ def load(path: Path) -> Pixels:
 def main() -> None:
     """Print the table."""
     data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    reader = RapidReader()
+    directory = discover()["rapidocr"].source.directory
+    assert directory is not None
+    reader = PageReader(directory)
     measure_lines(reader, data / "iam/valid")
     measure_receipts(reader, data / "receipts")
     measure_pages(reader, data / "iam/valid", TIDY, "tidy")

@@ -5,12 +5,14 @@ width and height of the upright image that the job carries.
 """
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from PIL import Image
 
@@ -47,7 +49,7 @@ class InvalidJob(ModelError):
 class ModelUnavailable(ModelError):
     """The model cannot answer now; it may after `retry_after` seconds."""
 
-    def __init__(self, message: str, retry_after: float) -> None:
+    def __init__(self, message: str, retry_after: float = 30.0) -> None:
         super().__init__(message, retry_after)
         self.retry_after = retry_after
 
@@ -109,6 +111,21 @@ class Prediction:
     """From a segmenter: an upright image of each line."""
     warnings: tuple[str, ...] = ()
 
+    @classmethod
+    def of_lines(cls, lines: Sequence[Line], warnings: Sequence[str] = ()) -> "Prediction":
+        """Make the prediction of a reader: the lines' text, one below the other, with a blank line between paragraphs;
+        and as its confidence the mean over all characters of that of their line."""
+        characters = sum(len(line.text) for line in lines)
+        paragraphs = (
+            "\n".join(line.text for line in group) for _, group in groupby(lines, lambda line: line.paragraph)
+        )
+        return cls(
+            "\n\n".join(paragraphs),
+            confidence=sum(line.confidence * len(line.text) for line in lines) / characters if characters else None,
+            lines=tuple(lines),
+            warnings=tuple(warnings),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Placement:
@@ -163,6 +180,8 @@ class Model(ABC):
     """The fields of `Options`, besides `prompt`, that this family takes."""
     model_type: ClassVar[str | None] = None
     """What `config.json` calls this family, for checkpoints that the user names."""
+    max_new_tokens: ClassVar[int | None] = None
+    """How many tokens a text has at most where the caller does not say."""
     special_tokens: ClassVar[re.Pattern[str] | None] = None
     """What a prompt may not contain, because the tokenizer would take it for more than text."""
     batch_size: ClassVar[int] = 8
@@ -177,8 +196,18 @@ class Model(ABC):
         Raises:
             InvalidJob: with what is wrong.
         """
-        if self.special_tokens and (found := self.special_tokens.search(options.prompt or "")):
+        # As tokenizers do: the full-width spelling of a token is the token.
+        prompt = unicodedata.normalize("NFKC", options.prompt or "")
+        if self.special_tokens and (found := self.special_tokens.search(prompt)):
             raise InvalidJob(f"a prompt may not contain the special token {found[0]}")
+        most, least = options.max_new_tokens or self.max_new_tokens, options.min_new_tokens
+        if most is not None and least is not None and least > most:
+            raise InvalidJob(f"min_new_tokens is {least}, more than the {most} that max_new_tokens is: raise that too")
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        """True for the `config.json` of a checkpoint of this family."""
+        return cls.model_type is not None and config.get("model_type") == cls.model_type
 
     @abstractmethod
     def load(self, directory: Path, placement: Placement) -> Loaded:

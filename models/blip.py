@@ -24,6 +24,7 @@ class Blip(Model):
     options = generation.OPTIONS
     model_type = "blip"
     special_tokens = _SPECIAL_TOKENS
+    max_new_tokens = _MAX_NEW_TOKENS
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedBlip(directory, placement)
@@ -60,7 +61,7 @@ class LoadedBlip:
             Prediction(
                 text.strip(),
                 warnings=generation.cut_warning(
-                    tokens[prompt_tokens:], settings["max_new_tokens"], self._text.sep_token_id
+                    tokens[prompt_tokens:], settings["max_new_tokens"], [self._text.sep_token_id]
                 ),
             )
             for text, tokens in zip(texts, output.tolist(), strict=True)

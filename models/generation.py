@@ -1,39 +1,42 @@
 """What the generating families share: batches of equal options, token limits, and how a text ended."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from models.base import InvalidJob, Job, Options, Prediction
+from models.base import InvalidJob, Job, ModelUnavailable, Options, Prediction
 
 OPTIONS = frozenset({"min_new_tokens", "max_new_tokens", "num_beams"})
 """The fields of `Options` that `settings` understands."""
 
 
 def in_batches_alike(jobs: Sequence[Job], predict: Callable[[Sequence[Job]], list[Prediction]]) -> list[Prediction]:
-    """Predict jobs of equal options together, and return the predictions in the order of `jobs`."""
+    """Predict jobs of equal options together, and return the predictions in the order of `jobs`.
+
+    Raises:
+        ModelUnavailable: the memory does not suffice; it may for fewer, or later.
+    """
     alike: dict[Options, list[int]] = defaultdict(list)
     for index, job in enumerate(jobs):
         alike[job.options].append(index)
     predictions: dict[int, Prediction] = {}
     for indices in alike.values():
-        predictions.update(zip(indices, predict([jobs[i] for i in indices]), strict=True))
+        try:
+            said = predict([jobs[i] for i in indices])
+        except (MemoryError, RuntimeError) as error:
+            # torch says so in a RuntimeError, with other words on every device.
+            if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+                raise
+            raise ModelUnavailable("the model ran out of memory") from error
+        predictions.update(zip(indices, said, strict=True))
     return [predictions[index] for index in range(len(jobs))]
 
 
 def settings(options: Options, max_new_tokens: int) -> dict[str, Any]:
-    """Return the arguments for `generate`: the caller's, else one beam and the family's `max_new_tokens`.
-
-    Raises:
-        InvalidJob: the least number of tokens asked for is above the most.
-    """
-    most = options.max_new_tokens or max_new_tokens
-    least = options.min_new_tokens or 0
-    if least > most:
-        raise InvalidJob(f"min_new_tokens is {least}, but max_new_tokens is {most}")
+    """Return the arguments for `generate`: the caller's, else one beam and the family's `max_new_tokens`."""
     return {
-        "max_new_tokens": most,
-        "min_new_tokens": least or None,
+        "max_new_tokens": options.max_new_tokens or max_new_tokens,
+        "min_new_tokens": options.min_new_tokens,
         "num_beams": options.num_beams or 1,
         "do_sample": False,
         "use_cache": True,
@@ -53,14 +56,14 @@ def check_positions(prompt_tokens: int, new_tokens: int, positions: int) -> None
         )
 
 
-def cut_warning(tokens: Sequence[int], limit: int, end_of_text: int) -> tuple[str, ...]:
+def cut_warning(tokens: Sequence[int], limit: int, ends: Collection[int]) -> tuple[str, ...]:
     """Return a warning when a text of `limit` new tokens was stopped there before its end.
 
     Args:
         tokens: the new tokens of one text, without the prompt's and the start token.
         limit: the most that were allowed.
-        end_of_text: the token with which a complete text ends.
+        ends: the tokens with which a complete text ends.
     """
-    if len(tokens) < limit or end_of_text in tokens:
+    if len(tokens) < limit or not set(ends).isdisjoint(tokens):
         return ()
     return (f"the text was cut after {limit} tokens; a larger max_new_tokens may complete it",)

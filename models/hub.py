@@ -1,17 +1,19 @@
 """The hub's cache on disk, and downloads into it."""
 
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.base import ModelUnavailable, Source
 
+log = logging.getLogger(__name__)
+
 _SMALL_FILES = ["*.json", "*.txt", "*.model"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
 _TIMEOUT = 5.0
-RETRY_DOWNLOAD_AFTER = 60.0
 
 
 def find(source: Source) -> Path | None:
@@ -39,7 +41,10 @@ def _has_weights(directory: Path) -> bool:
             return True
         index = directory / f"{name}.index.json"
         if index.is_file():
-            shards = set(json.loads(index.read_text())["weight_map"].values())
+            try:
+                shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
+            except (ValueError, KeyError, TypeError, AttributeError):
+                return False
             return all((directory / shard).is_file() for shard in shards)
     return False
 
@@ -54,11 +59,11 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
     """
     import httpx2
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
     from huggingface_hub.utils import filter_repo_objects
 
     if source.hub_id is None:
-        raise ModelUnavailable("the directory of its weights is missing", RETRY_DOWNLOAD_AFTER)
+        raise ModelUnavailable("the directory of its weights is missing")
     try:
         # Asked first, with a short timeout and no retries: snapshot_download alone takes long to give up.
         info = HfApi().model_info(source.hub_id, revision=source.revision, timeout=_TIMEOUT, files_metadata=True)
@@ -71,11 +76,15 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
         )
     except HfHubHTTPError as error:
         status = error.response.status_code
-        raise ModelUnavailable(f"the hub answered {status} for {source.hub_id}", RETRY_DOWNLOAD_AFTER) from error
-    except httpx2.HTTPError as error:
-        raise ModelUnavailable(f"the hub could not be reached ({error})", RETRY_DOWNLOAD_AFTER) from error
-    except OSError as error:
-        raise ModelUnavailable(f"the download failed ({error.strerror or error})", RETRY_DOWNLOAD_AFTER) from error
+        raise ModelUnavailable(f"the hub answered {status} for {source.hub_id}") from error
+    except Exception as error:
+        # Of httpx2, of the operating system, of the accelerated downloader: each names addresses or paths.
+        reached = not isinstance(error, httpx2.HTTPError | OfflineModeIsEnabled)
+        log.warning("%s: %s", source.hub_id, error)
+        raise ModelUnavailable(
+            f"the {'download failed' if reached else 'hub could not be reached'}: see the log; "
+            "MODEL_PATHS can name a directory that holds the model instead"
+        ) from error
     return Path(path)
 
 

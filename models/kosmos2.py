@@ -33,6 +33,7 @@ class Kosmos2(Model):
     options = generation.OPTIONS | {"detail"}
     model_type = "kosmos-2"
     special_tokens = _SPECIAL_TOKENS
+    max_new_tokens = _MAX_NEW_TOKENS
     batch_size = 4
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
@@ -74,7 +75,7 @@ class LoadedKosmos2:
             self._prediction(
                 text,
                 job.image,
-                generation.cut_warning(tokens[prompt_tokens:], settings["max_new_tokens"], self._text.eos_token_id),
+                generation.cut_warning(tokens[prompt_tokens:], settings["max_new_tokens"], [self._text.eos_token_id]),
             )
             for job, text, tokens in zip(jobs, texts, output.tolist(), strict=True)
         ]

@@ -24,6 +24,8 @@ class RapidOCR(Model):
 
     task = Task.READ_PAGE
     accepts = ("image",)
+    # It reads one page after the other: together, each would be answered when the last is done.
+    batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedRapidOCR(directory)
@@ -35,6 +37,7 @@ class RapidOCRLines(Model):
     task = Task.SEGMENT
     accepts = ("image",)
     options = frozenset({"segment"})
+    batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedRapidOCRLines(directory)
@@ -56,11 +59,12 @@ class LoadedRapidOCR(_OnOpenVINO):
         return [self._predict(job) for job in jobs]
 
     def _predict(self, job: Job) -> Prediction:
-        lines = tuple(
-            Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph)
-            for line in self._reader.read(_pixels(job))
+        return Prediction.of_lines(
+            [
+                Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph)
+                for line in self._reader.read(_pixels(job))
+            ]
         )
-        return Prediction(joined(lines), confidence=mean_confidence(lines), lines=lines)
 
 
 class LoadedRapidOCRLines(_OnOpenVINO):
@@ -77,17 +81,6 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in sheet.lines)
         crops = (cut(sheet.image, line.polygon, _MARGIN) for line in sheet.lines)
         return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
-
-
-def joined(lines: Sequence[Line]) -> str:
-    """Return the text of lines, one below the other."""
-    return "\n".join(line.text for line in lines)
-
-
-def mean_confidence(lines: Sequence[Line]) -> float | None:
-    """Return the mean over all characters of their line's confidence; None where nothing was read."""
-    characters = sum(len(line.text) for line in lines)
-    return sum(line.confidence * len(line.text) for line in lines) / characters if characters else None
 
 
 def _pixels(job: Job) -> "Pixels":

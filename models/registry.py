@@ -16,16 +16,18 @@ from pathlib import Path
 
 import models
 from models import hub
-from models.base import Loaded, Model, ModelUnavailable, Placement, Source, UnknownModel
+from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Task, UnknownModel
 
 log = logging.getLogger(__name__)
 
 DEFAULT_ORDER = ("blip-large", "blip-base", "kosmos-2", "rapidocr")
 """What `auto` means for the default model: the first of these whose weights are on this machine."""
+CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2")
+"""The captioners among them."""
 TAGGER_ORDER = ("t5-tags",)
 """What `auto` means for the tagger."""
-RETRY_LOAD_AFTER = 30.0
-"""Seconds in which a model that failed to load is not tried again."""
+RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
+"""Seconds in which a model that failed is not tried again: twice as long after each failure, up to the longest."""
 
 
 class State(StrEnum):
@@ -49,6 +51,7 @@ class Entry:
         self.error: str | None = None
         self._placement = placement
         self._busy: State | None = None
+        self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
 
@@ -82,23 +85,27 @@ class Entry:
                     raise self._failed(error) from error
                 finally:
                     self._busy = self.progress = None
-                self.error = None
+                self.forget_failure()
             return self.loaded
 
     def refuse_if_failed(self) -> None:
         """Raise what the last attempt failed with, while it is too early for another."""
-        wait = self._retry_at - time.monotonic()
-        if self.error is not None and wait > 0:
-            raise ModelUnavailable(f"{self.model.name}: {self.error}", wait)
+        if self.retry_in:
+            raise ModelUnavailable(f"{self.model.name}: {self.error}", self.retry_in)
 
-    def retry_now(self) -> None:
-        """Forget a failure, because someone asks to try again."""
-        self._retry_at = 0.0
+    def forget_failure(self) -> None:
+        """Let the next one to ask try again at once."""
+        self.error = None
+        self._failures = 0
+
+    @property
+    def retry_in(self) -> float:
+        """Seconds until another attempt makes sense; 0 for now."""
+        return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
         path = hub.find(self.model.source)
-        # After a failure the files are compared with the hub's again, which mends a set that is incomplete.
-        if path is None or (self.error is not None and self.model.source.directory is None):
+        if path is None:
             self._busy, self.progress = State.DOWNLOADING, 0.0
             log.info("%s: downloading %s", self.model.name, self.model.source.hub_id)
             path = hub.download(self.model.source, self._report)
@@ -117,14 +124,15 @@ class Entry:
         self.progress = fraction
 
     def _failed(self, error: Exception) -> ModelUnavailable:
-        if isinstance(error, ModelUnavailable):
-            self.error, wait = str(error), error.retry_after
-            log.warning("%s: %s", self.model.name, error)
-        else:
-            self.error, wait = "its weights could not be loaded; the log says why", RETRY_LOAD_AFTER
-            log.error("%s: loading failed", self.model.name, exc_info=error)
-        self._retry_at = time.monotonic() + wait
-        return ModelUnavailable(f"{self.model.name}: {self.error}", wait)
+        known = isinstance(error, ModelUnavailable)
+        message = str(error) if known else "its weights could not be loaded; the log says why"
+        if message != self.error:
+            # Once: a hub that is away for a night is not worth a line a minute.
+            log.warning("%s: %s", self.model.name, message, exc_info=None if known else error)
+        self._failures += 1
+        wait = min(RETRY_AFTER * 2 ** (self._failures - 1), LONGEST_RETRY_AFTER)
+        self.error, self._retry_at = message, time.monotonic() + wait
+        return ModelUnavailable(f"{self.model.name}: {message}", wait)
 
 
 class Registry:
@@ -146,6 +154,11 @@ class Registry:
             return self._entries[name]
         except KeyError:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
+
+    def default_tagger(self) -> Entry | None:
+        """Return the tagger that `auto` means: the first in order, else one that the user added."""
+        others = [entry.model.name for entry in self if entry.model.task is Task.TAG]
+        return self.first_on_machine([*TAGGER_ORDER, *others])
 
     def first_on_machine(self, names: Iterable[str]) -> Entry | None:
         """Return the first of `names` that can answer here and now."""
@@ -182,12 +195,15 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
 
 
 def _family(name: str, directory: Path, families: Iterable[type[Model]]) -> type[Model]:
+    if not directory.is_dir():
+        raise ValueError(f"{name}: {directory} is not a directory")
     try:
-        model_type = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
+        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        model_type = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{name}: {directory} has no config.json that names its model_type") from error
     for family in families:
-        if family.model_type == model_type:
+        if family.recognises(config):
             return family
     raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")
 

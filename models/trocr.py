@@ -4,7 +4,7 @@ Li et al. 2021, "TrOCR: Transformer-based Optical Character Recognition with Pre
 https://arxiv.org/abs/2109.10282.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,12 @@ class TrOCR(Model):
     accepts = ("image",)
     options = generation.OPTIONS
     model_type = "vision-encoder-decoder"
+    max_new_tokens = _MAX_NEW_TOKENS
+
+    @classmethod
+    def recognises(cls, config: Mapping[str, Any]) -> bool:
+        # Captioners and readers of forms are built of an encoder and a decoder as well.
+        return super().recognises(config) and config.get("decoder", {}).get("model_type") == "trocr"
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedTrOCR(directory, placement)
@@ -35,6 +41,9 @@ class LoadedTrOCR:
 
         self._processor = TrOCRProcessor.from_pretrained(directory, local_files_only=True)
         self._network, self.device, self.precision = runtime.load(VisionEncoderDecoderModel, directory, placement)
+        defaults = self._network.generation_config
+        ends = defaults.eos_token_id
+        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         return generation.in_batches_alike(jobs, self._predict)
@@ -53,13 +62,12 @@ class LoadedTrOCR:
         )
         confidences = self._confidences(output)
         texts = self._processor.batch_decode(output.sequences, skip_special_tokens=True)
-        end = self._network.generation_config.eos_token_id
         return [
             Prediction(
                 text.strip(),
                 confidence=confidence,
                 lines=(Line(text.strip(), confidence, WHOLE_IMAGE),),
-                warnings=generation.cut_warning(tokens[1:], limit, end),
+                warnings=generation.cut_warning(tokens[1:], limit, self._ends),
             )
             for text, tokens, confidence in zip(texts, output.sequences.tolist(), confidences, strict=True)
         ]
@@ -71,8 +79,10 @@ class LoadedTrOCR:
         scores = self._network.compute_transition_scores(
             output.sequences, output.scores, beams, normalize_logits=beams is None
         )
+        tokens = output.sequences[:, 1 : 1 + scores.shape[1]]
+        ended = (tokens.unsqueeze(-1) == tokens.new_tensor(sorted(self._ends))).any(dim=-1).int()
         # What follows the end of a text is padding.
-        written = output.sequences[:, 1 : 1 + scores.shape[1]] != self._network.generation_config.pad_token_id
+        written = ended.cumsum(dim=1) - ended == 0
         means = scores.float().masked_fill(~written, 0.0).sum(dim=1) / written.sum(dim=1).clamp(min=1)
         return [float(mean) for mean in means.exp()]
 

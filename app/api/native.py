@@ -7,14 +7,22 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, current_app, g, request
 from pydantic import BaseModel, ValidationError
 
-from app.errors import BadRequest, InvalidOption, TooLarge, UnsupportedMedia
+from app.api.events import events
+from app.documents import is_pdf
+from app.errors import BadRequest, ClientGone, InvalidOption, TooLarge, UnsupportedMedia
+from app.exports import EXPORTS
 from app.images import looks_like_image
+from app.jobs import Steps
 from app.schemas import GenerateOptions, TagOptions
-from app.service import GenerateRequest, Service
+from app.service import GenerateRequest, Result, Service
 
 MAX_FIELD_BYTES = 500_000
+MAX_TAG_BODY = 1_000_000
 FILE_FIELDS = ("image_file", "Image_file")
 """The field of the upload; the second is its old spelling."""
+
+_RAW = ("", "application/octet-stream", "application/pdf", "application/x-www-form-urlencoded")
+_ACCEPTED = {"application/json": "json", "text/plain": "text", "text/event-stream": "events"}
 
 _Options = TypeVar("_Options", bound=BaseModel)
 _Fields = dict[str, Any]
@@ -26,7 +34,7 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
 
     @native.post("/generate-text")
     def generate_text() -> Response:
-        """Turn an image into text."""
+        """Turn an image or a document into text."""
         fields, image = _read(image_formats)
         url = fields.pop("image_url", None) or None
         if url is not None and not isinstance(url, str):
@@ -34,19 +42,44 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
         if (image is None) == (url is None):
             raise BadRequest("send exactly one image: either image_file or image_url")
         options = _validated(GenerateOptions, fields)
-        answer = service.generate(GenerateRequest(g.request_id, image, url, options))
-        if request.accept_mimetypes.best_match(["application/json", "text/plain"]) == "text/plain":
-            return Response(answer.text, mimetype="text/plain")
-        return _json(answer)
+        wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
+        steps = service.generate(GenerateRequest(g.request_id, image, url, options, patient=wanted == "events"))
+        if wanted == "events":
+            return events(steps)
+        return _rendered(_finished(steps), wanted)
 
     @native.post("/generate-tags")
     def generate_tags() -> Response:
         """Turn a text into tags."""
+        request.max_content_length = MAX_TAG_BODY
         if request.mimetype != "application/json":
             raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
         return _json(service.tag(g.request_id, _validated(TagOptions, _json_fields())))
 
     return native
+
+
+def _finished(steps: Steps[Result]) -> Result:
+    """Let the steps pass; stop when nobody waits for the result any more."""
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+    try:
+        while True:
+            next(steps)
+            if gone():
+                steps.close()
+                raise ClientGone("the client has gone")
+    except StopIteration as end:
+        result: Result = end.value
+        return result
+
+
+def _rendered(result: Result, format: str) -> Response:
+    if format == "json":
+        return _json(result.answer)
+    export = EXPORTS[format]
+    response = Response(export.render(result.document), mimetype=export.mimetype)
+    response.headers["Content-Disposition"] = f'inline; filename="{result.answer.id}.{export.extension}"'
+    return response
 
 
 def _json(answer: BaseModel) -> Response:
@@ -61,14 +94,20 @@ def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
         fields, image = _form_fields(), _uploaded()
     elif kind == "application/json":
         fields = _json_fields()
-    elif kind == "application/x-www-form-urlencoded" and not looks_like_image(_body()[:64], formats):
+    elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
         fields = _form_fields()
-    elif kind in ("", "application/octet-stream", "application/x-www-form-urlencoded") or kind.startswith("image/"):
+        if _body() and not fields.keys() & {"image_url", *GenerateOptions.model_fields}:
+            raise UnsupportedMedia(f"the body is neither a form nor an image: send {', '.join(formats)}")
+    elif kind in _RAW or kind.startswith("image/"):
         # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
         fields, image = {}, _body() or None
     else:
         raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
     return _merged(fields, _single(request.args.items(multi=True))), image
+
+
+def _may_be_image(formats: Sequence[str]) -> bool:
+    return looks_like_image(_body()[:64], formats) or is_pdf(_body()[:1024])
 
 
 def _body() -> bytes:
@@ -80,7 +119,7 @@ def _form_fields() -> _Fields:
     for name, value in fields.items():
         # A data: URL has the image's own limit.
         if len(value) > MAX_FIELD_BYTES and not value[:5].lower() == "data:":
-            raise TooLarge(f"the field {name} is longer than {MAX_FIELD_BYTES} bytes")
+            raise TooLarge(f"the field {name[:100]!r} is longer than {MAX_FIELD_BYTES} bytes")
         if name in FILE_FIELDS:
             raise BadRequest(f"{name} must be a file (with curl: -F {name}=@photo.jpg)")
     return fields
@@ -117,7 +156,7 @@ def _single(pairs: Iterable[tuple[str, Any]]) -> _Fields:
     fields: _Fields = {}
     for name, value in pairs:
         if name in fields:
-            raise BadRequest(f"the field {name} came twice")
+            raise BadRequest(f"the field {name[:100]!r} came twice")
         fields[name] = value
     return fields
 
@@ -136,6 +175,6 @@ def _validated(options: type[_Options], fields: _Fields) -> _Options:
 def _sentence(mistake: dict[str, Any]) -> str:
     name = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"there is no option {name[:100]!r}"
+        return f"there is no option {name[:100]!r}; there are {', '.join(GenerateOptions.model_fields)}"
     message = mistake["msg"].removeprefix("Value error, ")
     return f"{name}: {message[:1].lower()}{message[1:]}"

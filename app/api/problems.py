@@ -5,11 +5,12 @@ import math
 import re
 import time
 import uuid
+from urllib.parse import quote
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
-from app.errors import ServiceError
+from app.errors import PredictionFailed, ServiceError, TooLarge
 from app.schemas import Problem
 
 log = logging.getLogger(__name__)
@@ -21,9 +22,8 @@ def register(app: Flask) -> None:
     """Give every request an id and a line in the log, and every error its shape."""
     app.before_request(_begin)
     app.after_request(_finish)
-    app.register_error_handler(ServiceError, _service_error)
+    app.register_error_handler(Exception, _service_error)
     app.register_error_handler(HTTPException, _http_error)
-    app.register_error_handler(Exception, _unexpected)
 
 
 def _begin() -> None:
@@ -40,7 +40,8 @@ def _finish(response: Response) -> Response:
     log.info(
         "%s %s %d %.0f ms %s",
         request.method,
-        request.path,
+        # Quoted again: a line break in it would begin a line of its own.
+        quote(request.path),
         response.status_code,
         (time.monotonic() - started) * 1000,
         request_id,
@@ -48,36 +49,48 @@ def _finish(response: Response) -> Response:
     return response
 
 
-def _service_error(error: ServiceError) -> Response:
-    response = _problem(error.status, error.code, error.title, error.detail)
-    if error.retry_after is not None:
+def problem_of(error: Exception) -> Problem:
+    """Return what a client is told of an error. One that nobody foresaw goes to the log, and says no more than that."""
+    if not isinstance(error, ServiceError) or isinstance(error, PredictionFailed):
+        log.error("request %s failed", g.get("request_id", "-"), exc_info=error.__cause__ or error)
+    if not isinstance(error, ServiceError):
+        error = ServiceError("something went wrong here; the service's log has more under this request_id")
+    return _problem(error.status, error.code, error.title, error.detail)
+
+
+def _problem(status: int, code: str, title: str, detail: str) -> Problem:
+    request_id = g.get("request_id", "-")
+    return Problem(type="about:blank", title=title, status=status, detail=detail, code=code, request_id=request_id)
+
+
+def _response(problem: Problem) -> Response:
+    return Response(problem.model_dump_json(), problem.status, mimetype="application/problem+json")
+
+
+def _service_error(error: Exception) -> Response:
+    response = _response(problem_of(error))
+    if isinstance(error, ServiceError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
     return response
 
 
 def _http_error(error: HTTPException) -> Response:
+    methods = ", ".join(getattr(error, "valid_methods", None) or ())
+    details = {
+        400: f"{error.description} See TRUSTED_HOSTS." if isinstance(error, SecurityError) else error.description,
+        404: f"there is nothing at {request.path}: see /docs",
+        405: f"{request.path} does not take {request.method}, but {methods}",
+        413: "the request is larger than the limits: see MAX_UPLOAD_MB",
+    }
     status = error.code or 500
-    name = error.name
-    response = _problem(status, name.lower().replace(" ", "-"), name, error.description or name)
+    if status == 413:
+        return _service_error(TooLarge(str(details[413])))
+    response = _response(
+        _problem(
+            status, error.name.lower().replace(" ", "-"), error.name, details.get(status) or error.description or ""
+        )
+    )
     for header, value in error.get_headers():
         if header not in ("Content-Type", "Content-Length"):
             response.headers[header] = value
     return response
-
-
-def _unexpected(error: Exception) -> Response:
-    log.error("unexpected error in request %s", g.get("request_id", "-"), exc_info=error)
-    detail = "something went wrong here; the service's log has more under this request_id"
-    return _problem(500, ServiceError.code, ServiceError.title, detail)
-
-
-def _problem(status: int, code: str, title: str, detail: str) -> Response:
-    problem = Problem(
-        type="about:blank",
-        title=title,
-        status=status,
-        detail=detail,
-        code=code,
-        request_id=g.get("request_id", "-"),
-    )
-    return Response(problem.model_dump_json(), status, mimetype="application/problem+json")

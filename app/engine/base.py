@@ -48,8 +48,16 @@ class Engine(Protocol):
             Unavailable: the engine is closed.
         """
 
-    def prepare(self, model: str) -> None:
-        """Start downloading and loading a model, without waiting for it."""
+    def refuse_if_full(self, model: str) -> None:
+        """Refuse what `submit` would refuse now, before work is put into making a job.
+
+        Raises:
+            QueueFull: as many jobs as may wait for the model do.
+            Unavailable: the engine is closed.
+        """
+
+    def prepare(self, model: str, until_loaded: bool = False) -> None:
+        """Start downloading and loading a model, without waiting for it; once, or until it succeeds."""
 
     def ready(self) -> bool:
         """True while jobs are taken on."""

@@ -85,6 +85,7 @@ class Worker:
         self._queue: deque[LocalTicket] = deque()
         self._queue_size = queue_size
         self._asked_to_load = False
+        self._wanted = False
         self._closed = False
         self._thread: threading.Thread | None = None
 
@@ -95,19 +96,24 @@ class Worker:
 
     def submit(self, job: Job, timeout: float) -> LocalTicket:
         with self.changed:
-            if self._closed:
-                raise Unavailable("the service is shutting down", RETRY_BUSY_AFTER)
-            if len(self._queue) >= self._queue_size:
-                raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
+            self.refuse_if_full()
             ticket = LocalTicket(self, job, timeout)
             self._queue.append(ticket)
             self._wake()
         return ticket
 
-    def prepare(self) -> None:
+    def prepare(self, until_loaded: bool) -> None:
         with self.changed:
             self._asked_to_load = True
+            self._wanted = self._wanted or until_loaded
             self._wake()
+
+    def refuse_if_full(self) -> None:
+        with self.changed:
+            if self._closed:
+                raise Unavailable("the service is shutting down", RETRY_BUSY_AFTER)
+            if len(self._queue) >= self._queue_size:
+                raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
 
     def close(self) -> None:
         with self.changed:
@@ -136,18 +142,26 @@ class Worker:
     def _work(self) -> None:
         while True:
             with self.changed:
-                self.changed.wait_for(lambda: self._queue or self._asked_to_load or self._closed)
+                self.changed.wait_for(lambda: self._queue or self._asked_to_load or self._closed, self._patience())
                 if self._closed:
                     return
-                self._asked_to_load = False
             loaded = self._load()
             if loaded is not None:
-                batch = self._take()
-                for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
-                    self._finish(ticket, outcome)
+                self._wanted = False
+                self._run_batch(loaded)
+
+    def _patience(self) -> float | None:
+        """Seconds to wait for a job: for ever, unless a model that is wanted in memory has failed and is tried again."""
+        return max(self._entry.retry_in, 0.1) if self._wanted else None
+
+    def _run_batch(self, loaded: Loaded) -> None:
+        batch = self._take()
+        for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
+            self._finish(ticket, outcome)
 
     def _load(self) -> Loaded | None:
         """Return the model in memory, or answer all that wait for it with why it cannot be had."""
+        self._asked_to_load = False
         try:
             loaded = self._entry.load()
         except ModelError as error:
@@ -181,8 +195,8 @@ class Worker:
         except ModelError as error:
             failure: Exception = error
         except Exception as error:
-            log.error("%s: a batch of %d failed", self.name, len(batch), exc_info=error)
             failure = PredictionFailed(f"{self.name} failed on this image; the service's log says why")
+            failure.__cause__ = error
         if len(batch) == 1:
             return [failure]
         return [outcome for ticket in batch for outcome in self._predict(loaded, [ticket])]
@@ -204,8 +218,11 @@ class LocalEngine:
     def submit(self, model: str, job: Job, timeout: float) -> LocalTicket:
         return self._workers[model].submit(job, timeout)
 
-    def prepare(self, model: str) -> None:
-        self._workers[model].prepare()
+    def refuse_if_full(self, model: str) -> None:
+        self._workers[model].refuse_if_full()
+
+    def prepare(self, model: str, until_loaded: bool = False) -> None:
+        self._workers[model].prepare(until_loaded)
 
     def ready(self) -> bool:
         return not self._closed

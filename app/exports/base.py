@@ -14,12 +14,15 @@ PRODUCER = "Image to Text"
 
 @dataclass(frozen=True)
 class Page:
-    """An upright RGB image, its size in pixels, and the lines found on it in reading order."""
+    """An upright page: its size in pixels, the lines found on it in reading order, and how to get its RGB image.
+
+    Only the PDF wants the image, one page at a time: a document of many pages is never in memory as a whole.
+    """
 
     width: int
     height: int
     lines: tuple[Line, ...]
-    image: Image.Image
+    image: Callable[[], Image.Image]
 
     @property
     def paragraphs(self) -> list[list[Line]]:

@@ -52,7 +52,7 @@ def render(document: Document) -> bytes:
 def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: GlyphlessFont) -> None:
     scale = _scale(page)
     width, height = page.width * scale, page.height * scale
-    image = raster.encode(page.image)
+    image = raster.encode(page.image())
     content = pydyf.Stream(compress=True)
     for item in (image, content):
         pdf.add_object(item)

@@ -7,10 +7,10 @@ from app.exports.base import Document, Page, printable
 
 
 def render(document: Document) -> bytes:
-    """Write a document's text: UTF-8, lines end in a newline."""
+    """Write a document's text in UTF-8, with nothing after its last line: it is what the model said, and no file."""
     if document.caption:
-        return f"{document.caption}\n".encode()
-    return "\f".join(map(_page, document.pages)).encode()
+        return document.caption.encode()
+    return "\f".join(map(_page, document.pages)).rstrip("\n").encode()
 
 
 def _page(page: Page) -> str:

@@ -47,7 +47,7 @@ class LocalStore:
             with contextlib.suppress(OSError):
                 partial.unlink(missing_ok=True)
             raise StorageFull(
-                f"the image could not be saved ({error.strerror}): free some space, or set SAVE_UPLOADS=false"
+                f"the image could not be saved ({error.strerror}): see IMAGES_DIR, or set SAVE_UPLOADS=false"
             ) from error
         return name
 

@@ -18,12 +18,16 @@ from models.reading.ctc import decode
 from models.reading.detection import find_fragments
 from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
 
+DETECTOR = "PP-OCRv6_det_small.onnx"
+RECOGNISER = "PP-OCRv6_rec_small.onnx"
 UNCLIP_RATIO = 1.5  # how far a fragment reaches beyond the detector's core; more lets neighbours in and costs accuracy
 BOX_THRESHOLD = 0.4
 CANDIDATES = 10_000  # fragments on one page
 CROP_HEIGHT = 48  # pixels, the recogniser's
 MARGIN = 10  # pixels of repeated edge left and right of a crop
 LONGEST_CROP = 4800  # pixels at CROP_HEIGHT
+STEP = 32  # pixels; crops are as wide as a multiple, so that the recogniser meets few widths
+WIDTHS = 200  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
@@ -60,22 +64,14 @@ class PageReader:
 
     def __init__(self, directory: Path) -> None:
         """Load the networks from the directory that holds RapidOCR's models."""
-        from rapidocr import EngineType, RapidOCR
+        import openvino
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        engine: Any = RapidOCR(
-            params={
-                "Global.log_level": "critical",
-                "Global.model_root_dir": str(directory),
-                "Det.engine_type": EngineType.OPENVINO,
-                "Rec.engine_type": EngineType.OPENVINO,
-            }
-        )
-        # Its own pipeline would turn lines upside down one by one and lose spaces; see benchmarks/README.md.
-        self._detector: Any = engine._load_det_model().session
-        recogniser: Any = engine._load_rec_model()
-        self._recogniser: Any = recogniser.session
-        self._characters: list[str] = recogniser.postprocess_op.character
+        core = openvino.Core()
+        self._detector = _compile(core, directory / DETECTOR, shapes=0)
+        self._recogniser = _compile(core, directory / RECOGNISER, shapes=WIDTHS)
+        characters = core.read_model(directory / RECOGNISER).get_rt_info(["framework", "character"]).astype(str)
+        self._characters = ["", *characters.splitlines(), " "]
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,
@@ -112,9 +108,10 @@ class PageReader:
         width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         small = cv2.resize(crop, (width, CROP_HEIGHT), interpolation=method)
-        padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, MARGIN, cv2.BORDER_REPLICATE)
+        right = MARGIN + -(width + 2 * MARGIN) % STEP
+        padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-        probabilities: NDArray[np.float32] = self._recogniser(np.ascontiguousarray(tensor))[0]
+        probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
         return decode(probabilities, self._characters)
 
     def _read_line(self, sheet: Sheet, line: TextLine) -> tuple[str, float]:
@@ -155,12 +152,18 @@ class PageReader:
         return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        maps: NDArray[np.float32] = self._detector(tensor)  # (1, 1, height, width)
+        maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
         return np.asarray(maps[0, 0], np.float32)
 
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+
+
+def _compile(core: Any, network: Path, shapes: int) -> Any:
+    """Return a network's infer request, which keeps what it prepared for so many shapes of input. Unbounded, it would
+    take a gigabyte for twenty pages of different sizes."""
+    return core.compile_model(network, "CPU", {"CPU_RUNTIME_CACHE_CAPACITY": shapes}).create_infer_request()
 
 
 def is_text(text: str, confidence: float) -> bool:

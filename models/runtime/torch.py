@@ -1,5 +1,6 @@
 """Networks on torch: on CUDA and Apple's GPUs, and the reference everywhere."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ import transformers
 from models.base import Placement
 
 transformers.utils.logging.disable_progress_bar()
+
+# transformers swaps globals of torch and of its own while it loads: two at a time would spoil both, and all later.
+_LOADING = threading.Lock()
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -53,8 +57,17 @@ def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str,
 
     Returns:
         The model in evaluation mode, the device's name and the number format's.
+
+    Raises:
+        ValueError: the checkpoint does not hold all tensors, or the device is not here.
     """
     device, dtype = place(placement)
-    model = network.from_pretrained(directory, dtype=dtype, local_files_only=True, weights_only=True)
+    with _LOADING:
+        model, report = network.from_pretrained(
+            directory, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
+        )
+    # transformers fills what the checkpoint lacks with random numbers, and would answer with noise.
+    if lacking := {*report["missing_keys"], *report["mismatched_keys"]}:
+        raise ValueError(f"{directory} lacks {len(lacking)} tensors of {network.__name__}, such as {min(lacking)}")
     model.requires_grad_(False)
     return model.eval().to(device), str(device), str(dtype).removeprefix("torch.")

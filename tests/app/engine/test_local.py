@@ -54,7 +54,9 @@ def test_fifty_first_requests_load_once(make_engine: MakeEngine) -> None:
     model = fake(load=lambda: slow.wait(30))
     engine = make_engine(model, queue_size=50)
     with ThreadPoolExecutor(50) as pool:
-        results = [pool.submit(lambda i=i: engine.submit("fake", Job(text=str(i)), 30).result().text) for i in range(50)]
+        results = [
+            pool.submit(lambda i=i: engine.submit("fake", Job(text=str(i)), 30).result().text) for i in range(50)
+        ]
         wait_until(lambda: model.loads == 1)
         slow.set()
         assert [result.result() for result in results] == [str(i) for i in range(50)]

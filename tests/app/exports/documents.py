@@ -49,7 +49,7 @@ PICTURE = picture()
 
 
 def page(*found: Line) -> Page:
-    return Page(WIDTH, HEIGHT, found, PICTURE)
+    return Page(WIDTH, HEIGHT, found, lambda: PICTURE)
 
 
 def document(*pages: Page, text: str | None = None) -> Document:
@@ -100,7 +100,9 @@ DOCUMENTS = {
     "marks only": document(page(*lines("\u0301\u0301"))),
     "caption": document(page(), text="a dog\nwith a <ball> in its mouth"),
     "caption of pages": document(page(), page(), text="two dogs\n\nand a cat"),
-    "tiny": Document((Page(1, 1, (Line("x y", 0.5, ((0, 0), (1, 0), (1, 1), (0, 1))),), picture(1, 1)),), "x y", "m"),
+    "tiny": Document(
+        (Page(1, 1, (Line("x y", 0.5, ((0, 0), (1, 0), (1, 1), (0, 1))),), lambda: picture(1, 1)),), "x y", "m"
+    ),
 }
 
 every_document = pytest.mark.parametrize("sample", DOCUMENTS.values(), ids=list(DOCUMENTS))

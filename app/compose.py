@@ -1,0 +1,137 @@
+"""How models are put together: a page is cut into lines by one and read by another; alt text asks two at once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from PIL import Image
+
+from app import alt_text
+from app.documents import Pages
+from app.errors import InvalidOption
+from app.jobs import Jobs, Steps
+from app.schemas import AltTextParts, GenerateOptions, Progress
+from models.base import Job, Model, Options, Prediction, Task
+from models.registry import CAPTIONER_ORDER, Entry, Registry
+
+ALT_TEXT = "alt-text"
+"""The name under which a captioner and a reader are asked together."""
+_READER = "rapidocr"
+_SEGMENTER = "rapidocr-lines"
+_ALT_TEXT_LENGTH = 250
+_LINE_TOKENS = 64
+"""Tokens of a line that was cut out of a page. TrOCR's own 20 are too few for many a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class SaidOfPage:
+    """What was said of one page, and its size in pixels."""
+
+    size: tuple[int, int]
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was said of an image or a document, and by which model."""
+
+    text: str
+    model: str
+    pages: Sequence[SaidOfPage]
+    parts: AltTextParts | None = None
+    warnings: Sequence[str] = ()
+
+
+class OneModel:
+    """One model says it; a reader says it of every page."""
+
+    def __init__(self, registry: Registry, entry: Entry, asked: GenerateOptions) -> None:
+        if "image" not in entry.model.accepts:
+            raise InvalidOption(f"{entry.model.name} takes a text, not an image: use POST /generate-tags")
+        cuts_lines = entry.model.task is Task.READ_LINE
+        self._entry = entry
+        self._options, self.warnings = _options_for(entry.model, asked, frozenset({"segment"} if cuts_lines else ()))
+        self._segmenter = registry.entry(_SEGMENTER) if cuts_lines and asked.segment != "none" else None
+        entry.model.check(self._options)
+        self.entries = [entry, *([self._segmenter] if self._segmenter else [])]
+        self.reads_documents = entry.model.task in (Task.READ_LINE, Task.READ_PAGE)
+
+    def run(self, jobs: Jobs, pages: Pages) -> Steps[Said]:
+        """Say it of the first page, or of all."""
+        said: list[SaidOfPage] = []
+        count = pages.count if self.reads_documents else 1
+        for number in range(count):
+            image = pages.image(number)
+            prediction = yield from self._page(jobs, image)
+            said.append(SaidOfPage(image.size, prediction))
+            if count > 1:
+                yield Progress(stage="pages", done=len(said), found=count)
+        return Said(
+            "\n\n".join(page.prediction.text for page in said),
+            self._entry.model.name,
+            said,
+            warnings=[warning for page in said for warning in page.prediction.warnings],
+        )
+
+    def _page(self, jobs: Jobs, image: Image.Image) -> Steps[Prediction]:
+        if self._segmenter is None:
+            return (yield from jobs.run(self._entry, Job(image, options=self._options)))
+        layout = yield from jobs.run(self._segmenter, Job(image, options=Options(segment=self._options.segment)))
+        options = replace(self._options, segment=None)
+        crops = layout.crops or ()
+        if len(crops) > 1 and options.max_new_tokens is None:
+            options = replace(options, max_new_tokens=max(_LINE_TOKENS, options.min_new_tokens or 0))
+        read = yield from jobs.in_turn(self._entry, [Job(crop, options=options) for crop in crops], "lines")
+        lines = [
+            replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
+            for line, prediction in zip(layout.lines or (), read, strict=True)
+            if prediction.text
+        ]
+        return Prediction.of_lines(lines, [warning for prediction in read for warning in prediction.warnings])
+
+
+class AltText:
+    """A captioner and a reader, side by side, say one sentence fit for an `alt` attribute."""
+
+    reads_documents = False
+
+    def __init__(self, registry: Registry, asked: GenerateOptions) -> None:
+        self._captioner = registry.first_on_machine(CAPTIONER_ORDER)
+        self._reader = registry.entry(_READER)
+        self._max_length = asked.max_length or _ALT_TEXT_LENGTH
+        self.entries = [self._reader]
+        self.warnings = [f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(asked, name)]
+        if self._captioner is None:
+            self.warnings.append("no caption: no captioner is on this machine; POST /models/blip-base/load fetches one")
+
+    def run(self, jobs: Jobs, pages: Pages) -> Steps[Said]:
+        """Describe the first page."""
+        image = pages.image(0)
+        asked = [entry for entry in (self._reader, self._captioner) if entry is not None]
+        read, *described = yield from jobs.side_by_side([(entry, Job(image)) for entry in asked])
+        caption = described[0].text if described else ""
+        text = alt_text.compose(caption, read.text, self._max_length)
+        parts = AltTextParts(
+            caption=caption if described else None,
+            captioner=self._captioner.model.name if self._captioner else None,
+            words=read.text,
+            reader=self._reader.model.name,
+        )
+        return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts)
+
+
+_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")
+
+
+def _options_for(model: Model, asked: GenerateOptions, also: frozenset[str]) -> tuple[Options, list[str]]:
+    """Return what a model, and `also` its composition, takes of the options asked for; warn of each that it does not."""
+    taken: dict[str, object] = {}
+    warnings = []
+    for name in (*_MODEL_OPTIONS, "max_length"):
+        value = getattr(asked, name)
+        if value is None or value is False:
+            continue
+        if model.takes(name) or name in also:
+            taken[name] = value
+        else:
+            warnings.append(f"{model.name} does not take {name}: ignored")
+    return Options(**taken), warnings  # type: ignore[arg-type]
