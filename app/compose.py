@@ -123,7 +123,7 @@ _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_b
 
 
 def _options_for(model: Model, asked: GenerateOptions, also: frozenset[str]) -> tuple[Options, list[str]]:
-    """Return what a model, and `also` its composition, takes of the options asked for; warn of each that it does not."""
+    """Return what a model, and `also` its composition, takes of the options asked for; warn of the others."""
     taken: dict[str, object] = {}
     warnings = []
     for name in (*_MODEL_OPTIONS, "max_length"):

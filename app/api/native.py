@@ -1,19 +1,20 @@
 """POST /generate-text and POST /generate-tags: this service's own protocol."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, TypeVar
 
-from flask import Blueprint, Response, current_app, g, request
+from flask import Blueprint, Response, g, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
-from app.api.events import events
+from app.api.problems import problem_of
 from app.documents import is_pdf
 from app.errors import BadRequest, ClientGone, InvalidOption, TooLarge, UnsupportedMedia
 from app.exports import EXPORTS
 from app.images import looks_like_image
 from app.jobs import Steps
-from app.schemas import GenerateOptions, TagOptions
+from app.schemas import Answer, GenerateOptions, Problem, Progress, Queued, TagOptions
 from app.service import GenerateRequest, Result, Service
 
 MAX_FIELD_BYTES = 500_000
@@ -23,6 +24,8 @@ FILE_FIELDS = ("image_file", "Image_file")
 
 _RAW = ("", "application/octet-stream", "application/pdf", "application/x-www-form-urlencoded")
 _ACCEPTED = {"application/json": "json", "text/plain": "text", "text/event-stream": "events"}
+
+_EVENT_NAMES = {Queued: "queued", Progress: "progress", Answer: "result", Problem: "error"}
 
 _Options = TypeVar("_Options", bound=BaseModel)
 _Fields = dict[str, Any]
@@ -45,7 +48,7 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
         wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
         steps = service.generate(GenerateRequest(g.request_id, image, url, options, patient=wanted == "events"))
         if wanted == "events":
-            return events(steps)
+            return _events(steps)
         return _rendered(_finished(steps), wanted)
 
     @native.post("/generate-tags")
@@ -73,6 +76,39 @@ def _finished(steps: Steps[Result]) -> Result:
         return result
 
 
+def _events(steps: Steps[Result]) -> Response:
+    """Return the steps as Server-Sent Events: `queued` and `progress`, then one `result` or `error`."""
+    # Until its first step a request can still be refused with a status of its own.
+    first = next(steps)
+    gone = request.environ.get("waitress.client_disconnected", lambda: False)
+
+    def stream() -> Iterator[str]:
+        try:
+            for step in chain([first], _to_the_end(steps)):
+                if gone():
+                    return
+                yield f"event: {_EVENT_NAMES[type(step)]}\ndata: {step.model_dump_json(exclude_none=True)}\n\n"
+        finally:
+            # Also when the server closes the stream, because its client has gone: cancels what is still to do.
+            steps.close()
+
+    response = Response(stream_with_context(stream()), mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    # nginx would keep the events until there are enough to send.
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def _to_the_end(steps: Steps[Result]) -> Iterator[BaseModel]:
+    """Yield the steps, and what they ended with."""
+    try:
+        result = yield from steps
+    except Exception as error:
+        yield problem_of(error)
+    else:
+        yield result.answer
+
+
 def _rendered(result: Result, format: str) -> Response:
     if format == "json":
         return _json(result.answer)
@@ -83,7 +119,7 @@ def _rendered(result: Result, format: str) -> Response:
 
 
 def _json(answer: BaseModel) -> Response:
-    return current_app.response_class(answer.model_dump_json(exclude_none=True), mimetype="application/json")
+    return Response(answer.model_dump_json(exclude_none=True), mimetype="application/json")
 
 
 def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:

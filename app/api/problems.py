@@ -78,8 +78,8 @@ def _http_error(error: HTTPException) -> Response:
     methods = ", ".join(getattr(error, "valid_methods", None) or ())
     details = {
         400: f"{error.description} See TRUSTED_HOSTS." if isinstance(error, SecurityError) else error.description,
-        404: f"there is nothing at {request.path}: see /docs",
-        405: f"{request.path} does not take {request.method}, but {methods}",
+        404: "there is nothing at this address: see /docs",
+        405: f"this address does not take {request.method}, but {methods}",
         413: "the request is larger than the limits: see MAX_UPLOAD_MB",
     }
     status = error.code or 500

@@ -151,7 +151,7 @@ class Worker:
                 self._run_batch(loaded)
 
     def _patience(self) -> float | None:
-        """Seconds to wait for a job: for ever, unless a model that is wanted in memory has failed and is tried again."""
+        """Seconds to wait for a job: for ever, unless a model is wanted in memory that failed and is tried again."""
         return max(self._entry.retry_in, 0.1) if self._wanted else None
 
     def _run_batch(self, loaded: Loaded) -> None:

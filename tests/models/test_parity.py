@@ -14,6 +14,8 @@ from tests.server import Server
 BLIPS = ("blip-base", "blip-large")
 READERS = ("trocr-large-handwritten", "trocr-base-handwritten")
 GREEDY: dict[str, Any] = {}
+# The pictures are no pages: a reader of lines must take them for one line.
+WHOLE = {"segment": "none"}
 BEAMS = {"num_beams": 3, "max_new_tokens": 9}
 FORCED = {"min_new_tokens": 12, "max_new_tokens": 12}
 PROMPTED = {"prompt": "a photography of"}
@@ -42,7 +44,7 @@ def test_text_alone(
 ) -> None:
     texts = []
     for picture in pictures:
-        answer = server.generate(encoded(picture), model=model, **options)
+        answer = server.generate(encoded(picture), model=model, **options, **(WHOLE if model in READERS else {}))
         assert answer.status_code == 200, answer.text
         texts.append(answer.json()["text"])
     assert texts == expected(model, checkpoints, pictures, options)
@@ -62,7 +64,8 @@ def test_text_in_batches_of_mixed_requests(
     before = len(server.log)
 
     def ask(key: tuple[int, int]) -> str:
-        answer = server.generate(encoded(pictures[key[0]]), model=model, **options[key[1]])
+        whole = WHOLE if model in READERS else {}
+        answer = server.generate(encoded(pictures[key[0]]), model=model, **options[key[1]], **whole)
         assert answer.status_code == 200, answer.text
         return str(answer.json()["text"])
 
