@@ -1,9 +1,8 @@
-"""The real server as a process of its own, on a port of its own."""
+"""The real server as a process of its own, on a free port."""
 
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,13 +21,10 @@ class Server:
     def __init__(self, directory: Path, command: list[str] | None = None, **settings: Any) -> None:
         self.directory = directory
         self.log_path = directory / "server.log"
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-        environment |= {"PORT": str(port), "PRELOAD": "", "HF_HOME": str(directory / "hub"), "HF_HUB_OFFLINE": "1"}
+        environment |= {"PORT": "0", "PRELOAD": "", "HF_HOME": str(directory / "hub"), "HF_HUB_OFFLINE": "1"}
         environment |= {name.upper(): str(value) for name, value in settings.items()}
-        self.url = f"http://127.0.0.1:{port}"
+        self.url = "http://not.yet.known"
         with self.log_path.open("wb") as log:
             # In a directory of its own: no .env, and images/ is the test's.
             self.process = subprocess.Popen(
@@ -65,9 +61,9 @@ class Server:
             time.sleep(0.05)
         return entry
 
-    def wait_for_log(self, pattern: str, seconds: float = 30) -> re.Match[str]:
+    def wait_for_log(self, pattern: str, seconds: float = 30, flags: int = 0) -> re.Match[str]:
         end = time.monotonic() + seconds
-        while not (found := re.search(pattern, self.log)):
+        while not (found := re.search(pattern, self.log, flags)):
             assert time.monotonic() < end, self.log
             time.sleep(0.05)
         return found
@@ -84,11 +80,9 @@ class Server:
 
     def _wait_until_alive(self) -> None:
         end = time.monotonic() + 30
-        while True:
-            try:
-                if self.get("/healthz").ok:
-                    return
-            except requests.ConnectionError:
-                assert self.process.poll() is None, self.log
-                assert time.monotonic() < end, self.log
-                time.sleep(0.02)
+        while not (listening := re.search(r"listening on (http://\S+)", self.log)):
+            assert self.process.poll() is None, self.log
+            assert time.monotonic() < end, self.log
+            time.sleep(0.02)
+        self.url = listening[1]
+        assert self.get("/healthz").ok

@@ -1,5 +1,6 @@
 """The process: how it starts, what it does under load, how it stops."""
 
+import re
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from tests.app.api.test_native import SMALL, assert_problem
 from tests.conftest import encoded
 from tests.server import ROOT, Server
 
-SLOW = {"model": "blip-base", "min_new_tokens": 480, "max_new_tokens": 480}
+SLOW = {"model": "blip-base", "min_new_tokens": 480, "max_new_tokens": 480, "num_beams": 4}
 
 
 def test_fifty_simultaneous_first_requests_load_once(
@@ -40,7 +41,7 @@ def test_a_full_queue_answers_429_and_healthz_goes_on(make_server: Callable[...,
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(40) as pool:
         flood = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(40)]
-        time.sleep(0.3)
+        server.wait_for_log("429")
         waits = []
         for _ in range(20):
             started = time.monotonic()
@@ -71,11 +72,11 @@ def test_a_deadline_in_the_queue_is_503(make_server: Callable[..., Server], mode
 def test_what_runs_finishes_before_the_end(
     make_server: Callable[..., Server], model_paths: str, number: signal.Signals
 ) -> None:
-    server = make_server(model_paths=model_paths)
+    server = make_server(model_paths=model_paths, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(3)]
-        time.sleep(0.3)
+        server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
         server.process.send_signal(number)
         server.wait_for_log(f"{number.name}: finishing")
         assert_problem(server.get("/readyz"), 503)
@@ -85,16 +86,29 @@ def test_what_runs_finishes_before_the_end(
 
 
 def test_the_grace_period_ends(make_server: Callable[..., Server], model_paths: str) -> None:
-    server = make_server(model_paths=model_paths, shutdown_grace=0.2)
+    server = make_server(model_paths=model_paths, shutdown_grace=0.2, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(20) as pool:
-        running = [pool.submit(server.generate, SMALL, **(SLOW | {"num_beams": 4})) for _ in range(20)]
-        time.sleep(0.3)
+        running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(20)]
+        server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
         started = time.monotonic()
         assert server.stop() == 0
         assert time.monotonic() - started < 10
         statuses = [job.result().status_code for job in running if not job.exception()]
     assert 503 in statuses, "what still waited was answered"
+
+
+def test_asked_twice_it_ends_at_once(make_server: Callable[..., Server], model_paths: str) -> None:
+    server = make_server(model_paths=model_paths, log_level="DEBUG")
+    server.generate(SMALL, model="blip-base", max_new_tokens=1)
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(3):
+            pool.submit(server.generate, SMALL, **SLOW)
+        server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
+        server.process.send_signal(signal.SIGINT)
+        server.wait_for_log("SIGINT: finishing")
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(5) == 0
 
 
 def test_an_idle_service_stops_at_once_and_leaves_nothing_half(make_server: Callable[..., Server]) -> None:
@@ -132,7 +146,7 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         result = start(tmp_path, port=str(port))
     assert result.returncode == 2
-    assert result.stderr.startswith(f"PORT: cannot listen on 127.0.0.1:{port}")
+    assert result.stderr.startswith(f"PORT: {port} on 127.0.0.1 is taken")
     assert result.stderr.count("\n") == 1
 
 
@@ -142,10 +156,16 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"port": "many"}, ["PORT: "]),
         ({"port": "99999", "device": "gpu", "precision": "int3"}, ["PORT: ", "DEVICE: ", "PRECISION: "]),
         ({"default_model": "nonesuch"}, ["DEFAULT_MODEL: "]),
+        ({"default_model": "t5-tags"}, ["DEFAULT_MODEL: t5-tags does not take images"]),
+        ({"host": "no.such.host.invalid"}, ["HOST: "]),
+        ({"host": "a..b"}, ["HOST: "]),
+        ({"cors_origins": "https://a.example/"}, ["CORS_ORIGINS: "]),
+        ({"fetch_allow_hosts": "http://nas.local"}, ["FETCH_ALLOW_HOSTS: "]),
+        ({"fetch_allow_hosts": "nas:abc", "trusted_hosts": "fd00::1"}, ["FETCH_ALLOW_HOSTS: ", "TRUSTED_HOSTS: "]),
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
         ({"device": "cuda:7"}, ["DEVICE: cuda:7 is not here"]),
         ({"model_paths": "mine"}, ["MODEL_PATHS: "]),
-        ({"model_paths": "mine=/nowhere"}, ["MODEL_PATHS: mine: /nowhere"]),
+        ({"model_paths": "mine=/nowhere"}, ["MODEL_PATHS: mine: /nowhere is not a directory"]),
     ],
 )
 def test_each_mistake_in_the_settings_is_one_line(tmp_path: Path, settings: dict[str, str], lines: list[str]) -> None:

@@ -73,7 +73,10 @@ def test_boxes_of_a_cropped_view_are_those_of_the_whole_image() -> None:
     assert entity.boxes == ((0.25, 0.5, 0.75, 1.0),)
 
 
-@pytest.mark.parametrize("prompt", ["<grounding>", "a <image> b", "x</s>", "<patch_index_0044>", "<PHRASE>it</phrase>"])
+@pytest.mark.parametrize(
+    "prompt",
+    ["<grounding>", "a <image> b", "x</s>", "<patch_index_0044>", "<PHRASE>it</phrase>", "＜phrase＞", "‹s›<ｓ>"],
+)
 def test_special_tokens_in_a_prompt_are_refused(prompt: str) -> None:
     with pytest.raises(InvalidJob, match="special token"):
         MODELS[0].check(Options(prompt=prompt))

@@ -3,11 +3,13 @@
 import json
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
-from models.base import ModelUnavailable, Placement, UnknownModel
+from models.base import Job, ModelUnavailable, Options, Placement, UnknownModel
 from models.registry import DEFAULT_ORDER, Entry, Registry, State, check_placement, discover, with_local_paths
 from tests.fakes import fake, registry_of
 
@@ -104,9 +106,41 @@ def test_damaged_weights_fail_with_a_wait(tmp_path: Path, checkpoints: dict[str,
         assert str(tmp_path) not in str(failed.value)
     assert entry.state is State.FAILED
     shutil.copy(checkpoints["blip-large"] / "model.safetensors", weights)
-    entry.retry_now()
+    entry.forget_failure()
     entry.load()
     assert (entry.state, entry.error) == (State.READY, None)
+
+
+def test_all_models_load_at_once(checkpoints: dict[str, Path]) -> None:
+    registry = Registry(with_local_paths(discover(), checkpoints).values(), Placement())
+    entries = [registry.entry(name) for name in checkpoints]
+    with ThreadPoolExecutor(len(entries)) as pool:
+        loaded = list(pool.map(Entry.load, entries))
+    alone = [entry.model.load(checkpoints[entry.model.name], Placement()) for entry in entries]
+    job = Job(Image.new("RGB", (60, 40), "teal"), "a dog", Options())
+    for together, one in zip(loaded, alone, strict=True):
+        assert together.predict([job]) == one.predict([job])
+
+
+def test_a_checkpoint_that_lacks_tensors_is_not_filled_with_noise(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    from safetensors.torch import load_file, save_file
+
+    directory = tmp_path / "blip"
+    shutil.copytree(checkpoints["blip-large"], directory)
+    tensors = load_file(directory / "model.safetensors")
+    some = {name: tensor for name, tensor in tensors.items() if "text_decoder" not in name}
+    assert 0 < len(some) < len(tensors)
+    save_file(some, directory / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelUnavailable):
+        entry_of(directory).load()
+
+
+def test_a_family_judges_the_whole_config(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    config = json.loads((checkpoints["trocr-base-handwritten"] / "config.json").read_text())
+    config["decoder"]["model_type"] = "gpt2"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match="no family here can load"):
+        with_local_paths(discover(), {"captioner": tmp_path})
 
 
 def test_code_in_a_pickle_does_not_run(tmp_path: Path, checkpoints: dict[str, Path]) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -175,6 +176,11 @@ def test_a_file_name_is_never_used(server: Server, name: str) -> None:
         (lambda s: s.post("/generate-tags", json={"text": "a", "tagger": "rapidocr"}), 422),
         (lambda s: s.post("/generate-tags", json={"text": "a", "tagger": "nonesuch"}), 404),
         (lambda s: s.post("/generate-tags", data={"text": "a"}), 415),
+        (lambda s: s.post("/generate-tags", json={"text": "a" * 1_100_000}), 413),
+        (lambda s: s.post("/generate-text", data=b'{"\\ud800": 1, "\\ud800": 2}', headers=JSON), 400),
+        (lambda s: s.post("/generate-text", data=b"no picture, and no form"), 415),
+        (lambda s: s.post("/generate-text", data=b"no picture, and no form", headers={"Content-Type": FORM}), 415),
+        (lambda s: s.generate(SMALL, model="rapidocr", format="docx"), 422),
     ],
 )
 def test_bad_requests(server: Server, send: Callable[[Server], requests.Response], status: int) -> None:
@@ -192,6 +198,28 @@ def test_the_page_of_this_origin_may_post(server: Server) -> None:
     for origin in (server.url, server.url.upper().replace("HTTP", "http")):
         response = server.post("/generate-text", files={"image_file": SMALL}, data=READER, headers={"Origin": origin})
         assert response.status_code == 200
+
+
+def test_a_path_cannot_write_a_line_of_the_log(server: Server) -> None:
+    assert_problem(server.get("/models%0aforged%20line"), 404)
+    server.wait_for_log("forged")
+    assert "\nforged" not in server.log
+
+
+def test_null_is_as_good_as_nothing_in_json(server: Server) -> None:
+    fields = dict.fromkeys(("prompt", "tags", "detail", "tagger", "num_beams", "format", "segment"))
+    response = server.post("/generate-text", json=fields | {"image_url": data_url(SMALL)} | READER)
+    assert (response.status_code, response.json().get("warnings")) == (200, [])
+
+
+def test_a_default_that_only_reads_says_that_no_captioner_is_there(limited: Server) -> None:
+    assert "no captioner" in limited.generate(SMALL).json()["warnings"][0]
+    assert limited.generate(SMALL, **READER).json()["warnings"] == []
+
+
+def test_a_tagger_of_ones_own_is_found(make_server: Callable[..., Server], checkpoints: dict[str, Path]) -> None:
+    server = make_server(model_paths=f"mine={checkpoints['t5-tags']}")
+    assert server.post("/generate-tags", json={"text": "a dog"}).json()["tagger"] == "mine"
 
 
 def test_a_request_id_comes_back_and_is_in_the_log(server: Server) -> None:

@@ -2,10 +2,13 @@
 
 import pickle
 import threading
+import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from PIL import Image
 
 from app import errors
 from app.engine.local import LocalEngine
@@ -190,11 +193,55 @@ def test_close_answers_all_that_wait(make_engine: MakeEngine) -> None:
 
 
 def test_threads_start_with_the_first_job(make_engine: MakeEngine) -> None:
-    before = threading.active_count()
+    def workers() -> list[str]:
+        return [thread.name for thread in threading.enumerate() if thread.name == "model-of-its-own-thread"]
+
+    engine = make_engine(fake("of-its-own-thread"))
+    assert workers() == []
+    engine.submit("of-its-own-thread", Job(text="a"), 30).result()
+    assert workers() == ["model-of-its-own-thread"]
+
+
+def test_an_idle_worker_keeps_no_image(make_engine: MakeEngine) -> None:
+    image = Image.new("RGB", (8, 8))
+    gone = weakref.ref(image)
     engine = make_engine(fake())
-    assert threading.active_count() == before
-    engine.submit("fake", Job(text="a"), 30).result()
-    assert threading.active_count() == before + 1
+    ticket = engine.submit("fake", Job(image, text="a"), 30)
+    ticket.result()
+    del image, ticket
+    # The worker lets go a moment after it has answered.
+    wait_until(lambda: gone() is None)
+
+
+def test_a_model_that_is_wanted_in_memory_is_tried_again(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.registry.RETRY_AFTER", 0.05)
+    attempts = []
+
+    def load() -> None:
+        attempts.append(1)
+        if len(attempts) < 3:
+            raise OSError("not yet")
+
+    model = fake(load=load)
+    make_engine(model).prepare("fake", until_loaded=True)
+    wait_until(lambda: len(attempts) == 3)
+
+
+def test_what_is_asked_for_once_is_tried_once(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.registry.RETRY_AFTER", 0.02)
+    attempted = threading.Event()
+
+    def load() -> None:
+        attempted.set()
+        raise OSError("no")
+
+    model = fake(load=load)
+    make_engine(model).prepare("fake")
+    attempted.wait(30)
+    time.sleep(0.2)  # ten times as long as a second attempt would take to come
+    assert model.loads == 1
 
 
 @pytest.mark.parametrize(
