@@ -14,13 +14,16 @@ parser.add_argument("--model", default="auto", help="name of the model (default:
 parser.add_argument("--server", default="http://localhost:5000", help="address of the service (default: %(default)s)")
 arguments = parser.parse_args()
 
-with open(arguments.image, "rb") as image:
-    response = requests.post(
-        f"{arguments.server}/generate-text",
-        files={"image_file": image},
-        data={"model": arguments.model},
-        timeout=300,
-    )
+try:
+    with open(arguments.image, "rb") as image:
+        response = requests.post(
+            f"{arguments.server}/generate-text",
+            files={"image_file": image},
+            data={"model": arguments.model},
+            timeout=300,
+        )
+except OSError as error:  # the file cannot be read, or the service not be reached
+    sys.exit(str(error))
 if not response.ok:
     # Every error says what to do, as application/problem+json.
     sys.exit(f"{response.status_code}: {response.json()['detail']}")

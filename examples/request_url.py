@@ -14,11 +14,14 @@ parser.add_argument("--model", default="auto", help="name of the model (default:
 parser.add_argument("--server", default="http://localhost:5000", help="address of the service (default: %(default)s)")
 arguments = parser.parse_args()
 
-response = requests.post(
-    f"{arguments.server}/generate-text",
-    json={"image_url": arguments.url, "model": arguments.model},
-    timeout=300,
-)
+try:
+    response = requests.post(
+        f"{arguments.server}/generate-text",
+        json={"image_url": arguments.url, "model": arguments.model},
+        timeout=300,
+    )
+except OSError as error:  # the service cannot be reached
+    sys.exit(str(error))
 if not response.ok:
     # Every error says what to do, as application/problem+json.
     sys.exit(f"{response.status_code}: {response.json()['detail']}")
