@@ -21,7 +21,8 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
     schemas.Progress,
 )
 _URL = {"type": "string", "description": "The image: an http, https or data: URL.", "minLength": 1}
-_FILE = {"type": "string", "format": "binary", "description": "The image, or for models that read a PDF."}
+_FILE = {"type": "string", "format": "binary", "description": "The image; for models that read also a PDF."}
+_EXAMPLE = {"image_url": "https://example.org/photo.jpg", "model": "auto"}
 _EVENTS = (
     "Server-Sent Events: `queued` with Queued, `progress` with Progress, then one `result` with Answer or `error` with "
     "Problem as its data."
@@ -64,7 +65,9 @@ def _without_null(schema: dict[str, Any]) -> None:
 
 
 def _with_image(title: str, options: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
-    return {**options, "title": title, "description": "", "properties": {**image, **options["properties"]}}
+    # Without an example Swagger UI would fill in every field of a form, and send "string" for a model.
+    fields = {name: {**schema, "example": ""} for name, schema in {**image, **options["properties"]}.items()}
+    return {**options, "title": title, "description": "", "properties": fields}
 
 
 def _paths(options: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
 def _image_bodies() -> dict[str, Any]:
     return {
         "multipart/form-data": _schema("GenerateForm"),
-        "application/json": _schema("GenerateUrl"),
+        "application/json": _schema("GenerateUrl") | {"example": _EXAMPLE},
         "application/x-www-form-urlencoded": _schema("GenerateUrl"),
         "application/octet-stream": {"schema": _FILE},
         "image/*": {"schema": _FILE},
