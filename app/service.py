@@ -9,27 +9,23 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
-from typing import Any
+from dataclasses import dataclass
 
 from app import errors
-from app.compose import ALT_TEXT, AltText, OneModel, Said
+from app.answers import describe, document, image_info, listed, milliseconds, of_pages, warnings_of
+from app.compose import ALT_TEXT, AltText, OneModel
 from app.config import Settings
 from app.documents import Limits, Pages, is_pdf, open_pages
 from app.engine.base import Engine
 from app.exports.base import Document
-from app.exports.base import Page as ExportPage
 from app.fetch import Fetcher
 from app.jobs import Jobs, Steps, finish
 from app.schemas import (
     Answer,
     GenerateOptions,
     Health,
-    ImageInfo,
     ModelInfo,
     ModelList,
-    Page,
     Progress,
     TagAnswer,
     TagOptions,
@@ -126,16 +122,6 @@ class Service:
             jobs = Jobs(self._engine, self._settings.request_timeout)
             said = yield from composition.run(jobs, pages)
             tags = (yield from self._tags(jobs, said.text, tagger)) if options.tags else _Tags()
-            warnings = [*composition.warnings, *said.warnings, *tags.warnings]
-            if pages.count > len(said.pages):
-                warnings.append(f"{said.model} describes one image: only the first of {pages.count} pages was used")
-            if options.tagger and not options.tags:
-                warnings.append("tagger has no effect without tags=true")
-            if not said.text and options.model in (None, "auto") and composition.reads_documents:
-                warnings.append(
-                    f"{said.model} reads words and found none; no captioner is on this machine, "
-                    "and POST /models/blip-base/load fetches one"
-                )
             answer = Answer(
                 id=request.id,
                 text=said.text,
@@ -143,26 +129,22 @@ class Service:
                 tags=tags.tags,
                 tag_scores=tags.scores,
                 tagger=tags.tagger,
-                **_of_pages(said),
+                **of_pages(said),
                 parts=said.parts,
-                image=ImageInfo(
-                    width=said.pages[0].size[0],
-                    height=said.pages[0].size[1],
-                    format=pages.format,
-                    sha256=pages.sha256,
-                    saved_as=self._save(data, pages),
-                ),
+                image=image_info(said, pages, self._save(data, pages)),
                 timings_ms=Timings(
                     fetch=fetched if request.image is None else 0,
                     decode=decoded,
-                    queue=_ms(jobs.queue_seconds),
-                    inference=_ms(jobs.inference_seconds),
+                    queue=milliseconds(jobs.queue_seconds),
+                    inference=milliseconds(jobs.inference_seconds),
                     total=clock.total(),
                 ),
                 # Each once: twenty lines may have the same to say.
-                warnings=list(dict.fromkeys(warnings)),
+                warnings=list(
+                    dict.fromkeys([*composition.warnings, *warnings_of(options, said, pages), *tags.warnings])
+                ),
             )
-            return Result(answer, _document(said, pages))
+            return Result(answer, document(said, pages))
 
     def tag(self, request_id: str, options: TagOptions) -> TagAnswer:
         """Turn a text into tags."""
@@ -175,17 +157,19 @@ class Service:
             return TagAnswer(
                 id=request_id,
                 tags=list(prediction.tags or ()),
-                tag_scores=_listed(prediction.tag_scores),
+                tag_scores=listed(prediction.tag_scores),
                 tagger=tagger.model.name,
                 timings_ms=TagTimings(
-                    queue=_ms(jobs.queue_seconds), inference=_ms(jobs.inference_seconds), total=clock.total()
+                    queue=milliseconds(jobs.queue_seconds),
+                    inference=milliseconds(jobs.inference_seconds),
+                    total=clock.total(),
                 ),
                 warnings=list(prediction.warnings),
             )
 
     def models(self) -> ModelList:
         """Describe all models and their states."""
-        return ModelList(models=[_describe(entry) for entry in self._registry])
+        return ModelList(models=[describe(entry) for entry in self._registry])
 
     def load(self, name: str) -> ModelInfo:
         """Start downloading and loading a model, also one that failed a moment ago."""
@@ -194,7 +178,7 @@ class Service:
             if entry.state is not State.READY:
                 entry.forget_failure()
                 self._engine.prepare(name)
-            return _describe(entry)
+            return describe(entry)
 
     def readiness(self) -> Health:
         """Say which model answers by default.
@@ -297,9 +281,7 @@ class Service:
                 prediction = yield from jobs.run(tagger, Job(text=text))
         except errors.ServiceError as error:
             return _Tags(warnings=(f"no tags: {error.detail}",))
-        return _Tags(
-            list(prediction.tags or ()), _listed(prediction.tag_scores), tagger.model.name, prediction.warnings
-        )
+        return _Tags(list(prediction.tags or ()), listed(prediction.tag_scores), tagger.model.name, prediction.warnings)
 
     def _save(self, data: bytes, pages: Pages) -> str | None:
         return f"images/{self.store.put(data, pages.sha256, pages.format)}" if self.store else None
@@ -323,10 +305,10 @@ class _Clock:
 
     def lap(self) -> int:
         last, self._lap = self._lap, time.monotonic()
-        return _ms(self._lap - last)
+        return milliseconds(self._lap - last)
 
     def total(self) -> int:
-        return _ms(time.monotonic() - self._start)
+        return milliseconds(time.monotonic() - self._start)
 
 
 @contextmanager
@@ -342,65 +324,3 @@ def _as_service_errors() -> Iterator[None]:
         raise errors.InvalidOption(str(error)) from error
     except ModelError as error:
         raise errors.PredictionFailed(str(error)) from error
-
-
-def _of_pages(said: Said) -> dict[str, Any]:
-    """Return the fields of an answer that are those of its one page, or a list of pages."""
-    if len(said.pages) == 1:
-        only = said.pages[0].prediction
-        return {"confidence": only.confidence, "entities": _plain(only.entities), "lines": _plain(only.lines)}
-    return {
-        "pages": [
-            Page(
-                page=number,
-                width=page.size[0],
-                height=page.size[1],
-                text=page.prediction.text,
-                lines=_plain(page.prediction.lines),
-            )
-            for number, page in enumerate(said.pages, 1)
-        ]
-    }
-
-
-def _document(said: Said, pages: Pages) -> Document:
-    """Return what was said as a document whose images are decoded when an export asks for them."""
-    return Document(
-        tuple(
-            ExportPage(*page.size, page.prediction.lines or (), partial(pages.image, number))
-            for number, page in enumerate(said.pages)
-        ),
-        said.text,
-        said.model,
-    )
-
-
-def _describe(entry: Entry) -> ModelInfo:
-    model, loaded = entry.model, entry.loaded
-    return ModelInfo(
-        name=model.name,
-        task=model.task,
-        accepts=list(model.accepts),
-        hub_id=model.source.hub_id,
-        revision=model.source.revision,
-        license=model.source.license,
-        size_bytes=model.source.size_bytes,
-        state=entry.state,
-        progress=entry.progress,
-        error=entry.error,
-        device=loaded.device if loaded else None,
-        precision=loaded.precision if loaded else None,
-    )
-
-
-def _plain(items: Iterable[Any] | None) -> Any:
-    """Return dataclasses as dictionaries, for the schemas to read."""
-    return None if items is None else [asdict(item) for item in items]
-
-
-def _listed(values: Iterable[float] | None) -> list[float] | None:
-    return None if values is None else list(values)
-
-
-def _ms(seconds: float) -> int:
-    return round(seconds * 1000)

@@ -21,13 +21,15 @@ MAY_IMPORT = {
     "app.exports": {"app.exports"},
     "app.documents": {"app.errors", "app.images"},
     "app.jobs": {"app.engine", "app.errors", "app.schemas"},
+    "app.answers": {"app.compose", "app.documents", "app.exports", "app.schemas"},
     "app.compose": {"app", "app.alt_text", "app.documents", "app.errors", "app.jobs", "app.schemas"},
     "app.fetch": {"app.errors"},
     "app.images": {"app.errors"},
     "app.storage": {"app.storage", "app.errors"},
     "app.engine": {"app.engine", "app.errors"},
     "app.service": {
-        "app", "app.compose", "app.config", "app.documents", "app.engine", "app.errors", "app.exports", "app.fetch",
+        "app", "app.answers", "app.compose", "app.config", "app.documents", "app.engine", "app.errors", "app.exports",
+        "app.fetch",
         "app.jobs", "app.schemas", "app.storage",
     },
     "app.api": {
