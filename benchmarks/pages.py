@@ -5,6 +5,7 @@ with a slope of its own, and a sheet that lies slightly askew. The same seed giv
 """
 
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ MARGIN = 120  # pixels of paper around the text
 
 Pixels = NDArray[np.uint8]
 Polygon = NDArray[np.float64]
+Forms = dict[str, list[tuple[Pixels, str]]]  # form id -> its lines, each a grey image (height, width) with its text
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,7 @@ class Stacking:
 
 TIDY = Stacking(gap=(0.05, 0.5), indent=80, line_slant=0.3, page_slant=1.5)
 CROWDED = Stacking(gap=(-0.15, 0.2), indent=200, line_slant=0.8, page_slant=4.0)
+STYLES = {"tidy": TIDY, "crowded": CROWDED}
 
 
 @dataclass(frozen=True)
@@ -42,16 +45,19 @@ class Page:
     polygons: list[Polygon]  # one (4, 2) per line, in pixels
 
 
-def read_forms(folder: Path) -> dict[str, list[tuple[Pixels, str]]]:
-    """Return form id -> its lines from top to bottom, each a grey image (height, width) with its text."""
-    forms: dict[str, list[tuple[Pixels, str]]] = defaultdict(list)
-    rows = (folder / "lines.tsv").read_text(encoding="utf-8").splitlines()
-    for name, text in sorted(row.split("\t", 1) for row in rows):
-        image = cv2.imread(str(folder / "lines" / name), cv2.IMREAD_GRAYSCALE)
-        if image is None:
-            raise FileNotFoundError(folder / "lines" / name)
-        forms[Path(name).stem.rpartition("-")[0]].append((image.astype(np.uint8), text))
-    return dict(forms)
+def read_forms(folder: Path, limit: int | None = None) -> Forms:
+    """Return the forms of an IAM folder, or the first `limit` of them, each with its lines from top to bottom.
+
+    Raises FileNotFoundError where the image of a line is missing or cannot be decoded.
+    """
+    rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for row in sorted((folder / "lines.tsv").read_text(encoding="utf-8").splitlines()):
+        name, _, text = row.partition("\t")
+        rows[Path(name).stem.rpartition("-")[0]].append((name, text))
+    return {
+        form: [(_read_grey(folder / "lines" / name), text) for name, text in lines]
+        for form, lines in list(rows.items())[:limit]
+    }
 
 
 def stack(form: str, lines: list[tuple[Pixels, str]], seed: int, style: Stacking = TIDY) -> Page:
@@ -75,9 +81,16 @@ def stack(form: str, lines: list[tuple[Pixels, str]], seed: int, style: Stacking
     return Page(form, rgb, [text for _, text in lines], list(points.reshape(-1, 4, 2)))
 
 
-def make_pages(folder: Path, style: Stacking = TIDY, seed: int = 0) -> list[Page]:
-    """Return one page for each form in an IAM folder."""
-    return [stack(form, lines, seed, style) for form, lines in read_forms(folder).items()]
+def make_pages(forms: Forms, style: Stacking = TIDY, seed: int = 0) -> Iterator[Page]:
+    """Yield one page for each form."""
+    return (stack(form, lines, seed, style) for form, lines in forms.items())
+
+
+def _read_grey(path: Path) -> Pixels:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise FileNotFoundError(path)
+    return image.astype(np.uint8)
 
 
 def _corners(image: Pixels) -> Polygon:

@@ -1,153 +1,157 @@
-"""Measure how well pages are read: character error rate and order on IAM forms, words found on receipts.
+"""Measure how well pages are read, beside RapidOCR as it comes: `python -m benchmarks.reading DATA`.
 
-Run: python benchmark_reading.py [data folder]
+DATA holds `iam/valid` or `receipts` or both, as README.md in this folder describes. A Markdown table is printed.
 """
 
-import csv
-import string
-import sys
+import argparse
 import time
-from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from statistics import median
-from typing import TypeVar
+from statistics import fmean, median
+from typing import NamedTuple, TypeVar
 
-import cv2
 import numpy as np
-import shapely
-from rapidfuzz.distance import Levenshtein
+from PIL import Image
 
-from benchmarks.pages import CROWDED, TIDY, Page, Stacking, make_pages, read_forms
-from models.reading.crops import Floats, Pixels
+from benchmarks.metrics import Count, Share, edits, found, found_without_spaces, in_order
+from benchmarks.pages import STYLES, Forms, Page, make_pages, read_forms
+from benchmarks.readers import Line, Reader, as_it_comes, as_served, networks
+from benchmarks.receipts import read_receipts
 from models.reading.reader import PageReader
-from models.registry import discover
 
-DATA = Path("/work/shared/data")
-SAME_LINE = 0.4  # least intersection over union of a line read with the line written
+COLUMNS = ("what", "measure", "this project", "RapidOCR as it comes")
+NOT_MEASURED = "–"
 
-Result = TypeVar("Result")
-
-
-def error_rate(read: Sequence[str], written: Sequence[str]) -> float:
-    """Return the character error rate over all pairs of texts."""
-    return sum(map(Levenshtein.distance, read, written)) / sum(map(len, written))
+Truth = TypeVar("Truth")
+Scores = dict[str, Count]  # what is measured -> how many of how many, on one document
 
 
-def timed(work: Callable[[], Result]) -> tuple[Result, float]:
-    """Return what `work` returns and how many seconds it took."""
-    start = time.perf_counter()
-    return work(), time.perf_counter() - start
+class Row(NamedTuple):
+    """A row of the table."""
+
+    what: str
+    measure: str
+    ours: str
+    baseline: str = NOT_MEASURED
 
 
-def in_order(polygons: Sequence[Floats], page: Page) -> int:
-    """Count the lines of a page that were found as one line and in their place among the others."""
-    truth = [shapely.convex_hull(shapely.MultiPoint(polygon)) for polygon in page.polygons]
-    places: list[int] = []
-    for polygon in polygons:
-        shape = shapely.convex_hull(shapely.MultiPoint(polygon))
-        shares = [shape.intersection(line).area / shape.union(line).area for line in truth]
-        place = int(np.argmax(shares))
-        if shares[place] >= SAME_LINE and place not in places:
-            places.append(place)
-    return longest_increasing(places)
+class Reading(NamedTuple):
+    """A line that was recognised on its own."""
+
+    form: str
+    confidence: float
+    edits: Count
 
 
-def longest_increasing(values: Sequence[int]) -> int:
-    """Return the length of the longest increasing subsequence."""
-    tails: list[int] = []
-    for value in values:
-        place = bisect_left(tails, value)
-        tails[place : place + 1] = [value]
-    return len(tails)
+def measure_lines(reader: PageReader, forms: Forms) -> Iterator[Row]:
+    """Recognise single lines; compare the third with the lowest confidence with the rest."""
+    readings = []
+    for form, lines in forms.items():
+        for image, written in lines:
+            text, confidence = reader.recognise(np.repeat(image[..., None], 3, axis=2))
+            readings.append(Reading(form, confidence, edits(text, written)))
+    readings.sort(key=lambda reading: reading.confidence)
+    third = len(readings) // 3
+    parts = {"IAM lines alone": readings, "- least sure third": readings[:third], "- the rest": readings[third:]}
+    rates = {}
+    for what, part in parts.items():
+        if part:
+            rates[what] = share_over_forms(part)
+            yield Row(what, f"CER, {rates[what].total:,} characters", str(rates[what]))
+            yield Row(what, "mean confidence", f"{fmean(reading.confidence for reading in part):.3f}")
+    if third and rates["- the rest"].value:
+        ratio = rates["- least sure third"].value / rates["- the rest"].value
+        yield Row("- least sure third", "CER over that of the rest", f"{ratio:.2f}")
 
 
-def measure_pages(reader: PageReader, folder: Path, style: Stacking, label: str) -> None:
-    """Print error rate, order and time over pages stacked from IAM forms."""
-    pages, read, seconds, ordered = make_pages(folder, style), [], [], 0
-    for page in pages:
-        lines, took = timed(lambda page=page: reader.read(page.image))  # type: ignore[misc]
-        size = np.array([page.image.shape[1], page.image.shape[0]])
-        ordered += in_order([line.polygon * size for line in lines], page)
-        read.append(" ".join(line.text for line in lines))
-        seconds.append(took)
-    written = [" ".join(page.texts) for page in pages]
-    rates = [error_rate([a], [b]) for a, b in zip(read, written, strict=True)]
-    share = ordered / sum(len(page.texts) for page in pages)
-    print(
-        f"| IAM pages, {label} | CER {error_rate(read, written):.2%} (median page {median(rates):.2%}), "
-        f"{share:.2%} of lines in order, {median(seconds):.2f} s a page |",
-        flush=True,
-    )
+def share_over_forms(readings: Iterable[Reading]) -> Share:
+    """Return the character error rate of lines, with one count for each form: its lines are of one hand."""
+    counts: dict[str, list[Count]] = defaultdict(list)
+    for reading in readings:
+        counts[reading.form].append(reading.edits)
+    return Share([(sum(wrong for wrong, _ in form), sum(total for _, total in form)) for form in counts.values()])
 
 
-def measure_lines(reader: PageReader, folder: Path) -> None:
-    """Print the error rate of single lines, and of the least sure third against the rest."""
-    pairs = [pair for lines in read_forms(folder).values() for pair in lines]
-    readings = [reader.recognise(np.repeat(image[..., None], 3, axis=2)) for image, _ in pairs]
-    order = np.argsort([confidence for _, confidence in readings], kind="stable")
-    third = len(order) // 3
-
-    def rate(indices: Sequence[int]) -> float:
-        return error_rate([readings[i][0] for i in indices], [pairs[i][1] for i in indices])
-
-    print(f"| IAM lines alone | CER {rate(order.tolist()):.2%} |")
-    low, rest = rate(order[:third].tolist()), rate(order[third:].tolist())
-    print(f"| confidence | least sure third {low:.2%}, the rest {rest:.2%}: {low / rest:.2f} times |", flush=True)
-
-
-def words(text: str) -> Counter[str]:
-    """Return the words of a text: lower-cased, without outer punctuation, with multiplicity."""
-    stripped = (word.strip(string.punctuation) for word in text.lower().split())
-    return Counter(word for word in stripped if word)
-
-
-def found_without_spaces(wanted: Counter[str], text: str) -> int:
-    """Count the words that occur in a text once all spaces are taken out of it."""
-    run = "".join(text.lower().split())
-    return sum(min(count, run.count(word)) for word, count in wanted.items())
+def measure(
+    what: str,
+    readers: Sequence[Reader],
+    documents: Iterable[tuple[Image.Image, Truth]],
+    score: Callable[[list[Line], Truth], Scores],
+) -> Iterator[Row]:
+    """Let every reader read every document, one reader after the other on each, so that both meet the same load."""
+    counts: dict[str, list[list[Count]]] = defaultdict(lambda: [[] for _ in readers])
+    seconds: list[list[float]] = [[] for _ in readers]
+    for image, truth in documents:
+        for place, reader in enumerate(readers):
+            start = time.perf_counter()
+            lines = reader(image)
+            seconds[place].append(time.perf_counter() - start)
+            for name, count in score(lines, truth).items():
+                counts[name][place].append(count)
+    for name, columns in counts.items():
+        shares = [Share(column) for column in columns]
+        yield Row(what, name.format(shares[0].total), *map(str, shares))
+    yield Row(what, "seconds, median", *(f"{median(column):.2f}" for column in seconds))
 
 
-def measure_receipts(reader: PageReader, folder: Path) -> None:
-    """Print the share of the ground truth's words found on receipts."""
-    found = found_closed = total = 0
-    seconds = []
-    for path in sorted(folder.glob("*.jpg")):
-        with path.with_suffix(".csv").open(encoding="utf-8", newline="") as file:
-            rows = csv.reader(file, quoting=csv.QUOTE_NONE)
-            wanted = words(" ".join(",".join(row[8:]) for row in rows))
-        lines, took = timed(lambda path=path: reader.read(load(path)))  # type: ignore[misc]
-        text = " ".join(line.text for line in lines)
-        found += sum((wanted & words(text)).values())
-        found_closed += found_without_spaces(wanted, text)
-        total += sum(wanted.values())
-        seconds.append(took)
-    print(
-        f"| receipts | {found / total:.2%} of {total} words found, {found_closed / total:.2%} ignoring spaces, "
-        f"{median(seconds):.2f} s a receipt |",
-        flush=True,
-    )
+def score_page(lines: list[Line], page: Page) -> Scores:
+    """Count the characters read wrongly on a page, end to end, and the lines in the right order."""
+    return {
+        "CER end to end, {:,} characters": edits(joined(lines), " ".join(page.texts)),
+        "lines in the right order, of {:,}": in_order([line.polygon for line in lines], page.polygons),
+    }
 
 
-def load(path: Path) -> Pixels:
-    """Return an image file as RGB (height, width, 3)."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if image is None:
-        raise FileNotFoundError(path)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.uint8)
+def score_receipt(lines: list[Line], written: Counter[str]) -> Scores:
+    """Count the words found on a receipt."""
+    return {
+        "words found, of {:,}": found(joined(lines), written),
+        "words found, ignoring spaces": found_without_spaces(joined(lines), written),
+    }
 
 
-def main() -> None:
-    """Print the table."""
-    data = Path(sys.argv[1]) if len(sys.argv) > 1 else DATA
-    directory = discover()["rapidocr"].source.directory
-    assert directory is not None
-    reader = PageReader(directory)
-    measure_lines(reader, data / "iam/valid")
-    measure_receipts(reader, data / "receipts")
-    measure_pages(reader, data / "iam/valid", TIDY, "tidy")
-    measure_pages(reader, data / "iam/valid", CROWDED, "crowded")
+def joined(lines: Iterable[Line]) -> str:
+    """Return the text of lines, with a space between them."""
+    return " ".join(line.text for line in lines)
+
+
+def rows(data: Path, seed: int, limit: int | None) -> Iterator[Row]:
+    """Measure all that the data folder allows."""
+    readers = (as_served(), as_it_comes())
+    if (data / "iam/valid").is_dir():
+        forms = read_forms(data / "iam/valid", limit)
+        yield from measure_lines(PageReader(networks()), forms)
+        for name, style in STYLES.items():
+            pages = ((Image.fromarray(page.image), page) for page in make_pages(forms, style, seed))
+            yield from measure(f"IAM pages, {name}", readers, pages, score_page)
+    if (data / "receipts").is_dir():
+        yield from measure("receipts", readers, read_receipts(data / "receipts", limit), score_receipt)
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("data", type=Path, metavar="DATA", help="folder with iam/valid or receipts or both")
+    parser.add_argument("--seed", type=int, default=0, help="of the stacking of lines into pages (default: 0)")
+    parser.add_argument("--limit", type=int, help="read at most so many forms, and so many receipts")
+    options = parser.parse_args(arguments)
+    if not any((options.data / part).is_dir() for part in ("iam/valid", "receipts")):
+        parser.error(f"{options.data} has neither iam/valid nor receipts")
+    if options.limit is not None and options.limit < 1:
+        parser.error("--limit must be at least 1")
+    if options.seed < 0:
+        parser.error("--seed must not be negative")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table, row by row as it comes."""
+    options = parse(arguments)
+    print("|", " | ".join(COLUMNS), "|")
+    print("|---" * len(COLUMNS) + "|", flush=True)
+    for row in rows(options.data, options.seed, options.limit):
+        print("|", " | ".join(row), "|", flush=True)
 
 
 if __name__ == "__main__":
