@@ -42,8 +42,8 @@ def build_service(settings: Settings) -> Service:
     for setting, wanted in (("DEFAULT_MODEL", (settings.default_model,)), ("PRELOAD", settings.preload)):
         if unknown := set(wanted) - models.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
-    if settings.default_model != "auto" and "image" not in models[settings.default_model].accepts:
-        raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not take images")
+    if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
+        raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
     registry = Registry(models.values(), placement)
     store = LocalStore(settings.images_dir) if settings.save_uploads else None
     if store is not None:

@@ -4,7 +4,8 @@ import re
 
 _OPENING = re.compile(
     r"^\s*(?:(?:there (?:is|are)|this is|here is)\s+)?"
-    r"(?:an?|the)?\s*(?:close[- ]up\s+)?(?:image|picture|photo|photograph|photography|close[- ]up)\s+(?:of|showing)\s+",
+    r"(?:an?|the)?\s*(?:close[- ]?up\s+)?(?:image|picture|photo|photograph|photography|close[- ]?up)"
+    r"\s+(?:of|showing)\b\s*",
     re.IGNORECASE,
 )
 # What BLIP large says that stands for nothing: its captions of COCO were noisy.
@@ -30,7 +31,7 @@ def compose(caption: str, words: str, max_length: int) -> str:
     if words and room >= min(_LEAST_WORDS, len(words)):
         return f"{lead}“{shorten(words, room)}”."
     if not caption:
-        return ""
+        return f"“{shorten(words, max_length - len('“”'))}”" if words and max_length > len("“”…") else ""
     return f"{shorten(caption, max_length - 1)}." if max_length > 1 else ""
 
 
@@ -60,6 +61,7 @@ def _without_repeats(text: str) -> str:
             kept.append(word)
             last, before = kept[-length:], kept[-2 * length : -length]
             if [w.lower().strip(",") for w in last] == [w.lower().strip(",") for w in before]:
-                del kept[-length:]
+                # The comma of an enumeration goes with the first.
+                del kept[-2 * length : -length]
         words = kept
     return " ".join(words)

@@ -56,7 +56,7 @@ def document(said: Said, pages: Pages) -> Document:
     """Return what was said as a document whose images are decoded when an export asks for them."""
     return Document(
         tuple(
-            ExportPage(*page.size, page.prediction.lines or (), partial(pages.image, number))
+            ExportPage(*page.size, page.prediction.lines or (), partial(pages.image, number), pages.points(number))
             for number, page in enumerate(said.pages)
         ),
         said.text,

@@ -47,6 +47,8 @@ class OneModel:
     def __init__(self, registry: Registry, entry: Entry, asked: GenerateOptions) -> None:
         if "image" not in entry.model.accepts:
             raise InvalidOption(f"{entry.model.name} takes a text, not an image: use POST /generate-tags")
+        if entry.model.task is Task.SEGMENT:
+            raise InvalidOption(f"{entry.model.name} only cuts pages into lines, for trocr-* with segment=lines")
         cuts_lines = entry.model.task is Task.READ_LINE
         self._entry = entry
         self._options, self.warnings = _options_for(entry.model, asked, frozenset({"segment"} if cuts_lines else ()))
@@ -66,7 +68,7 @@ class OneModel:
             if count > 1:
                 yield Progress(stage="pages", done=len(said), found=count)
         return Said(
-            "\n\n".join(page.prediction.text for page in said),
+            "\n\n".join(page.prediction.text for page in said if page.prediction.text),
             self._entry.model.name,
             said,
             warnings=[warning for page in said for warning in page.prediction.warnings],
@@ -79,8 +81,8 @@ class OneModel:
         options = replace(self._options, segment=None)
         crops = layout.crops or ()
         if len(crops) > 1 and options.max_new_tokens is None:
-            options = replace(options, max_new_tokens=max(_LINE_TOKENS, options.min_new_tokens or 0))
-        read = yield from jobs.in_turn(self._entry, [Job(crop, options=options) for crop in crops], "lines")
+            options = replace(options, max_new_tokens=_LINE_TOKENS)
+        read = yield from jobs.in_turn(self._entry, [Job(crop, options=options) for crop in crops])
         lines = [
             replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
             for line, prediction in zip(layout.lines or (), read, strict=True)
@@ -108,15 +110,22 @@ class AltText:
         image = pages.image(0)
         asked = [entry for entry in (self._reader, self._captioner) if entry is not None]
         read, *described = yield from jobs.side_by_side([(entry, Job(image)) for entry in asked])
-        caption = described[0].text if described else ""
+        if isinstance(read, Exception):
+            raise read
+        caption, warnings = "", []
+        for said in described:
+            if isinstance(said, Exception):
+                warnings.append(f"no caption: {said}")
+            else:
+                caption = said.text
         text = alt_text.compose(caption, read.text, self._max_length)
         parts = AltTextParts(
-            caption=caption if described else None,
-            captioner=self._captioner.model.name if self._captioner else None,
+            caption=caption or None,
+            captioner=self._captioner.model.name if self._captioner and caption else None,
             words=read.text,
             reader=self._reader.model.name,
         )
-        return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts)
+        return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts, warnings)
 
 
 _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")

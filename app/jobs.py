@@ -1,13 +1,14 @@
 """The jobs of one request: queued, waited for in steps, and cancelled when the request ends before they do."""
 
+import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from typing import TypeVar
 
 from app.engine.base import Engine, Ticket
-from app.errors import QueueFull
+from app.errors import QueueFull, ServiceError
 from app.schemas import Progress, Queued
-from models.base import Job, Prediction
+from models.base import Job, ModelError, Prediction
 from models.registry import Entry, State
 
 _POLL = 0.5
@@ -30,66 +31,91 @@ def finish(steps: Steps[_Result]) -> _Result:
 
 
 class Jobs:
-    """Runs the jobs of one request, and counts the seconds that they waited and ran."""
+    """Runs the jobs of one request."""
 
     def __init__(self, engine: Engine, timeout: float) -> None:
-        self.queue_seconds = 0.0
-        self.inference_seconds = 0.0
         self._engine = engine
         self._timeout = timeout
+        self._tickets: list[Ticket] = []
+
+    @property
+    def inference_seconds(self) -> float:
+        """How long models worked on the request; what they did at the same time counts once."""
+        return _covered((ticket.started, ticket.finished) for ticket in self._tickets)
+
+    @property
+    def queue_seconds(self) -> float:
+        """How long the request did nothing but wait for models, their loading included."""
+        return _covered((ticket.submitted, ticket.finished) for ticket in self._tickets) - self.inference_seconds
 
     def run(self, entry: Entry, job: Job) -> Steps[Prediction]:
-        """Run one job."""
-        (prediction,) = yield from self.side_by_side([(entry, job)])
-        return prediction
+        """Run one job.
 
-    def side_by_side(self, jobs: Sequence[tuple[Entry, Job]]) -> Steps[list[Prediction]]:
-        """Run jobs for different models at the same time."""
+        Raises:
+            ServiceError, ModelError: as the engine's tickets do.
+        """
+        (outcome,) = yield from self.side_by_side([(entry, job)])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    def side_by_side(self, jobs: Sequence[tuple[Entry, Job]]) -> Steps[list[Prediction | Exception]]:
+        """Run jobs for different models at the same time, and return what each came to."""
         tickets: list[Ticket] = []
         try:
             for entry, job in jobs:
-                tickets.append(self._engine.submit(entry.model.name, job, self._timeout))
+                tickets.append((yield from self._submit(entry, job)))
             yield Queued(position=max(ticket.position for ticket in tickets))
-            predictions = []
+            outcomes: list[Prediction | Exception] = []
             for (entry, _), ticket in zip(jobs, tickets, strict=True):
-                predictions.append((yield from _wait(entry, ticket)))
-            return predictions
+                try:
+                    outcomes.append((yield from _wait(entry, ticket)))
+                except (ServiceError, ModelError) as error:
+                    outcomes.append(error)
+            return outcomes
         finally:
-            self._end(tickets)
+            _cancel(tickets)
 
-    def in_turn(self, entry: Entry, jobs: Sequence[Job], stage: str) -> Steps[list[Prediction]]:
-        """Run many jobs for one model, in its batches, without filling its queue alone."""
+    def in_turn(self, entry: Entry, jobs: Sequence[Job]) -> Steps[list[Prediction]]:
+        """Run a job for each line of a page, in the batches of one model, without filling its queue alone."""
         todo = deque(jobs)
         waiting: deque[Ticket] = deque()
-        tickets: list[Ticket] = []
         predictions: list[Prediction] = []
         try:
             while todo or waiting:
-                while todo and len(waiting) < 2 * entry.model.batch_size:
-                    try:
-                        ticket = self._engine.submit(entry.model.name, todo[0], self._timeout)
-                    except QueueFull:
-                        if not waiting:
-                            raise
-                        break
-                    todo.popleft()
-                    waiting.append(ticket)
-                    tickets.append(ticket)
-                predictions.append((yield from _wait(entry, waiting.popleft())))
-                yield Progress(stage=stage, done=len(predictions), found=len(jobs))
+                yield Progress(stage="lines", done=len(predictions), found=len(jobs))
+                while todo and len(waiting) < 2 * entry.model.batch_size and not (waiting and self._full(entry)):
+                    waiting.append((yield from self._submit(entry, todo.popleft())))
+                # In the queue of those to cancel until it is done.
+                predictions.append((yield from _wait(entry, waiting[0])))
+                waiting.popleft()
+            yield Progress(stage="lines", done=len(predictions), found=len(jobs))
             return predictions
         finally:
-            self._end(tickets)
+            _cancel(waiting)
 
-    def _end(self, tickets: Sequence[Ticket]) -> None:
-        """Cancel what still waits, and count what ran: jobs that share batches took the time from first to last."""
-        for ticket in tickets:
-            ticket.cancel()
-        begun = [ticket.started for ticket in tickets if ticket.started is not None]
-        ended = [ticket.finished for ticket in tickets if ticket.finished is not None]
-        if begun and ended:
-            self.queue_seconds += min(begun) - min(ticket.submitted for ticket in tickets)
-            self.inference_seconds += max(ended) - min(begun)
+    def _full(self, entry: Entry) -> bool:
+        try:
+            self._engine.refuse_if_full(entry.model.name)
+        except QueueFull:
+            return True
+        return False
+
+    def _submit(self, entry: Entry, job: Job) -> Steps[Ticket]:
+        """Queue a job. A full queue refuses the first job of a request; the others wait for room, because what was
+        done for the request already would be lost."""
+        give_up = time.monotonic() + self._timeout
+        while True:
+            try:
+                ticket = self._engine.submit(entry.model.name, job, self._timeout)
+            except QueueFull:
+                if not self._tickets or time.monotonic() > give_up:
+                    raise
+                yield Queued(position=None)
+                time.sleep(_POLL)
+            else:
+                self._tickets.append(ticket)
+                return ticket
 
 
 def _wait(entry: Entry, ticket: Ticket) -> Steps[Prediction]:
@@ -97,3 +123,17 @@ def _wait(entry: Entry, ticket: Ticket) -> Steps[Prediction]:
         loading = entry.state is State.LOADING
         yield Progress(stage="loading", done=0, found=1) if loading else Queued(position=ticket.position)
     return ticket.result()
+
+
+def _cancel(tickets: Iterable[Ticket]) -> None:
+    for ticket in tickets:
+        ticket.cancel()
+
+
+def _covered(spans: Iterable[tuple[float | None, float | None]]) -> float:
+    """Return how much time spans cover together; one without a beginning or an end covers none."""
+    covered, reached = 0.0, 0.0
+    for begun, ended in sorted((begun, ended) for begun, ended in spans if begun is not None and ended is not None):
+        covered += max(ended - max(begun, reached), 0.0)
+        reached = max(reached, ended)
+    return covered

@@ -141,15 +141,17 @@ class Answer(BaseModel):
 class Queued(BaseModel):
     """An event: the request waits for a model."""
 
-    position: int = Field(description="How many jobs are before it, itself included; 0 while it runs.")
+    position: int | None = Field(
+        description="How many jobs are before it, itself included; 0 while it runs; absent while the queue is full."
+    )
 
 
 class Progress(BaseModel):
     """An event: how far the request is."""
 
-    stage: str = Field(description="`downloading` (in percent), `loading`, `reading` (lines or pages) or `tagging`.")
+    stage: Literal["downloading", "loading", "lines", "pages"]
     done: int
-    found: int = Field(description="How many there are, as far as is known.")
+    found: int = Field(description="How many there are; 100 percent of a download.")
 
 
 class TagTimings(BaseModel):

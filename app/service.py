@@ -4,7 +4,6 @@ A request is a generator of steps: how far it is, and at last its result. Whoeve
 pass; whoever shows progress sends them on; whoever closes the generator cancels what is still to do.
 """
 
-import os
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +14,9 @@ from app import errors
 from app.answers import describe, document, image_info, listed, milliseconds, of_pages, warnings_of
 from app.compose import ALT_TEXT, AltText, OneModel
 from app.config import Settings
-from app.documents import Limits, Pages, is_pdf, open_pages
+from app.documents import Limits, Pages, open_pages
 from app.engine.base import Engine
-from app.exports.base import Document
+from app.exports import EXPORTS
 from app.fetch import Fetcher
 from app.jobs import Jobs, Steps, finish
 from app.schemas import (
@@ -39,29 +38,31 @@ from models.registry import DEFAULT_ORDER, TAGGER_ORDER, Entry, Registry, State
 _RETRY_BUSY_AFTER = 5.0
 _RETRY_ABSENT_AFTER = 15.0
 _GLANCE = 1.0
-_POLL_DOWNLOAD = 0.2
+_POLL_DOWNLOAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """One image or document, as bytes or as a URL, and what is asked of it.
 
-    A patient caller is shown progress, and waits for a model that has to be downloaded first.
+    `format` is `json` or a name of EXPORTS. A patient caller is shown progress, and waits for a model that has to be
+    downloaded first.
     """
 
     id: str
     image: bytes | None
     image_url: str | None
     options: GenerateOptions
+    format: str = "json"
     patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """An answer, and the same as a document with its images, for exports."""
+    """An answer, and the same in the format that was asked for, where that is not JSON."""
 
     answer: Answer
-    document: Document
+    export: bytes | None
 
 
 class Service:
@@ -82,8 +83,7 @@ class Service:
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
         self._draining = False
         self._lock = threading.Lock()
-        # One image may take a gigabyte while it is decoded.
-        self._decoding = threading.BoundedSemaphore(os.cpu_count() or 1)
+        self._room_for_patience = threading.BoundedSemaphore(max(1, settings.max_requests // 4))
 
     def preload(self, names: Iterable[str]) -> None:
         """Start downloading and loading models, without waiting for them."""
@@ -104,7 +104,6 @@ class Service:
     def generate(self, request: GenerateRequest) -> Steps[Result]:
         """Turn one image or document into text."""
         with self._admitted(), _as_service_errors():
-            clock = _Clock()
             options = request.options
             composition = self._composition(options)
             tagger = self._tagger(options.tagger) if options.tags else None
@@ -112,12 +111,10 @@ class Service:
                 yield from self._available(entry, request.patient)
                 self._engine.refuse_if_full(entry.model.name)
 
+            clock = _Clock()
             data = self._bytes(request)
             fetched = clock.lap()
-            if is_pdf(data) and not composition.reads_documents:
-                raise errors.UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-            with self._decoding:
-                pages = self._pages(request, data)
+            pages = self._pages(request, data, composition.reads_documents)
             decoded = clock.lap()
             jobs = Jobs(self._engine, self._settings.request_timeout)
             said = yield from composition.run(jobs, pages)
@@ -144,7 +141,8 @@ class Service:
                     dict.fromkeys([*composition.warnings, *warnings_of(options, said, pages), *tags.warnings])
                 ),
             )
-            return Result(answer, document(said, pages))
+            export = EXPORTS.get(request.format)
+            return Result(answer, export.render(document(said, pages)) if export else None)
 
     def tag(self, request_id: str, options: TagOptions) -> TagAnswer:
         """Turn a text into tags."""
@@ -242,18 +240,33 @@ class Service:
             return
         entry.refuse_if_failed()
         self._engine.prepare(entry.model.name)
-        asked = time.monotonic()
+        if patient:
+            yield from self._downloaded(entry)
+            return
+        end = time.monotonic() + _GLANCE
         while not entry.on_machine:
             entry.refuse_if_failed()
-            percent = round((entry.progress or 0) * 100)
-            if patient:
-                yield Progress(stage="downloading", done=percent, found=100)
-            elif percent or time.monotonic() > asked + _GLANCE:
+            if entry.progress or time.monotonic() > end:
                 raise errors.Unavailable(
-                    f"{entry.model.name} is being downloaded and loaded ({percent} % done): try again later",
+                    f"{entry.model.name} is being downloaded and loaded ({entry.progress or 0:.0%} done): "
+                    "try again later",
                     _RETRY_ABSENT_AFTER,
                 )
-            time.sleep(_POLL_DOWNLOAD)
+            time.sleep(_GLANCE / 10)
+
+    def _downloaded(self, entry: Entry) -> Steps[None]:
+        """Wait until a model is on the machine. Only some of the requests may: it can take an hour."""
+        if not self._room_for_patience.acquire(blocking=False):
+            raise errors.QueueFull("enough requests wait for downloads already", _RETRY_ABSENT_AFTER)
+        try:
+            while not entry.on_machine:
+                entry.refuse_if_failed()
+                if self._draining:
+                    raise errors.Unavailable("the service is shutting down", _RETRY_BUSY_AFTER)
+                yield Progress(stage="downloading", done=round((entry.progress or 0) * 100), found=100)
+                time.sleep(_POLL_DOWNLOAD)
+        finally:
+            self._room_for_patience.release()
 
     def _bytes(self, request: GenerateRequest) -> bytes:
         data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")
@@ -261,9 +274,9 @@ class Service:
             raise errors.TooLarge(f"the image is larger than {self._settings.max_upload_bytes} bytes")
         return data
 
-    def _pages(self, request: GenerateRequest, data: bytes) -> Pages:
+    def _pages(self, request: GenerateRequest, data: bytes, all_pages: bool) -> Pages:
         try:
-            return open_pages(data, self._limits)
+            return open_pages(data, self._limits, all_pages)
         except errors.UnsupportedMedia as error:
             if (request.image_url or "").lower().startswith("http"):
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error

@@ -187,6 +187,10 @@ class Model(ABC):
     batch_size: ClassVar[int] = 8
     """How many jobs the worker hands over at once, at most."""
 
+    @property
+    def turns_image_into_text(self) -> bool:
+        return "image" in self.accepts and self.task is not Task.SEGMENT
+
     def takes(self, option: str) -> bool:
         return option in self.options or option in self.accepts
 

@@ -1,14 +1,11 @@
 """The hub's cache on disk, and downloads into it."""
 
 import json
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from models.base import ModelUnavailable, Source
-
-log = logging.getLogger(__name__)
 
 _SMALL_FILES = ["*.json", "*.txt", "*.model"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
@@ -80,7 +77,6 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
     except Exception as error:
         # Of httpx2, of the operating system, of the accelerated downloader: each names addresses or paths.
         reached = not isinstance(error, httpx2.HTTPError | OfflineModeIsEnabled)
-        log.warning("%s: %s", source.hub_id, error)
         raise ModelUnavailable(
             f"the {'download failed' if reached else 'hub could not be reached'}: see the log; "
             "MODEL_PATHS can name a directory that holds the model instead"

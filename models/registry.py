@@ -26,6 +26,8 @@ CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2")
 """The captioners among them."""
 TAGGER_ORDER = ("t5-tags",)
 """What `auto` means for the tagger."""
+RESERVED = ("auto", "alt-text")
+"""Names that stand for a choice or a composition of models."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
 """Seconds in which a model that failed is not tried again: twice as long after each failure, up to the longest."""
 
@@ -128,9 +130,10 @@ class Entry:
         message = str(error) if known else "its weights could not be loaded; the log says why"
         if message != self.error:
             # Once: a hub that is away for a night is not worth a line a minute.
-            log.warning("%s: %s", self.model.name, message, exc_info=None if known else error)
+            reason = f" ({error.__cause__})" if known and error.__cause__ else ""
+            log.warning("%s: %s%s", self.model.name, message, reason, exc_info=None if known else error)
         self._failures += 1
-        wait = min(RETRY_AFTER * 2 ** (self._failures - 1), LONGEST_RETRY_AFTER)
+        wait = min(RETRY_AFTER * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_AFTER)
         self.error, self._retry_at = message, time.monotonic() + wait
         return ModelUnavailable(f"{self.model.name}: {message}", wait)
 
@@ -184,6 +187,8 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
     """
     result = dict(known)
     for name, directory in paths.items():
+        if name in RESERVED:
+            raise ValueError(f"{name}: this name has a meaning of its own: choose another")
         source = Source(revision=None, directory=directory)
         family = _family(name, directory, {type(model) for model in known.values()})
         if name in result:

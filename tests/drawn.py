@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -41,13 +42,17 @@ def write(
 
 def pdf(pages: Sequence[Image.Image], dpi: float = 200) -> bytes:
     """Return images as a PDF whose pages have their size at a resolution."""
-    buffer = io.BytesIO()
-    pages[0].save(buffer, "PDF", save_all=True, append_images=pages[1:], resolution=dpi)
-    return buffer.getvalue()
+    return _saved(pages, "PDF", resolution=dpi)
 
 
 def tiff(pages: Sequence[Image.Image]) -> bytes:
     """Return images as a TIFF of many pages."""
+    return _saved(pages, "TIFF")
+
+
+def _saved(pages: Sequence[Image.Image], format: str, **options: Any) -> bytes:
+    # Copies: Pillow leaves in an image how one format was written, and trips over it in the next.
+    first, *others = (page.copy() for page in pages)
     buffer = io.BytesIO()
-    pages[0].save(buffer, "TIFF", save_all=True, append_images=pages[1:])
+    first.save(buffer, format, save_all=True, append_images=others, **options)
     return buffer.getvalue()

@@ -46,10 +46,11 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
             raise BadRequest("send exactly one image: either image_file or image_url")
         options = _validated(GenerateOptions, fields)
         wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
-        steps = service.generate(GenerateRequest(g.request_id, image, url, options, patient=wanted == "events"))
         if wanted == "events":
-            return _events(steps)
-        return _rendered(_finished(steps), wanted)
+            return _events(service.generate(GenerateRequest(g.request_id, image, url, options, patient=True)))
+        return _rendered(
+            _finished(service.generate(GenerateRequest(g.request_id, image, url, options, wanted))), wanted
+        )
 
     @native.post("/generate-tags")
     def generate_tags() -> Response:
@@ -64,11 +65,10 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
 
 def _finished(steps: Steps[Result]) -> Result:
     """Let the steps pass; stop when nobody waits for the result any more."""
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
     try:
         while True:
             next(steps)
-            if gone():
+            if _client_gone():
                 steps.close()
                 raise ClientGone("the client has gone")
     except StopIteration as end:
@@ -80,19 +80,16 @@ def _events(steps: Steps[Result]) -> Response:
     """Return the steps as Server-Sent Events: `queued` and `progress`, then one `result` or `error`."""
     # Until its first step a request can still be refused with a status of its own.
     first = next(steps)
-    gone = request.environ.get("waitress.client_disconnected", lambda: False)
 
     def stream() -> Iterator[str]:
-        try:
-            for step in chain([first], _to_the_end(steps)):
-                if gone():
-                    return
-                yield f"event: {_EVENT_NAMES[type(step)]}\ndata: {step.model_dump_json(exclude_none=True)}\n\n"
-        finally:
-            # Also when the server closes the stream, because its client has gone: cancels what is still to do.
-            steps.close()
+        for step in chain([first], _to_the_end(steps)):
+            if _client_gone():
+                return
+            yield f"event: {_EVENT_NAMES[type(step)]}\ndata: {step.model_dump_json(exclude_none=True)}\n\n"
 
     response = Response(stream_with_context(stream()), mimetype="text/event-stream")
+    # However it ends, what is still to do is cancelled.
+    response.call_on_close(steps.close)
     response.headers["Cache-Control"] = "no-store"
     # nginx would keep the events until there are enough to send.
     response.headers["X-Accel-Buffering"] = "no"
@@ -109,12 +106,17 @@ def _to_the_end(steps: Steps[Result]) -> Iterator[BaseModel]:
         yield result.answer
 
 
+def _client_gone() -> bool:
+    """True once nobody waits for the answer any more, as far as the server can tell."""
+    return bool(request.environ.get("waitress.client_disconnected", lambda: False)())
+
+
 def _rendered(result: Result, format: str) -> Response:
-    if format == "json":
+    if result.export is None:
         return _json(result.answer)
     export = EXPORTS[format]
-    response = Response(export.render(result.document), mimetype=export.mimetype)
-    response.headers["Content-Disposition"] = f'inline; filename="{result.answer.id}.{export.extension}"'
+    response = Response(result.export, mimetype=export.mimetype)
+    response.headers["Content-Disposition"] = f'inline; filename="{result.answer.id}{export.extension}"'
     return response
 
 

@@ -51,9 +51,10 @@ def _finish(response: Response) -> Response:
 
 def problem_of(error: Exception) -> Problem:
     """Return what a client is told of an error. One that nobody foresaw goes to the log, and says no more than that."""
-    if not isinstance(error, ServiceError) or isinstance(error, PredictionFailed):
-        log.error("request %s failed", g.get("request_id", "-"), exc_info=error.__cause__ or error)
-    if not isinstance(error, ServiceError):
+    if isinstance(error, PredictionFailed):
+        log.error("request %s: %s", g.get("request_id", "-"), error)
+    elif not isinstance(error, ServiceError):
+        log.error("request %s failed", g.get("request_id", "-"), exc_info=error)
         error = ServiceError("something went wrong here; the service's log has more under this request_id")
     return _problem(error.status, error.code, error.title, error.detail)
 

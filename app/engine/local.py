@@ -4,6 +4,7 @@ A worker takes what is waiting, up to the model's batch size, and never sleeps f
 one gathers. A batch that fails is run again job by job, so that one bad job fails alone.
 """
 
+import copy
 import logging
 import math
 import threading
@@ -24,7 +25,7 @@ class LocalTicket:
     """A job in a worker's queue. All its state is guarded by the worker's condition."""
 
     def __init__(self, worker: "Worker", job: Job, timeout: float) -> None:
-        self.job = job
+        self.job: Job | None = job
         self.submitted = time.monotonic()
         self.started: float | None = None
         self.finished: float | None = None
@@ -167,7 +168,8 @@ class Worker:
         except ModelError as error:
             with self.changed:
                 while self._queue:
-                    self._finish(self._queue.popleft(), error)
+                    # Each its own: to be raised in several threads, an error would gather the tracebacks of all.
+                    self._finish(self._queue.popleft(), copy.copy(error))
             return None
         with self.changed:
             self.loaded_at = self.loaded_at or time.monotonic()
@@ -188,15 +190,15 @@ class Worker:
             return []
         log.debug("%s: batch of %d", self.name, len(batch))
         try:
-            predictions = loaded.predict([ticket.job for ticket in batch])
+            predictions = loaded.predict([ticket.job for ticket in batch if ticket.job])
             if len(predictions) != len(batch):
                 raise RuntimeError(f"{len(predictions)} predictions for {len(batch)} jobs")
             return list(predictions)
         except ModelError as error:
             failure: Exception = error
         except Exception as error:
-            failure = PredictionFailed(f"{self.name} failed on this image; the service's log says why")
-            failure.__cause__ = error
+            log.error("%s: a batch of %d failed", self.name, len(batch), exc_info=error)
+            failure = PredictionFailed(f"{self.name} failed on this; the service's log says why")
         if len(batch) == 1:
             return [failure]
         return [outcome for ticket in batch for outcome in self._predict(loaded, [ticket])]
@@ -204,6 +206,8 @@ class Worker:
     def _finish(self, ticket: LocalTicket, outcome: Prediction | Exception) -> None:
         with self.changed:
             ticket.outcome = outcome
+            # An image is large, and nobody needs it any more.
+            ticket.job = None
             ticket.finished = time.monotonic()
             self.changed.notify_all()
 

@@ -23,6 +23,8 @@ class Page:
     height: int
     lines: tuple[Line, ...]
     image: Callable[[], Image.Image]
+    points: tuple[float, float] | None = None
+    """Width and height on paper in points of 1/72 inch, where they are known."""
 
     @property
     def paragraphs(self) -> list[list[Line]]:

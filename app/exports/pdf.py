@@ -84,7 +84,8 @@ def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: Glyphless
 
 def _scale(page: Page) -> float:
     """Return how many points a pixel is wide."""
-    scale = max(72 / DPI, _SHORTEST / min(page.width, page.height))
+    points = page.points[0] / page.width if page.points else 72 / DPI
+    scale = max(points, _SHORTEST / min(page.width, page.height))
     return min(scale, _LONGEST / max(page.width, page.height))
 
 

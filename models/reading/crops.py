@@ -8,6 +8,8 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+INK_HEIGHT, INK_BLUR = 48, 8.0  # pixels: crops are made so small, which levels the grain, and the paper so smooth
+INK = 8.0  # grey levels, of 255, by which the faintest ink differs from the paper around it
 
 
 def cut(image: Pixels, polygon: Floats, margin: float = 0.0) -> Pixels:
@@ -44,6 +46,19 @@ def turn_back(points: Floats, degrees: int) -> Floats:
     x, y = points[..., 0], points[..., 1]
     back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
     return np.stack(back, axis=-1)
+
+
+def has_ink(crop: Pixels) -> bool:
+    """Tell a crop (height, width, 3) with anything on it from blank paper, even where that has grain and shade.
+
+    On blank paper the detector is apt to see one text as large as the page, and a recogniser to invent what it says.
+    """
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
+    scale = min(1.0, INK_HEIGHT / min(grey.shape))
+    size = tuple(max(1, round(side * scale)) for side in grey.shape[::-1])
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA).astype(np.float32)
+    paper = cv2.GaussianBlur(small, (0, 0), INK_BLUR, borderType=cv2.BORDER_REPLICATE)
+    return float(np.abs(small - paper).max()) >= INK
 
 
 def paper_colour(image: Pixels) -> tuple[float, ...]:

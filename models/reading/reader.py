@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reading.crops import Floats, Pixels, cut, turn, turn_back
+from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import decode
 from models.reading.detection import find_fragments
 from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
@@ -145,8 +145,9 @@ class PageReader:
         fragments = self.detect(image)
         height, width = image.shape[:2]
         if may_be_one_line and is_line_crop(fragments, height, width):
-            return np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
-        return fragments
+            fragments = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
+        inked = [fragment for fragment in fragments if has_ink(cut(image, fragment))]
+        return np.array(inked, np.float64).reshape(-1, 4, 2)
 
     def _sureness(self, crops: Sequence[Pixels]) -> float:
         return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0

@@ -1,0 +1,198 @@
+"""RapidOCR's networks on whole pages, in this process."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.base import Job, Options, Placement
+from models.rapid_ocr import MODELS, LoadedRapidOCRLines
+from models.reading.crops import Pixels
+from models.reading.reader import PageReader, is_text
+from tests import drawn
+from tests.conftest import INPUT
+
+INVOICE = (
+    "Larkfield Paper Company", "Bill to", "27 Juniper Street", "Description", "Letterpress business cards",
+    "Archival ink, black", "Delivery and packing", "Total due", "Payment terms", "Thank you for your order",
+)  # fmt: skip
+NOTE = (
+    "Please water the tomatoes and", "feed the cat at 6 each evening.", "The key is under the blue pot.",
+    "Back on Sunday. Love, Tom",
+)  # fmt: skip
+
+
+def make_reader() -> PageReader:
+    directory = MODELS[0].source.directory
+    assert directory is not None
+    return PageReader(directory)
+
+
+@pytest.fixture(scope="module")
+def reader() -> PageReader:
+    return make_reader()
+
+
+@pytest.fixture(scope="module")
+def cutter() -> LoadedRapidOCRLines:
+    directory = MODELS[1].source.directory
+    assert directory is not None
+    loaded = MODELS[1].load(directory, Placement())
+    assert isinstance(loaded, LoadedRapidOCRLines)
+    return loaded
+
+
+def pixels(image: Image.Image) -> Pixels:
+    return np.ascontiguousarray(np.asarray(image.convert("RGB"))[:, :, ::-1])
+
+
+def texts(reader: PageReader, image: Image.Image) -> list[str]:
+    return [line.text for line in reader.read(pixels(image))]
+
+
+def turned_back(points: np.ndarray, degrees: int) -> np.ndarray:
+    """Undo Pillow's `rotate(degrees)`, which is anticlockwise, on fractions."""
+    for _ in range(degrees // 90):
+        points = np.stack([1 - points[..., 1], points[..., 0]], axis=-1)
+    return points
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"), [("invoice.png", INVOICE), ("note.png", NOTE), ("sign.jpg", ("PLATFORM 4", "MIND THE STEP"))]
+)
+def test_a_page_reads_the_same_whichever_way_up(reader: PageReader, name: str, expected: tuple[str, ...]) -> None:
+    image = Image.open(INPUT / name).convert("RGB")
+    upright = [line for line in reader.read(pixels(image)) if line.text in expected]
+    assert tuple(line.text for line in upright) == expected
+    for degrees in (90, 180, 270):
+        lines = [line for line in reader.read(pixels(image.rotate(degrees, expand=True))) if line.text in expected]
+        assert tuple(line.text for line in lines) == expected, degrees
+        for line, as_it_was in zip(lines, upright, strict=True):
+            back = turned_back(line.polygon, degrees)
+            assert back == pytest.approx(as_it_was.polygon, abs=0.02), (degrees, line.text)
+            assert line.confidence > 0.8
+
+
+def test_a_picture_without_words_has_no_lines(reader: PageReader) -> None:
+    assert texts(reader, Image.open(INPUT / "scene.jpg")) == []
+
+
+def test_paragraphs_are_numbered_from_0_without_holes(reader: PageReader) -> None:
+    paragraphs = [line.paragraph for line in reader.read(pixels(Image.open(INPUT / "invoice.png")))]
+    assert paragraphs == sorted(paragraphs)
+    assert set(paragraphs) == set(range(len(set(paragraphs))))
+    assert len(set(paragraphs)) > 3
+
+
+@pytest.mark.parametrize("height", [12, 16, 48, 120])
+def test_letters_of_any_size_are_read(reader: PageReader, height: int) -> None:
+    lines = ["The seventh of June", "a small boat on the lake"]
+    page = drawn.page(lines, (18 * height, 6 * height), (2 * height, height), height)
+    assert texts(reader, page) == lines
+
+
+@pytest.mark.parametrize("colours", [("black", "white"), ("navy", "yellow"), ("#c8c8c8", "#707070")])
+def test_the_colours_do_not_matter(reader: PageReader, colours: tuple[str, str]) -> None:
+    lines = drawn.numbered(4)
+    assert texts(reader, drawn.page(lines, (600, 240), colours=colours)) == lines
+
+
+def test_a_long_line_is_read_to_its_end(reader: PageReader) -> None:
+    line = " ".join(drawn.WORDS * 2)
+    (text,) = texts(reader, drawn.page([line], (3400, 120), (30, 30), 24))
+    assert text == line
+
+
+SIZES = [(1, 1), (1, 2), (3, 2), (31, 33), (1, 3000), (3000, 1), (2, 5000), (1601, 7), (97, 1443), (1536, 1537)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("noisy", [False, True])
+def test_odd_sizes(reader: PageReader, cutter: LoadedRapidOCRLines, size: tuple[int, int], noisy: bool) -> None:
+    levels = np.random.default_rng(0).integers(0, 256 if noisy else 1, (size[1], size[0], 3), dtype=np.uint8)
+    for line in reader.read(levels):
+        assert 0 <= line.polygon.min() <= line.polygon.max() <= 1
+    (prediction,) = cutter.predict([Job(Image.fromarray(levels))])
+    assert prediction.lines is not None
+    assert prediction.crops is not None
+    assert len(prediction.lines) == len(prediction.crops)
+    assert all(min(crop.size) >= 1 for crop in prediction.crops)
+
+
+def blank(width: int, height: int) -> Image.Image:
+    return Image.new("RGB", (width, height), "white")
+
+
+def dotted(width: int, height: int) -> Image.Image:
+    image = blank(width, height)
+    image.putpixel((width // 2, height // 2), (0, 0, 0))
+    return image
+
+
+def grainy(width: int, height: int) -> Image.Image:
+    grain = np.random.default_rng(0).integers(0, 9, (height, width, 3), dtype=np.uint8)
+    return Image.fromarray(250 - grain)
+
+
+def shaded(width: int, height: int) -> Image.Image:
+    return Image.linear_gradient("L").resize((width, height)).point(lambda level: 200 + level // 5).convert("RGB")
+
+
+@pytest.mark.parametrize("paper", [blank, grainy, shaded])
+@pytest.mark.parametrize("size", [(300, 300), (600, 800), (300, 1000), (900, 90)])
+def test_blank_paper_has_no_lines_to_read(
+    cutter: LoadedRapidOCRLines, paper: Callable[[int, int], Image.Image], size: tuple[int, int]
+) -> None:
+    """A recogniser of handwriting says words of whatever it is given: nothing may be cut out of blank paper."""
+    (prediction,) = cutter.predict([Job(paper(*size))])
+    assert (prediction.lines, prediction.crops) == ((), ())
+
+
+def test_a_dot_is_no_text(reader: PageReader, cutter: LoadedRapidOCRLines) -> None:
+    assert texts(reader, dotted(600, 800)) == []
+    (prediction,) = cutter.predict([Job(dotted(600, 800))])
+    assert prediction.crops == ()
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_lines_are_cut_out_upright_with_a_margin(reader: PageReader, cutter: LoadedRapidOCRLines, degrees: int) -> None:
+    lines = drawn.numbered(6)
+    page = drawn.page(lines, (600, 340)).rotate(degrees, expand=True)
+    (prediction,) = cutter.predict([Job(page)])
+    assert prediction.crops is not None
+    assert [reader.recognise(pixels(crop))[0].replace(" ", "") for crop in prediction.crops] == [
+        line.replace(" ", "") for line in lines
+    ]
+    for crop in prediction.crops:
+        assert np.asarray(crop)[[0, -1]].min() > 200, "paper above and below"
+    assert [(line.text, line.confidence) for line in prediction.lines or ()] == [("", 0.0)] * 6
+
+
+def test_a_line_that_was_cut_out_already_is_handed_on_whole(cutter: LoadedRapidOCRLines) -> None:
+    line = drawn.page(["A line of words"], (400, 44), (14, 6), 30)
+    (prediction,) = cutter.predict([Job(line)])
+    assert prediction.crops is not None
+    assert prediction.lines is not None
+    assert prediction.lines[0].polygon == ((0, 0), (1, 0), (1, 1), (0, 1))
+    (prediction,) = cutter.predict([Job(line, options=Options(segment="lines"))])
+    assert prediction.lines is not None
+    assert prediction.lines[0].polygon != ((0, 0), (1, 0), (1, 1), (0, 1))
+
+
+def test_two_readers_do_not_disturb_each_other(reader: PageReader) -> None:
+    pages = [drawn.page(drawn.numbered(count), (600, 60 + 40 * count)) for count in (3, 5, 4)]
+    alone = [texts(reader, page) for page in pages]
+    other = make_reader()
+    with ThreadPoolExecutor(2) as pool:
+        results = pool.map(lambda each: [texts(each, page) for page in pages], (reader, other))
+        assert list(results) == [alone] * 2
+
+
+@pytest.mark.parametrize(
+    ("text", "confidence", "expected"),
+    [("word", 0.6, True), ("word", 0.4, False), ("ab", 0.6, False), ("ab", 0.95, True), ("", 1.0, False)],
+)
+def test_what_is_hardly_sure_is_no_text(text: str, confidence: float, expected: bool) -> None:
+    assert is_text(text, confidence) is expected
