@@ -8,6 +8,7 @@ Its tokenizer needs Java; `normalise` stands in for it, so scores are to be comp
 Reading: character and word error rate, by https://github.com/jitsi/jiwer.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,8 +19,9 @@ from pycocoevalcap.cider.cider import Cider
 from pycocoevalcap.rouge.rouge import Rouge
 
 CAPTION_SCORES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
-READING_SCORES = ("CER", "WER")
 _WITHIN_WORDS = frozenset("'’-‐‑")
+# Flickr's captions set some endings apart: `the dog 's ball`.
+_ENDING = re.compile(r"\s+(?=['’](?:s|t|d|m|re|ve|ll)\b)")
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,11 @@ class CaptionScores:
 def normalise(caption: str) -> str:
     """Return a caption as it is scored: lower-cased, without punctuation and symbols, one space between words.
 
-    Apostrophes and hyphens vanish (`T-shirt` is one word, `tshirt`); other punctuation separates (`dog,cat` is two).
+    Apostrophes and hyphens vanish (`T-shirt` is one word, `tshirt`, and `dog 's` is `dogs`, as `dog's` is); other
+    punctuation separates (`dog,cat` is two words).
     """
     kept = []
-    for character in unicodedata.normalize("NFC", caption).lower():
+    for character in _ENDING.sub("", unicodedata.normalize("NFKC", caption).lower()):
         if unicodedata.category(character)[0] not in "PS":
             kept.append(character)
         elif character not in _WITHIN_WORDS:

@@ -59,6 +59,7 @@ def test_a_reference_without_a_word_is_none() -> None:
     ("caption", "normal"),
     [
         ("A dog , and its owner's T-shirt .", "a dog and its owners tshirt"),
+        ("The dog 's ball , the dogs ' 'n balls", "the dogs ball the dogs n balls"),
         ("dog,cat/bird", "dog cat bird"),
         ('Two men in "hats"; one runs!\n', "two men in hats one runs"),
         ("snow_man & 3 dogs = £5", "snow man 3 dogs 5"),
