@@ -1,13 +1,10 @@
-"""Evaluation from the command line: the table, the JSON, the page, and what is refused."""
+"""Evaluation from the command line: the table, the JSON, and what is refused."""
 
-import base64
-import io
 import json
 import re
 import subprocess
 import sys
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -16,50 +13,15 @@ import pytest
 from PIL import Image
 
 from models import hub
-from models.base import Job, Options, Placement, Task
+from models.base import Job, Options, Placement
 from models.blip import MODELS as BLIP
-from models.training import evaluate, metrics, report
-from models.training.measure import Outcome, Run
-from models.training.samples import Sample, written
-from tests.drawn import page
+from models.registry import Entry, discover, with_local_paths
+from models.training import evaluate, metrics
+from models.training.measure import measure
+from models.training.samples import Sample, captioned, written
+from tests.models.training.conftest import CAPTIONS, LINES
+from tests.models.training.test_report import Page
 from tests.server import ROOT
-
-CAPTIONS = ("A dog, brown and wet, runs .", "Two dogs run", "The dog is wet <b>&amp; brown</b>", "Run , dog 's run !")
-LINES = ("The quick brown fox", "jumps over the lazy dog", "on 14 March 2024")
-
-
-@pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory, pictures: list[Image.Image]) -> Path:
-    """Eight pictures with captions, six of them in a split; and three lines with their text."""
-    folder = tmp_path_factory.mktemp("dataset")
-    (folder / "images").mkdir()
-    rows = ["image,caption"]
-    for number, picture in enumerate(pictures):
-        picture.save(folder / "images" / f"{number}.png")
-        rows += [f"{number}.png,{caption} number {number}" for caption in CAPTIONS]
-    (folder / "captions.txt").write_text("\n".join(rows) + "\n")
-    (folder / "dev.txt").write_text("".join(f"{number}.png\n" for number in (5, 1, 0, 7, 2, 4)))
-    (folder / "lines").mkdir()
-    for number, line in enumerate(LINES):
-        page([line], size=(560, 64), at=(20, 12), height=36).save(folder / "lines" / f"{number}.png")
-    (folder / "lines.tsv").write_text("".join(f"{number}.png\t{line}\n" for number, line in enumerate(LINES)))
-    return folder
-
-
-@pytest.fixture
-def run(dataset: Path, model_paths: str) -> Callable[..., int]:
-    """Run the command with the tiny models, on the captions unless lines are asked for."""
-
-    def main(*arguments: str | Path, **changed: str | Path | None) -> int:
-        usual: dict[str, str | Path | None] = {"model_paths": model_paths}
-        if "--lines" not in arguments:
-            usual |= {"images": dataset / "images", "captions": dataset / "captions.txt", "split": dataset / "dev.txt"}
-        options = {
-            f"--{name.replace('_', '-')}": value for name, value in (usual | changed).items() if value is not None
-        }
-        return evaluate.main([*map(str, arguments), *(str(part) for pair in options.items() for part in pair)])
-
-    return main
 
 
 def test_captioners_are_scored_by_what_they_say(
@@ -115,6 +77,16 @@ def test_the_batch_changes_nothing_and_the_limit_takes_the_first(run: Callable[.
     assert texts[2] == texts[0][:2]
 
 
+def test_a_model_that_was_measured_is_let_go(dataset: Path, checkpoints: dict[str, Path]) -> None:
+    model = with_local_paths(discover(), checkpoints)["blip-base"]
+    entry = Entry(model, Placement())
+    samples = captioned(dataset / "images", dataset / "captions.txt")[:2]
+    (run,) = measure(entry, samples, [Options(max_new_tokens=3)])
+    assert (run.model, run.device, run.precision, len(run.outcomes)) == ("blip-base", "cpu", "float32", 2)
+    assert run.seconds > 0
+    assert entry.loaded is None
+
+
 def test_readers_are_scored_by_error_rates(
     run: Callable[..., int], dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,86 +101,6 @@ def test_readers_are_scored_by_error_rates(
     page = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert all(picture.width > 500 for picture in page.pictures)
     assert set(LINES) <= set(page.texts["li"])
-
-
-class Page(HTMLParser):
-    """A page, parsed: its elements balance, and nothing in it is fetched or run."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.texts: dict[str, list[str]] = {}
-        self.names: list[str] = []
-        self.pictures: list[Image.Image] = []
-        self._open: list[str] = []
-        self.feed(text)
-        self.close()
-        assert self._open == []
-        assert not re.search(r"url\(|@import|https?:", self.texts["style"][0])
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        given = dict(attributes)
-        assert tag not in ("script", "link", "iframe", "b")
-        assert not {name for name in given if name.startswith("on") or name in ("href", "srcset")}
-        if tag == "img":
-            prefix, _, data = (given["src"] or "").partition(",")
-            assert prefix == "data:image/jpeg;base64"
-            self.pictures.append(Image.open(io.BytesIO(base64.b64decode(data, validate=True))))
-            self.names.append(given["alt"] or "")
-        elif tag != "meta":
-            self._open.append(tag)
-            self.texts.setdefault(tag, []).append("")
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self._open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.texts[self._open[-1]][-1] += data
-
-
-def test_the_page_shows_pictures_with_what_is_said_and_what_is_true(run: Callable[..., int], tmp_path: Path) -> None:
-    out, html = tmp_path / "scores.json", tmp_path / "page.html"
-    assert run("blip-base", "--max-new-tokens", "6", json=out, html=html, pictures="2") == 0
-    predictions = json.loads(out.read_text(encoding="utf-8"))["runs"][0]["predictions"]
-    page = Page(html.read_text(encoding="utf-8"))
-    assert page.texts["h1"] == ["blip-base"]
-    assert page.texts["h3"] == ["Best", "Worst"]
-    assert len(page.names) == len(set(page.names)) == 4
-    assert all(picture.format == "JPEG" and picture.width <= 360 and picture.height <= 240 for picture in page.pictures)
-    shown = {one["image"]: one for one in predictions if one["image"] in page.names}
-    assert page.texts["li"] == [text for name in page.names for text in shown[name]["references"]]
-    assert any("<b>&amp; brown</b>" in text for text in page.texts["li"])
-    assert {one["text"] for one in shown.values()} <= set(page.texts["p"])
-
-
-def outcomes(folder: Path, scores: list[float]) -> list[Outcome]:
-    return [
-        Outcome(Sample(folder / f"{number}.png", ('"true" <i>',)), f"<script>said {number}</script>", score)
-        for number, score in enumerate(scores)
-    ]
-
-
-def make_run(folder: Path, task: Task, scores: list[float]) -> Run:
-    corpus = {"CER": 0.25} if task is Task.READ_LINE else {"CIDEr": 0.5}
-    return Run("<model>", task, Options(), "cpu", "float32", corpus, 2.0, outcomes(folder, scores))
-
-
-@pytest.mark.parametrize(
-    ("task", "scores", "best", "worst"),
-    [
-        (Task.CAPTION, [0.5, 0.1, 0.9, 0.3, 0.7], [2, 4], [1, 3]),
-        (Task.READ_LINE, [0.5, 0.1, 0.9, 0.3, 0.7], [1, 3], [2, 4]),
-        (Task.CAPTION, [0.5, 0.1, 0.9], [2, 0], [1]),
-        (Task.CAPTION, [0.5], [0], []),
-    ],
-)
-def test_best_and_worst(dataset: Path, task: Task, scores: list[float], best: list[int], worst: list[int]) -> None:
-    run = make_run(dataset / "images", task, scores)
-    page = Page(report.as_html([run], {"images": "<images>"}, pictures=2))
-    assert page.names == [f"{number}.png" for number in best + worst]
-    assert page.texts["h3"] == (["Best", "Worst"] if worst else ["Best"])
-    assert page.texts["h1"] == ["<model>"]
-    assert f"<script>said {best[0]}</script>" in page.texts["p"]
 
 
 def test_pictures_are_shown_to_models_upright_and_on_white(tmp_path: Path) -> None:
