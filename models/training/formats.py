@@ -57,13 +57,15 @@ _LINE_FORMATS = (
 
 
 def _format(file: Path, lines: Sequence[bytes]) -> _LineFormat:
-    """Return the format that most of the first lines are in; the first such one, for a comma may be in any caption."""
+    """Return the format whose header the first line is, else the one that most of the first lines are in."""
     first = [line.decode("utf-8", "replace") for line in lines[:_LOOK_AT]]
+    for known in _LINE_FORMATS:
+        if known.header.fullmatch(first[0]):
+            return known
+    # A comma may be in any line, so without a header it says nothing.
     for known in _LINE_FORMATS[:2]:
         if 2 * sum(known.row.fullmatch(line) is not None for line in first) > len([line for line in first if line]) - 1:
             return known
-    if _LINE_FORMATS[2].header.fullmatch(first[0]):
-        return _LINE_FORMATS[2]
     raise DatasetError(
         f"{file} is in no known format: Flickr8k's token file, Kaggle's captions.txt with its header image,caption, "
         "Flickr30k's results.csv with its |, or JSON"
