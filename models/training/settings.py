@@ -71,7 +71,7 @@ class Settings:
     precision: Annotated[
         str, "of the encoder; auto is bfloat16 where the device has it", ("auto", "float32", "bfloat16")
     ] = "auto"
-    threads: Annotated[int, "threads for the network; 0 for one a core"] = 0
+    threads: Annotated[int, "threads for the network; 0 for one a core; 1 on a machine that is busy already"] = 0
     workers: Annotated[int, "processes that read photos; 0 to read them in between"] = 1
     save_every: Annotated[int, "steps between checkpoints; there is one after each epoch in any case"] = 100
 
@@ -81,8 +81,9 @@ class Settings:
         (self.out / FILE).write_text(text + "\n", encoding="utf-8")
 
 
-_MAY_CHANGE = frozenset({"out", "workers", "save_every"})
-"""What a resumed run may have otherwise than before: nothing that the result depends on."""
+_MAY_CHANGE = frozenset({"out", "workers", "save_every", "threads"})
+"""What a resumed run may have otherwise than before: the result does not depend on it, but for what another number of
+threads makes of rounding."""
 
 
 _PATHS = (Path, Path | None)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from models.training import evaluate
 from tests.drawn import page
+from tests.models.training import drawings
 
 CAPTIONS = ("A dog, brown and wet, runs .", "Two dogs run", "The dog is wet <b>&amp; brown</b>", "Run , dog 's run !")
 LINES = ("The quick brown fox", "jumps over the lazy dog", "on 14 March 2024")
@@ -45,3 +46,10 @@ def run(dataset: Path, model_paths: str) -> Callable[..., int]:
         return evaluate.main([*map(str, arguments), *(str(part) for pair in options.items() for part in pair)])
 
     return main
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """Arguments for a training on 64 drawings, with a small CNN from a directory."""
+    directory = tmp_path_factory.mktemp("drawn")
+    return [*drawings.dataset(directory), "--encoder", str(drawings.tiny_cnn(directory / "cnn")), *drawings.SMALL]

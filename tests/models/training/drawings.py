@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+_SMALL = "--image-size 48 --hidden 32 --batch-size 8 --min-count 1 --tags 8 --warmup 0.5 --workers 0"
+SMALL = _SMALL.split()
 COLOURS = ("red", "green", "blue", "yellow")
 HEIGHTS = {"square": 28, "line": 6}
 
