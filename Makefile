@@ -29,6 +29,6 @@ $(VENV)/.installed: requirements.txt install.sh
 	sh install.sh $(BIN) requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+$(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt $(VENV)/.installed
 	$(BIN) -m pip install -r requirements-dev.txt
 	touch $@

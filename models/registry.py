@@ -190,7 +190,7 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
         if name in RESERVED:
             raise ValueError(f"{name}: this name has a meaning of its own: choose another")
         source = Source(revision=None, directory=directory)
-        family = _family(name, directory, {type(model) for model in known.values()})
+        family = _family(name, directory)
         if name in result:
             if not isinstance(result[name], family):
                 raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
@@ -199,7 +199,7 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
     return result
 
 
-def _family(name: str, directory: Path, families: Iterable[type[Model]]) -> type[Model]:
+def _family(name: str, directory: Path) -> type[Model]:
     if not directory.is_dir():
         raise ValueError(f"{name}: {directory} is not a directory")
     try:
@@ -207,7 +207,8 @@ def _family(name: str, directory: Path, families: Iterable[type[Model]]) -> type
         model_type = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{name}: {directory} has no config.json that names its model_type") from error
-    for family in families:
+    # Every class that `discover` has imported: a family need not have a checkpoint of its own.
+    for family in Model.__subclasses__():
         if family.recognises(config):
             return family
     raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")

@@ -151,6 +151,34 @@ def t5(out: Path) -> None:
     )
 
 
+def recurrent(out: Path, shape: str, words: int = 60) -> None:
+    """Write a recurrent captioner of either shape, which training makes and nobody has published."""
+    from models.captioning.configuration import RecurrentCaptionerConfig
+    from models.captioning.network import RecurrentCaptioner
+    from models.captioning.vocabulary import Vocabulary
+
+    vocabulary = Vocabulary(SYLLABLES[:words])
+    encoder = {"model_type": "resnet", "layer_type": "basic", "embedding_size": 8, "hidden_sizes": [8, 16]}
+    config = RecurrentCaptionerConfig(
+        shape=shape,
+        encoder=encoder | {"depths": [1, 1]},
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        tags=SYLLABLES[:20],
+        image_size=64,
+    )
+    network = RecurrentCaptioner(config)
+    with torch.no_grad():
+        # Livelier than what training starts from, which repeats a word or two.
+        for name, parameter in network.named_parameters():
+            if "_hh_" in name or "_ih_" in name or name.startswith(("embedding.", "memory.")):
+                parameter.mul_(4)
+    network.generation_config.num_beams, network.generation_config.length_penalty = 3, 0.8
+    network.generation_config.suppress_tokens = [0, 1, 3]
+    _save(network, out, pickled=False)
+    vocabulary.save(out)
+
+
 def _unigram(pieces: list[str], unknown: int, ends: tuple[str, str]) -> Tokenizer:
     # Longer pieces are likelier, so that a word is one piece where it can be.
     tokenizer = Tokenizer(models.Unigram([(piece, -20.0 + len(piece)) for piece in pieces], unk_id=unknown))

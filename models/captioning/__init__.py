@@ -1,0 +1,1 @@
+"""The recurrent captioners' network, its configuration, vocabulary and pixels: what serving and training share."""

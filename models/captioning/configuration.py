@@ -1,0 +1,48 @@
+"""What a recurrent captioner is made of: its `config.json`."""
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+MODEL_TYPE = "recurrent-captioner"
+SHAPES = ("cnn-gru", "cnn-lstm")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class RecurrentCaptionerConfig(PreTrainedConfig):
+    """The configuration of a recurrent captioner.
+
+    encoder: the CNN's own configuration, as its `config.json` holds it; any that transformers builds and whose
+        `last_hidden_state` is a feature map.
+    feature_stride: 16 makes a ResNet's map twice as fine as the usual 32, by not halving it before the last stage.
+    image_size: the side of the square, in pixels, that images are squashed to.
+    tags: the content words that the auxiliary head scores.
+    tag_threshold: the score from which a word counts as a tag; no more than max_tags are given.
+    """
+
+    model_type = MODEL_TYPE
+
+    shape: str = "cnn-gru"
+    encoder: dict[str, Any] | None = None
+    feature_stride: int = 32
+    vocab_size: int = 4
+    hidden_size: int = 384
+    attention_heads: int = 4
+    dropout: float = 0.3
+    tags: list[str] | None = None
+    tag_threshold: float = 0.4
+    max_tags: int = 10
+    image_size: int = 128
+    image_mean: list[float] | tuple[float, ...] = IMAGENET_MEAN
+    image_std: list[float] | tuple[float, ...] = IMAGENET_STD
+    tie_word_embeddings: bool = True
+    pad_token_id: int | None = 0
+    bos_token_id: int | None = 1
+    eos_token_id: int | list[int] | None = 2
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        super().__post_init__(**kwargs)  # type: ignore[no-untyped-call]
+        if self.shape not in SHAPES:
+            raise ValueError(f"the shape of a recurrent captioner is {' or '.join(SHAPES)}, not {self.shape}")
+        self.encoder = self.encoder or {"model_type": "resnet"}
+        self.tags = list(self.tags or ())

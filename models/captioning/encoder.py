@@ -1,0 +1,63 @@
+"""The CNN of a recurrent captioner: image to feature map."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel
+
+_RESNET_18 = {"layer_type": "basic", "hidden_sizes": [64, 128, 256, 512], "depths": [2, 2, 2, 2]}
+NAMED: dict[str, dict[str, Any]] = {
+    "resnet-10": {"model_type": "resnet"} | _RESNET_18 | {"depths": [1, 1, 1, 1]},
+    "resnet-18": {"model_type": "resnet"} | _RESNET_18,
+    "resnet-18-slim": {"model_type": "resnet"} | _RESNET_18 | {"hidden_sizes": [64, 128, 256, 448]},
+    "resnet-34": {"model_type": "resnet"} | _RESNET_18 | {"depths": [3, 4, 6, 3]},
+    "resnet-50": {"model_type": "resnet"},
+}
+"""Configurations of He et al. 2015, "Deep Residual Learning for Image Recognition", https://arxiv.org/abs/1512.03385.
+
+The slim one is narrower in the last stage, where most weights are: a captioner with it has 30 MB in half precision.
+"""
+
+
+class Encoder(nn.Module):
+    """A CNN of transformers, from its configuration; its weights are part of the captioner's."""
+
+    def __init__(self, config: dict[str, Any], feature_stride: int) -> None:
+        super().__init__()
+        settings = dict(config)
+        self.cnn = AutoModel.from_config(AutoConfig.for_model(settings.pop("model_type"), **settings))
+        if feature_stride == 16:
+            _keep_last_map_fine(self.cnn)
+        elif feature_stride != 32:
+            raise ValueError(f"the stride of the features is 32 or 16, not {feature_stride}")
+        self.channels = _channels(self.cnn)
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Return the feature map (batch, channels, height, width) of normalised pixels (batch, 3, height, width)."""
+        features: Tensor = self.cnn(pixel_values=pixels).last_hidden_state
+        return features
+
+
+def _keep_last_map_fine(cnn: Any) -> None:
+    try:
+        last_stage = cnn.encoder.stages[-1]
+    except AttributeError as error:
+        raise ValueError(f"{type(cnn).__name__} has no stages whose stride could be changed") from error
+    for module in last_stage.modules():
+        if isinstance(module, nn.Conv2d) and module.stride == (2, 2):
+            module.stride = (1, 1)
+
+
+@torch.no_grad()
+def _channels(cnn: nn.Module) -> int:
+    """Return how many channels the map has: configurations of different CNNs call it differently."""
+    sizes = getattr(cnn.config, "hidden_sizes", None)
+    if sizes:
+        return int(sizes[-1])
+    was_training = cnn.training
+    features = cnn.eval()(pixel_values=torch.zeros(1, 3, 64, 64)).last_hidden_state
+    cnn.train(was_training)
+    if features.dim() != 4:
+        raise ValueError(f"{type(cnn).__name__} makes no feature map")
+    return int(features.shape[1])

@@ -1,0 +1,197 @@
+"""The recurrent captioners: a CNN reads the image, a recurrent network writes the sentence.
+
+`cnn-gru`: two layers of GRU with attention over the feature map between them. The lower layer reads the words so far
+and asks; the upper one reads what was asked for and found. Attention is scaled dot products of several heads (Vaswani
+et al. 2017, https://arxiv.org/abs/1706.03762) over the places of the map (Xu et al. 2015, "Show, Attend and Tell",
+https://arxiv.org/abs/1502.03044), the mean of the map, and the words that the auxiliary head expects (Fang et al. 2015,
+https://arxiv.org/abs/1411.4952). As in Anderson et al. 2018 (https://arxiv.org/abs/1707.07998) there are two layers,
+but the upper does not feed the lower: so a whole sentence is trained in one pass over each layer.
+
+`cnn-lstm`: the merge architecture of Tanti et al. 2017 (https://arxiv.org/abs/1703.09137): an LSTM reads the words, and
+the global feature of the image is added to what it makes of them.
+
+Both share the auxiliary word head, and the output layer is the embedding's matrix (Press and Wolf 2017,
+https://arxiv.org/abs/1608.05859). Greedy and beam search are those of transformers, as for every other family.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from models.captioning.configuration import RecurrentCaptionerConfig
+from models.captioning.encoder import Encoder
+
+State = tuple[Tensor, ...]
+"""What the recurrent layers remember: tensors of shape (batch, hidden)."""
+
+
+class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
+    """A captioner of either shape."""
+
+    config_class = RecurrentCaptionerConfig
+    base_model_prefix = "captioner"
+    main_input_name = "input_ids"
+    _tied_weights_keys = {"output.weight": "embedding.weight"}  # noqa: RUF012
+
+    def __init__(self, config: RecurrentCaptionerConfig) -> None:
+        super().__init__(config)
+        assert config.encoder is not None
+        assert config.tags is not None
+        hidden, dropout = config.hidden_size, nn.Dropout(config.dropout)
+        self.encoder = Encoder(config.encoder, config.feature_stride)
+        self.words = nn.Sequential(dropout, nn.Linear(self.encoder.channels, len(config.tags)))
+        memory = AttendedMemory if config.shape == "cnn-gru" else GlobalMemory
+        self.memory = memory(self.encoder.channels, len(config.tags), hidden)
+        self.embedding = nn.Embedding(config.vocab_size, hidden, config.pad_token_id)
+        decoder = AttendingGRU if config.shape == "cnn-gru" else MergingLSTM
+        self.decoder = decoder(hidden, config.attention_heads, config.dropout)
+        self.dropout = dropout
+        self.output = nn.Linear(hidden, config.vocab_size)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """Look at images.
+
+        Args:
+            pixels: normalised, of shape (batch, 3, height, width).
+
+        Returns:
+            The memory that sentences are written from, of shape (batch, slots, hidden), the first slot for the whole
+            image; and the word head's logits, of shape (batch, tags).
+        """
+        features = self.encoder(pixels)
+        # The recurrent part is small; in half precision it would gain no time and lose digits.
+        features = features.to(self.embedding.weight.dtype)
+        with torch.autocast(features.device.type, enabled=False):
+            pooled = features.mean(dim=(2, 3))
+            words = self.words(pooled)
+            return self.memory(features.flatten(2).transpose(1, 2), pooled, words), words
+
+    def forward(
+        self, input_ids: Tensor, memory: Tensor, past_key_values: State | None = None, **_: Any
+    ) -> CausalLMOutputWithPast:
+        """Continue sentences.
+
+        Args:
+            input_ids: the tokens so far of shape (batch, length), or those after the ones that the state has seen.
+            memory: of shape (batch, slots, hidden), from `encode`.
+            past_key_values: the state after the tokens before; the name is that of transformers' search.
+
+        Returns:
+            Logits of each next token, of shape (batch, length, vocabulary), and the new state.
+        """
+        written, state = self.write(input_ids, memory, past_key_values)
+        return CausalLMOutputWithPast(logits=self.output(written), past_key_values=state)  # type: ignore[arg-type]
+
+    def write(self, input_ids: Tensor, memory: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return what `output` turns into logits, of shape (batch, length, hidden), and the new state."""
+        written, state = self.decoder(self.dropout(self.embedding(input_ids)), memory, state)
+        return self.dropout(written), state
+
+    # What transformers' search asks for
+
+    def prepare_inputs_for_generation(  # type: ignore[override]
+        self, input_ids: Tensor, past_key_values: State | None = None, memory: Tensor | None = None, **_: Any
+    ) -> dict[str, Any]:
+        new = input_ids if past_key_values is None else input_ids[:, -1:]
+        return {"input_ids": new, "past_key_values": past_key_values, "memory": memory}
+
+    @classmethod
+    def _supports_default_dynamic_cache(cls) -> bool:
+        return False
+
+    def _reorder_cache(self, state: State, beams: Tensor) -> State:
+        return tuple(tensor.index_select(0, beams) for tensor in state)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.embedding
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.output
+
+    def _init_weights(self, module: nn.Module) -> None:
+        # The CNN has initialised itself; torch's own defaults suit the rest but the embedding, which is also the
+        # output layer, and there must not start with logits of standard deviation 20.
+        if module is self.embedding:
+            nn.init.normal_(module.weight, std=self.config.hidden_size**-0.5)
+
+
+class AttendedMemory(nn.Module):
+    """The image as slots: the whole, each place of the map, and the words that are likely to be said of it."""
+
+    def __init__(self, channels: int, tags: int, hidden: int) -> None:
+        super().__init__()
+        self.places = nn.Linear(channels, hidden)
+        self.words = nn.Linear(tags, hidden)
+        self.norm = nn.LayerNorm(hidden)
+
+    def forward(self, features: Tensor, pooled: Tensor, words: Tensor) -> Tensor:
+        """Return the memory (batch, 2 + places, hidden) of features (batch, places, channels), their mean and words."""
+        whole, likely = self.places(pooled), self.words(words.sigmoid())
+        slots: Tensor = self.norm(torch.cat([whole[:, None], likely[:, None], self.places(features)], dim=1))
+        return slots
+
+
+class GlobalMemory(nn.Module):
+    """The image as one vector."""
+
+    def __init__(self, channels: int, tags: int, hidden: int) -> None:
+        super().__init__()
+        self.whole = nn.Sequential(nn.Linear(channels, hidden), nn.LayerNorm(hidden))
+
+    def forward(self, features: Tensor, pooled: Tensor, words: Tensor) -> Tensor:
+        """Return the memory, of shape (batch, 1, hidden)."""
+        whole: Tensor = self.whole(pooled)
+        return whole[:, None]
+
+
+class AttendingGRU(nn.Module):
+    """Two layers of GRU with attention between them."""
+
+    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.start = nn.Linear(hidden, 2 * hidden)
+        self.lower = nn.GRU(hidden, hidden, batch_first=True)
+        self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
+        self.upper = nn.GRU(2 * hidden, hidden, batch_first=True)
+        self.merge = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.Tanh())
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
+        lower_state, upper_state = state or self.start(memory[:, 0]).tanh().chunk(2, dim=-1)
+        asked, lower_state = self.lower(embedded, lower_state[None].contiguous())
+        found = self._attend(asked, memory)
+        both = self.dropout(torch.cat([asked, found], dim=-1))
+        told, upper_state = self.upper(both, upper_state[None].contiguous())
+        return self.merge(torch.cat([told, both], dim=-1)), (lower_state[0], upper_state[0])
+
+    def _attend(self, asked: Tensor, memory: Tensor) -> Tensor:
+        query, key, value = (
+            tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for tensor in (self.query(asked), self.key(memory), self.value(memory))
+        )
+        found: Tensor = nn.functional.scaled_dot_product_attention(query, key, value)
+        return found.transpose(1, 2).flatten(2)
+
+
+class MergingLSTM(nn.Module):
+    """An LSTM over the words alone, to which the image is added."""
+
+    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.hidden = hidden
+        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
+        self.merge = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
+        """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
+        start = embedded.new_zeros(embedded.shape[0], self.hidden)
+        hidden, cell = state or (start, start)
+        told, (hidden, cell) = self.lstm(embedded, (hidden[None].contiguous(), cell[None].contiguous()))
+        return self.merge(self.dropout(told) + memory), (hidden[0], cell[0])

@@ -1,0 +1,31 @@
+"""Images as the recurrent captioners see them."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def squash(image: Image.Image, size: int) -> Image.Image:
+    """Return an RGB image as a square of `size` pixels a side, all of it, its proportions lost as in training."""
+    return image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+
+
+def stack(images: Sequence[Image.Image]) -> torch.Tensor:
+    """Return RGB images of one size as bytes of shape (batch, 3, height, width), channels last in memory."""
+    pixels = np.stack([np.asarray(image, dtype=np.uint8) for image in images])
+    return torch.from_numpy(pixels).permute(0, 3, 1, 2)
+
+
+def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Return bytes (batch, 3, height, width) as floats with the mean and deviation, of each channel, that are given."""
+    shape = (1, 3, 1, 1)
+    scale = pixels.new_tensor(std, dtype=torch.float32).mul(255).reciprocal().view(shape)
+    offset = pixels.new_tensor(mean, dtype=torch.float32).div(pixels.new_tensor(std, dtype=torch.float32)).view(shape)
+    return pixels.float() * scale - offset
+
+
+def squashed(images: Sequence[Image.Image], size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
+    """Return images of any sizes as the network takes them: normalised, of shape (batch, 3, size, size)."""
+    return normalise(stack([squash(image, size) for image in images]), mean, std)

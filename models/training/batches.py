@@ -1,0 +1,127 @@
+"""Batches of photos with captions, in an order and with changes that depend on nothing but the seed and the epoch.
+
+So a run that is resumed sees what the killed one would have seen, however many processes read.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from models.captioning.pixels import squash, stack
+from models.captioning.vocabulary import END, PAD, START, Vocabulary
+from models.training.augment import augment
+from models.training.formats import DatasetError
+from models.training.settings import Settings
+
+_MOST_WORDS = 30
+# What mirroring would make wrong.
+_SIDES = frozenset({"left", "right"})
+
+
+@dataclass(frozen=True, slots=True)
+class Photo:
+    """A photo, its captions as they are written, and the same cut into words."""
+
+    path: Path
+    captions: tuple[str, ...]
+    words: tuple[tuple[str, ...], ...]
+
+    def open(self) -> Image.Image:
+        """Return the photo in RGB.
+
+        Raises:
+            DatasetError: it cannot be decoded.
+        """
+        try:
+            with Image.open(self.path) as image:
+                return image.convert("RGB")
+        except (OSError, ValueError, SyntaxError) as error:
+            raise DatasetError(f"{self.path} cannot be read as an image: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Photos (batch, 3, size, size) as bytes, tokens (batch * captions, length) and said words (batch, tags)."""
+
+    pixels: Tensor
+    tokens: Tensor
+    words: Tensor
+
+
+Item = tuple[Image.Image, list[list[int]], list[float]]
+
+
+class TrainingPhotos(Dataset[Item]):
+    """Photos as they are trained on: cropped, mirrored and tinted by chance, with some of their captions."""
+
+    def __init__(
+        self, photos: Sequence[Photo], vocabulary: Vocabulary, tags: Sequence[str], settings: Settings
+    ) -> None:
+        self._photos = photos
+        self._vocabulary = vocabulary
+        self._tags = tags
+        self._settings = settings
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitem__(self, place: tuple[int, int]) -> Item:
+        """Return the photo of an index in an epoch, tokens of each caption, and 1 for each tag in any caption."""
+        epoch, index = place
+        photo, settings = self._photos[index], self._settings
+        random = np.random.default_rng((settings.seed, epoch, index))
+        said = frozenset().union(*photo.words)
+        late = epoch >= settings.epochs - settings.late_epochs
+        image = augment(
+            photo.open(),
+            settings.late_size if late and settings.late_size else settings.image_size,
+            settings.smallest_crop,
+            settings.colour,
+            not settings.no_flip and _SIDES.isdisjoint(said),
+            random,
+        )
+        wanted, there = settings.captions_per_image, len(photo.words)
+        chosen = random.choice(there, wanted, replace=wanted > there)
+        tokens = [[START, *self._vocabulary.ids(photo.words[i][:_MOST_WORDS]), END] for i in chosen]
+        return image, tokens, [float(tag in said) for tag in self._tags]
+
+
+def training_batches(photos: TrainingPhotos, settings: Settings, epoch: int, start: int) -> Iterable[Batch]:
+    """Return the batches of an epoch, without the `start` first."""
+    order = np.random.default_rng((settings.seed, epoch)).permutation(len(photos)).tolist()
+    size = settings.batch_size
+    places = [[(epoch, index) for index in order[i : i + size]] for i in range(start * size, len(order), size)]
+    loader: DataLoader[Item] = DataLoader(
+        photos,
+        batch_sampler=places,
+        collate_fn=collate,
+        num_workers=settings.workers,
+        # Its own: the loader draws a seed for its processes, and would take it from the dropout's.
+        generator=torch.Generator(),
+    )
+    return loader
+
+
+def steps_in_epoch(photos: TrainingPhotos, settings: Settings) -> int:
+    """Return how many batches an epoch has."""
+    return -(-len(photos) // settings.batch_size)
+
+
+def collate(items: Sequence[Item]) -> Batch:
+    """Put photos together, captions of one photo below one another, padded to the longest."""
+    images, tokens, words = zip(*items, strict=True)
+    rows = [torch.tensor(row) for captions in tokens for row in captions]
+    padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
+    return Batch(stack(images), padded, torch.tensor(words))
+
+
+def squashed_batches(photos: Sequence[Photo], size: int, batch: int = 50) -> Iterator[Tensor]:
+    """Return photos in order as they are captioned: bytes of shape (batch, 3, size, size)."""
+    for start in range(0, len(photos), batch):
+        yield stack([squash(photo.open(), size) for photo in photos[start : start + batch]])

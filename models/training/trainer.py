@@ -1,0 +1,186 @@
+"""The loop: epochs of steps, scores on dev after each, checkpoints in between."""
+
+import copy
+import time
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from models.base import Placement
+from models.captioning.network import RecurrentCaptioner
+from models.captioning.pixels import normalise
+from models.captioning.vocabulary import START, Vocabulary
+from models.runtime import torch as runtime
+from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
+from models.training.checkpoints import export, load_state, save_state
+from models.training.optimisation import average, caption_loss, learning_rate, make_optimizer, word_loss
+from models.training.prepare import Photos
+from models.training.record import Record
+from models.training.settings import Settings
+
+_MOST_TOKENS = 30
+
+
+class Trainer:
+    """One training, new or resumed.
+
+    All that it depends on and that changes is in the network, the average, the optimizer, torch's random state and
+    `progress`; the order of the photos and what chance does to them follow from the seed and the epoch.
+    """
+
+    def __init__(self, settings: Settings, photos: Photos, network: RecurrentCaptioner, vocabulary: Vocabulary) -> None:
+        self.settings = settings
+        self.vocabulary = vocabulary
+        self.device, _ = runtime.place(Placement(settings.device, "float32"))
+        self.half = _half(settings, self.device)
+        self.network = network.to(self.device)  # type: ignore[arg-type]
+        # The fast layout of convolutions on CPUs, and in half precision on GPUs.
+        self.network.encoder.to(memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.optimizer = make_optimizer(self.network, settings)
+        self.dev = photos.dev
+        self.data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
+        self.steps = steps_in_epoch(self.data, settings)
+        self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0]}
+        torch.manual_seed(settings.seed)
+
+    def resume(self) -> None:
+        """Go back to where the run in the directory was last saved; to the start where it never was."""
+        state = load_state(self.settings.out)
+        if state is None:
+            return
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.progress = state["progress"]
+        torch.set_rng_state(state["random"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["random_cuda"], self.device)
+
+    def run(self) -> None:
+        """Train to the last epoch, or until the scores on dev have not risen for long."""
+        record = Record(self.settings.out, self.progress["epoch"])
+        total, done = self.settings.epochs * self.steps, self.progress["epoch"] * self.steps + self.progress["step"]
+        with tqdm(total=total, initial=done, unit="batch", smoothing=0.05) as bar:
+            while self.progress["epoch"] < self.settings.epochs and not self._stale():
+                started, first = time.monotonic(), self.progress["step"]
+                self._epoch(bar)
+                seconds = time.monotonic() - started
+                row = self._judge()
+                record.add(row | {"images_per_second": self._images(first) / seconds, "seconds": seconds})
+                bar.write(", ".join(f"{name} {row[name]:.4g}" for name in ("epoch", "loss", "BLEU-4", "CIDEr")))
+                self._save()
+        export(self.average, self.vocabulary, self.settings.out / "last")
+
+    def _stale(self) -> bool:
+        since = max(self.progress["best_epoch"], self.settings.word_epochs)
+        return bool(self.progress["epoch"] - since >= self.settings.patience)
+
+    def _images(self, first_step: int) -> int:
+        return len(self.data) - first_step * self.settings.batch_size
+
+    def _epoch(self, bar: "tqdm[Any]") -> None:
+        """Take the steps of an epoch that are still to be taken."""
+        self.network.train()
+        if self.settings.freeze_encoder:
+            # Its normalisation keeps its statistics, too.
+            self.network.encoder.eval()
+        progress = self.progress
+        for batch in training_batches(self.data, self.settings, progress["epoch"], progress["step"]):
+            losses = self._step(batch)
+            progress["sums"] = [total + loss for total, loss in zip(progress["sums"], losses, strict=True)]
+            progress["step"] += 1
+            bar.update()
+            bar.set_postfix(epoch=progress["epoch"] + 1, loss=f"{self._loss(*losses):.3f}", refresh=False)
+            if progress["step"] % self.settings.save_every == 0:
+                self._save()
+
+    def _step(self, batch: Batch) -> tuple[float, float]:
+        """Learn from a batch, and return the loss of its captions and of its words."""
+        step = self.progress["epoch"] * self.steps + self.progress["step"]
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["scale"] * learning_rate(self.settings, step, self.steps)
+        memory, words = self._encode(self.network, batch.pixels)
+        of_words = word_loss(words, batch.words.to(self.device))
+        of_captions = torch.zeros_like(of_words)
+        if self.progress["epoch"] >= self.settings.word_epochs:
+            of_captions = self._caption_loss(memory, batch.tokens.to(self.device))
+        self.optimizer.zero_grad()
+        (of_captions + self.settings.word_loss * of_words).backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
+        self.optimizer.step()
+        average(self.average, self.network, self.settings.average, step)
+        return of_captions.item(), of_words.item()
+
+    def _encode(self, network: RecurrentCaptioner, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        config = network.config
+        pixels = normalise(pixels.to(self.device), config.image_mean, config.image_std)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return network.encode(pixels.contiguous(memory_format=torch.channels_last))
+
+    def _caption_loss(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Return the loss of several captions (batch * captions, length) of each photo (batch, slots, hidden)."""
+        memory = memory.repeat_interleave(len(tokens) // len(memory), dim=0)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            return caption_loss(self.network, memory, tokens, self.settings.label_smoothing)
+
+    def _loss(self, of_captions: float, of_words: float) -> float:
+        return of_captions + self.settings.word_loss * of_words
+
+    def _judge(self) -> dict[str, float]:
+        """Close the epoch: score the averaged network on dev, keep it where it is the best so far."""
+        from models.training.metrics import caption_scores
+
+        of_captions, of_words = (total / self.steps for total in self.progress["sums"])
+        epoch = self.progress["epoch"] + 1
+        scores = caption_scores(self.captions(), [photo.captions for photo in self.dev])
+        self.progress |= {"epoch": epoch, "step": 0, "sums": [0.0, 0.0]}
+        if scores["CIDEr"] > self.progress["best"]:
+            self.progress |= {"best": scores["CIDEr"], "best_epoch": epoch}
+            export(self.average, self.vocabulary, self.settings.out / "best")
+        return {
+            "epoch": epoch,
+            "steps": epoch * self.steps,
+            "lr": learning_rate(self.settings, epoch * self.steps, self.steps),
+            "loss": self._loss(of_captions, of_words),
+            "caption_loss": of_captions,
+            "word_loss": of_words,
+        } | scores
+
+    @torch.inference_mode()
+    def captions(self) -> list[str]:
+        """Return what the averaged network says of the photos of dev."""
+        said: list[str] = []
+        for pixels in squashed_batches(self.dev, self.average.config.image_size):
+            memory, _ = self._encode(self.average, pixels)
+            start = torch.full((len(pixels), 1), START, device=self.device)
+            tokens = self.average.generate(
+                start, memory=memory, num_beams=self.settings.dev_beams, max_new_tokens=_MOST_TOKENS, do_sample=False
+            )
+            said += [self.vocabulary.text(row) for row in tokens[:, 1:].tolist()]
+        return said
+
+    def _save(self) -> None:
+        state = {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "progress": self.progress,
+            "random": torch.get_rng_state(),
+            "settings": {name: str(value) for name, value in asdict(self.settings).items()},
+        }
+        if self.device.type == "cuda":
+            state["random_cuda"] = torch.cuda.get_rng_state(self.device)
+        save_state(self.settings.out, state)
+
+
+def _half(settings: Settings, device: torch.device) -> bool:
+    if settings.precision != "auto":
+        return settings.precision == "bfloat16"
+    if device.type == "cpu":
+        # Emulated, it is slower than float32.
+        return bool(torch.cpu._is_avx512_bf16_supported())
+    return device.type == "cuda" and torch.cuda.is_bf16_supported()
