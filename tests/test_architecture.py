@@ -90,6 +90,8 @@ def test_imports_go_downward(name: str, tree: ast.Module) -> None:
         if top == "app":
             assert not name.startswith("models"), f"{name} imports {imported}: models never imports app"
             assert part(imported) in MAY_IMPORT[part(name)], f"{name} imports {imported}"
+        if imported.startswith("models.training"):
+            assert name.startswith("models.training"), f"{name} imports {imported}: training is the last in line"
         if top == "flask" or top.startswith("flask_"):
             assert part(name) in FLASK, f"{name} imports {imported}"
         if top in ("requests", "urllib3"):
