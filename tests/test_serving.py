@@ -78,10 +78,13 @@ def test_what_runs_finishes_before_the_end(
         running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(3)]
         server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
         server.process.send_signal(number)
-        server.wait_for_log(f"{number.name}: finishing")
+        in_work = int(server.wait_for_log(rf"{number.name}: finishing (\d+)")[1])
         assert_problem(server.get("/readyz"), 503)
         assert_problem(server.generate(SMALL, model="blip-base"), 503)
-        assert [job.result().status_code for job in running] == [200] * 3
+        statuses = [job.result().status_code for job in running]
+    # One that came after the signal was refused.
+    assert statuses.count(200) >= in_work >= 1
+    assert set(statuses) <= {200, 503}
     assert server.process.wait(30) == 0
 
 
