@@ -3,6 +3,9 @@
 The page is looked at once at a coarse scale. Where the text found there is too small or too large for the detector,
 it is looked at again at the scale that makes it `TEXT_HEIGHT` high. Long pages are cut into overlapping tiles; their
 probability maps are laid over one another before fragments are made of them, so that no line is cut at a tile's edge.
+
+The detector sees diffuse text on blank paper, more of it the less there is on a page, and around faint ink: text in the
+midst of it is lost. So faint ink is made stronger for it, and what it says of blank paper does not count.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,6 +29,13 @@ LARGEST_PIXELS = 24e6  # of the map of one page: about 100 MB
 PADDING = 32  # pixels of paper around the page: the detector misses text that touches the edge
 TILE, OVERLAP = 1600, 160  # pixels
 STEP = 32  # the network takes multiples of this
+NEAR = np.ones((25, 25), np.uint8)  # pixels around one that ink may lie in, wider than the gaps between words
+INK = 8  # grey levels, of 255, by which the faintest ink differs from the paper around it
+HAZE = 0.3  # probability from which the postprocessing joins pixels into one text
+MOSTLY = 0.7  # share of a text's pixels that are near ink: writing with wide gaps has more, haze around a line has less
+FAINT, STRONG = 60, 150  # grey levels: where all ink is fainter than the first, the strongest is made like the second
+ABOVE_GRAIN = 2.5  # times the contrast of the paper's grain: what is fainter is grain too, and stays as it is
+PAPER_WIDTH = 101  # pixels that are averaged to tell the paper's colour, wider than a line of text is high
 
 
 def find_fragments(image: Pixels, network: Network, postprocess: Postprocess) -> Floats:
@@ -38,7 +48,16 @@ def find_fragments(image: Pixels, network: Network, postprocess: Postprocess) ->
     if 0.8 < better / scale < 1.25:
         return fragments
     again = look(image, better, network, postprocess)
-    return again if len(again) else fragments
+    return np.concatenate([again, unseen(fragments, again)])
+
+
+def unseen(first: Floats, again: Floats) -> Floats:
+    """Return the fragments (n, 4, 2) of the first look that touch none of the second: it may have lost them."""
+    starts, ends = again.min(axis=1), again.max(axis=1)
+    lost = [
+        bool(((polygon.min(axis=0) > ends) | (polygon.max(axis=0) < starts)).any(axis=1).all()) for polygon in first
+    ]
+    return first[np.array(lost, bool)]
 
 
 def second_scale(fragments: Floats, scale: float) -> float:
@@ -54,8 +73,10 @@ def second_scale(fragments: Floats, scale: float) -> float:
 
 def bound_scale(scale: float, image: Pixels) -> float:
     """Keep a scale within what the memory allows and what enlarging can bring."""
-    pixels = image.shape[0] * image.shape[1]
-    return float(min(scale, LARGEST_SCALE, (LARGEST_PIXELS / pixels) ** 0.5))
+    height, width = image.shape[:2]
+    # A thin image is mostly padding.
+    longest = LARGEST_PIXELS / (2 * PADDING + STEP)
+    return float(min(scale, LARGEST_SCALE, (LARGEST_PIXELS / (height * width)) ** 0.5, longest / max(height, width)))
 
 
 def look(image: Pixels, scale: float, network: Network, postprocess: Postprocess) -> Floats:
@@ -67,9 +88,44 @@ def look(image: Pixels, scale: float, network: Network, postprocess: Postprocess
     padded = cv2.copyMakeBorder(
         small, PADDING, bottom, PADDING, right, cv2.BORDER_CONSTANT, value=paper_colour(image)
     ).astype(np.uint8)
-    polygons = postprocess(probability_map(padded, network), padded.shape[:2]) - PADDING
+    contrast = local_contrast(padded)
+    inside = contrast[PADDING : PADDING + height, PADDING : PADDING + width]
+    probabilities = probability_map(strengthen(padded, inside), network)
+    polygons = postprocess(without_haze(probabilities, contrast >= INK), padded.shape[:2]) - PADDING
     fractions = np.clip(polygons / np.array([width, height]), 0, 1)
     return np.asarray(fractions * np.array([image.shape[1], image.shape[0]]), np.float64)
+
+
+def local_contrast(image: Pixels) -> Pixels:
+    """Return the grey levels (height, width) that lie between the darkest and the lightest near each pixel."""
+    # Blurred, fine grain is fainter than ink. Channels apart, a red letter on green of the same brightness is ink.
+    smooth = cv2.GaussianBlur(image, (3, 3), 0)
+    ranges = [cv2.subtract(cv2.dilate(channel, NEAR), cv2.erode(channel, NEAR)) for channel in cv2.split(smooth)]
+    return np.asarray(np.maximum.reduce(ranges), np.uint8)
+
+
+def without_haze(probabilities: Map, inked: NDArray[np.bool_]) -> Map:
+    """Return a map (height, width) without the blank parts of what is joined in it into one text, but mostly blank.
+
+    The postprocessing takes the mean of the joined, and drops it with the text in it. Of what is mostly text nothing is
+    cut away: crops that lose the gaps within a line are read worse.
+    """
+    count, labels = cv2.connectedComponents((probabilities > HAZE).astype(np.uint8))
+    seen = labels > 0
+    of, ink = labels[seen], inked[seen]
+    hazy = np.bincount(of[ink], minlength=count) < MOSTLY * np.bincount(of, minlength=count)
+    return np.where(hazy[labels] & ~inked, np.float32(0), probabilities)
+
+
+def strengthen(image: Pixels, contrast: Pixels) -> Pixels:
+    """Return an image (height, width, 3) with the ink made strong, if its local contrast tells of faint ink only."""
+    most = int(contrast.max())
+    # A fifth of almost any page is blank, and has the contrast of its grain.
+    if not INK <= most < FAINT or most < ABOVE_GRAIN * np.percentile(contrast[::4, ::4], 20):
+        return image
+    gain = STRONG / most
+    paper = cv2.blur(image, (PAPER_WIDTH, PAPER_WIDTH))
+    return cv2.addWeighted(image, gain, paper, 1 - gain, 0).astype(np.uint8)
 
 
 def probability_map(image: Pixels, network: Network) -> Map:
