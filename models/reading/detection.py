@@ -57,7 +57,7 @@ def unseen(first: Floats, again: Floats) -> Floats:
     lost = [
         bool(((polygon.min(axis=0) > ends) | (polygon.max(axis=0) < starts)).any(axis=1).all()) for polygon in first
     ]
-    return first[np.array(lost, bool)]
+    return np.asarray(first[np.array(lost, bool)], np.float64)
 
 
 def second_scale(fragments: Floats, scale: float) -> float:
