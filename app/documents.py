@@ -12,7 +12,7 @@ import pypdfium2
 from PIL import Image
 
 from app.errors import InvalidImage, Unavailable, UnsupportedMedia
-from app.images import decode, looks_like_image
+from app.images import decode, decode_frame, looks_like_image
 
 # PDFium keeps its state in globals: one thread at a time.
 _PDFIUM = threading.Lock()
@@ -92,7 +92,7 @@ class ImagePages:
         if number == 0:
             return self._first.image
         with _DECODING:
-            return decode(self._data, self._limits.formats, self._limits.max_pixels, number).image
+            return decode_frame(self._data, self._limits.formats, self._limits.max_pixels, number)
 
     def points(self, number: int) -> None:
         return None

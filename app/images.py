@@ -47,14 +47,13 @@ class DecodedImage:
     frames: int = 1
 
 
-def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0) -> DecodedImage:
-    """Decode an image: one frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
+def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage:
+    """Decode an image: first frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
 
     Args:
         data: the file.
         formats: the formats to read, as Pillow names them.
         max_pixels: the largest width times height, checked before decoding.
-        frame: which frame of a TIFF, from 0.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -62,6 +61,18 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0)
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
+    image, format, frames = _decoded(data, formats, max_pixels, 0)
+    return DecodedImage(image, format, hashlib.sha256(data).hexdigest(), frames)
+
+
+def decode_frame(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -> Image.Image:
+    """Decode one frame of a TIFF, counted from 0, as `decode` does the first."""
+    image, _, _ = _decoded(data, formats, max_pixels, frame)
+    return image
+
+
+def _decoded(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -> tuple[Image.Image, str, int]:
+    """Return a frame, the name of the format, and how many frames there are."""
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as file:
             frames = getattr(file, "n_frames", 1) if file.format == "TIFF" else 1
@@ -83,7 +94,7 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0)
     except Exception as error:
         # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
         raise InvalidImage("the image is broken or cut off and cannot be decoded") from error
-    return DecodedImage(image, format, hashlib.sha256(data).hexdigest(), frames)
+    return image, format, frames
 
 
 def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
