@@ -49,7 +49,11 @@ def build_service(settings: Settings) -> Service:
     if store is not None:
         store.open()
     fetcher = Fetcher(
-        settings.max_upload_bytes, settings.fetch_timeout, settings.fetch_ports, settings.fetch_allow_hosts
+        settings.max_upload_bytes,
+        settings.fetch_timeout,
+        settings.fetch_ports,
+        settings.fetch_allow_hosts,
+        settings.port,
     )
     return Service(settings, registry, LocalEngine(registry, settings.queue_size), store, fetcher)
 

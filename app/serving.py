@@ -38,6 +38,8 @@ def serve(settings: Settings) -> NoReturn:
     # It writes a line for every file of a download.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     listener = _listen(settings.host, settings.port)
+    # PORT=0 is one port from here on.
+    settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     service = build_service(settings)
     sockets: SocketMap = {}
     create_server(

@@ -68,6 +68,13 @@ class Server:
             time.sleep(0.05)
         return found
 
+    def memory(self) -> int:
+        """Return how many bytes of memory the process holds, as Linux counts them."""
+        status = Path(f"/proc/{self.process.pid}/status").read_text(encoding="utf-8")
+        found = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert found
+        return int(found[1]) * 1024
+
     def stop(self, seconds: float = 60) -> int:
         """End the service as an operating system would, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
