@@ -67,10 +67,10 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import docs, native, ops, origins, problems, saved
+    from app.api import docs, native, ops, origins, problems, saved, ui
 
     service = service or build_service(settings)
-    app = Flask(__name__, static_folder=None)
+    app = Flask(__name__)
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
     app.config["MAX_CONTENT_LENGTH"] = body_limit = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = body_limit
@@ -87,6 +87,7 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
         saved.blueprint(service),
         ops.blueprint(service),
         docs.blueprint(),
+        ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(front_door)
     return app

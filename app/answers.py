@@ -5,7 +5,7 @@ from dataclasses import asdict
 from functools import partial
 from typing import Any
 
-from app.compose import Said
+from app.compose import Said, options_of
 from app.documents import Pages
 from app.exports.base import Document
 from app.exports.base import Page as ExportPage
@@ -71,6 +71,7 @@ def describe(entry: Entry) -> ModelInfo:
         name=model.name,
         task=model.task,
         accepts=list(model.accepts),
+        options=sorted(options_of(model)),
         hub_id=model.source.hub_id,
         revision=model.source.revision,
         license=model.source.license,

@@ -51,7 +51,7 @@ class OneModel:
             raise InvalidOption(f"{entry.model.name} only cuts pages into lines, for trocr-* with segment=lines")
         cuts_lines = entry.model.task is Task.READ_LINE
         self._entry = entry
-        self._options, self.warnings = _options_for(entry.model, asked, frozenset({"segment"} if cuts_lines else ()))
+        self._options, self.warnings = _options_for(entry.model, asked)
         self._segmenter = registry.entry(_SEGMENTER) if cuts_lines and asked.segment != "none" else None
         entry.model.check(self._options)
         self.entries = [entry, *([self._segmenter] if self._segmenter else [])]
@@ -131,15 +131,22 @@ class AltText:
 _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")
 
 
-def _options_for(model: Model, asked: GenerateOptions, also: frozenset[str]) -> tuple[Options, list[str]]:
-    """Return what a model, and `also` its composition, takes of the options asked for; warn of the others."""
+def options_of(model: Model) -> frozenset[str]:
+    """Return the names of the options that a model takes, alone or in its composition."""
+    also = {"segment"} if model.task is Task.READ_LINE else set()
+    return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
+
+
+def _options_for(model: Model, asked: GenerateOptions) -> tuple[Options, list[str]]:
+    """Return what a model takes of the options asked for; warn of the others."""
     taken: dict[str, object] = {}
     warnings = []
+    known = options_of(model)
     for name in (*_MODEL_OPTIONS, "max_length"):
         value = getattr(asked, name)
         if value is None or value is False:
             continue
-        if model.takes(name) or name in also:
+        if name in known:
             taken[name] = value
         else:
             warnings.append(f"{model.name} does not take {name}: ignored")

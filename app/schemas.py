@@ -179,6 +179,7 @@ class ModelInfo(BaseModel):
     name: str
     task: str
     accepts: list[str]
+    options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
     hub_id: str | None
     revision: str | None
     license: str | None
@@ -194,6 +195,7 @@ class ModelList(BaseModel):
     """The answer of `GET /models`."""
 
     models: list[ModelInfo]
+    default: str | None = Field(description="The one that answers requests that name none.")
 
 
 class Health(BaseModel):

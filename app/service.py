@@ -167,7 +167,10 @@ class Service:
 
     def models(self) -> ModelList:
         """Describe all models and their states."""
-        return ModelList(models=[describe(entry) for entry in self._registry])
+        default = self._default_entry()
+        return ModelList(
+            models=[describe(entry) for entry in self._registry], default=default.model.name if default else None
+        )
 
     def load(self, name: str) -> ModelInfo:
         """Start downloading and loading a model, also one that failed a moment ago."""
@@ -216,10 +219,13 @@ class Service:
         named = options.model not in (None, "auto")
         return OneModel(self._registry, self._registry.entry(str(options.model)) if named else self._default(), options)
 
-    def _default(self) -> Entry:
+    def _default_entry(self) -> Entry | None:
         if self._settings.default_model != "auto":
             return self._registry.entry(self._settings.default_model)
-        entry = self._registry.first_on_machine(DEFAULT_ORDER)
+        return self._registry.first_on_machine(DEFAULT_ORDER)
+
+    def _default(self) -> Entry:
+        entry = self._default_entry()
         if entry is None:
             raise errors.Unavailable("no model is on this machine yet", _RETRY_ABSENT_AFTER)
         return entry

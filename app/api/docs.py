@@ -2,15 +2,14 @@
 
 import json
 
-from flask import Blueprint, Response, redirect, url_for
+from flask import Blueprint, Response
 from flask_swagger_ui import get_swaggerui_blueprint
-from werkzeug.wrappers import Response as BaseResponse
 
 from app.openapi import document
 
 
 def blueprint() -> Blueprint:
-    """Return the routes of the documentation. The root leads there."""
+    """Return the routes of the documentation."""
     docs = Blueprint("docs", __name__)
     description = document()
 
@@ -19,11 +18,6 @@ def blueprint() -> Blueprint:
         """Describe the service in OpenAPI 3.1."""
         # In its own order: what stands first is what Swagger UI offers first.
         return Response(json.dumps(description), mimetype="application/json")
-
-    @docs.get("/")
-    def index() -> BaseResponse:
-        """Lead a browser to the documentation."""
-        return redirect(url_for("docs.swagger_ui.show"))
 
     swagger = get_swaggerui_blueprint(
         "/docs",

@@ -1,0 +1,109 @@
+// The form above the picture: the task, and one click away the exact model and its options.
+
+import { $, $$, alarm, announce, button, el } from "./dom.js";
+import { byName, load, onMachine, stateOf } from "./models.js";
+import { remember, remembered } from "./remember.js";
+import { candidates, fieldsOf, needs, optionsOf, suggestion, taggers } from "./tasks.js";
+import { bytes, percent } from "./words.js";
+
+const form = $("#choice");
+const model = form.elements.model;
+const tagger = form.elements.tagger;
+const listeners = new Set();
+/** States as they were last announced. */
+const told = new Map();
+
+export const onChoice = (listener) => listeners.add(listener);
+
+const task = () => form.elements.task.value;
+
+/** What is chosen: the task, the fields of a request, and the models that are still missing for it. */
+export function chosen() {
+  const wanted = optionsOf(task(), byName(model.value));
+  const options = Object.fromEntries(
+    $$("[data-option]", form).map((label) => $("input, select", label))
+      .filter((input) => input.name !== "tagger" && wanted.includes(input.name))
+      .map((input) => [input.name, input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim()])
+      .filter(([, value]) => value !== ""),
+  );
+  return {
+    task: task(),
+    fields: fieldsOf(task(), model.value, tagger.value, options),
+    missing: needs(task(), model.value, tagger.value).filter((need) => !need.optional && !onMachine(need.model)),
+  };
+}
+
+/** Choose a task, as a click on it would. */
+export function chooseTask(name) {
+  form.elements.task.value = name;
+  taskChanged();
+}
+
+/** Show models and states as they are now. */
+export function renderChoice() {
+  if (!task()) form.elements.task.value = remembered().task ?? firstTask();
+  fill(model, candidates(task()), model.value || remembered().models?.[task()] || suggestion(task())?.name);
+  fill(tagger, taggers(), tagger.value || remembered().tagger);
+  renderOptions();
+  renderNeeds();
+}
+
+const firstTask = () => (onMachine(suggestion("describe") ?? {}) ? "describe" : "print");
+
+function fill(select, able, wanted) {
+  select.replaceChildren(...able.map(({ name, ...rest }) =>
+    el("option", { value: name }, `${name} (${stateOf({ name, ...rest })})`)));
+  if (able.some(({ name }) => name === wanted)) select.value = wanted;
+}
+
+function renderOptions() {
+  const wanted = optionsOf(task(), byName(model.value));
+  for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
+  $("#model-field").hidden = model.options.length === 0;
+  $("#chosen-model").textContent = task() === "alt" ? "captioner and reader together" : model.value || "no model";
+}
+
+function renderNeeds() {
+  const rows = needs(task(), model.value, tagger.value);
+  $("#needs").replaceChildren(...rows.map(needRow));
+  for (const { model: { name, state } } of rows) {
+    if (told.has(name) && told.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
+    told.set(name, state);
+  }
+}
+
+function needRow({ model: needed, optional }) {
+  const { name, state, error, size_bytes: size } = needed;
+  const row = el("li", { className: "need", dataset: { state } },
+    el("span", { className: "dot", aria: { hidden: "true" } }),
+    el("span", {}, el("strong", {}, name), ` ${stateOf(needed)}${optional && !onMachine(needed) ? ", for a description" : ""}`));
+  if (state === "downloading") {
+    row.append(el("progress", { max: 1, value: needed.progress ?? 0, aria: { label: `${name}: ${percent(needed.progress ?? 0)}` } }));
+  } else if (state === "loading") {
+    row.append(el("progress", { aria: { label: `${name} is loading` } }));
+  } else if (state !== "ready") {
+    const label = state === "on_disk" ? "Load" : state === "failed" ? "Try again" : `Download${size ? ` ${bytes(size)}` : ""}`;
+    row.append(button(label, () => load(name).catch((problem) => alarm(problem.message)),
+      { className: state === "on_disk" ? "quiet small" : "button small", aria: { label: `${label}: ${name}` } }));
+  }
+  if (state === "failed") row.append(el("span", { className: "why" }, error));
+  return row;
+}
+
+function taskChanged() {
+  // Each task has a model of its own.
+  model.replaceChildren();
+  remember({ task: task() });
+  renderChoice();
+  for (const listener of listeners) listener();
+}
+
+form.addEventListener("submit", (event) => event.preventDefault());
+form.addEventListener("change", ({ target }) => {
+  if (target.name === "task") return taskChanged();
+  if (target === model) remember({ models: { ...remembered().models, [task()]: model.value } });
+  if (target === tagger) remember({ tagger: tagger.value });
+  renderOptions();
+  renderNeeds();
+  for (const listener of listeners) listener();
+});

@@ -1,0 +1,58 @@
+// What a person may want of a picture, and which models can do it.
+
+import { all, byName, onMachine, standardModel } from "./models.js";
+
+const CAPTIONERS = ["caption", "grounded-caption"];
+const ALT_TEXT = "alt-text";
+
+/** `kinds` are tasks of models, the most fitting first; `verb` names the button. */
+export const TASKS = {
+  describe: { label: "Describe", verb: "Describe", kinds: CAPTIONERS },
+  boxes: { label: "Describe with boxes", verb: "Describe", kinds: ["grounded-caption"] },
+  print: { label: "Read print", verb: "Read", kinds: ["read-page"] },
+  handwriting: { label: "Read handwriting", verb: "Read", kinds: ["read-line", "read-page"] },
+  tags: { label: "Tags", verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
+  alt: { label: "Alt text", verb: "Write alt text", kinds: [] },
+};
+
+/** The models that can do a task, the most fitting kind first. Alt text is made by several together. */
+export function candidates(task) {
+  const { kinds } = TASKS[task];
+  return kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+}
+
+export const taggers = () => all().filter((model) => model.task === "tag");
+
+/** The model that a task starts with: the service's own choice where it fits, else the first that is here. */
+export function suggestion(task) {
+  const able = candidates(task);
+  const standard = able.find((model) => model.name === standardModel());
+  return standard && TASKS[task].kinds[0] === standard.task ? standard : able.find(onMachine) ?? able[0];
+}
+
+/** The names of the options that a task with a model takes. */
+export function optionsOf(task, model) {
+  if (task === "alt") return ["max_length"];
+  return [...(model?.options ?? []), ...(TASKS[task].tagged ? ["tagger"] : [])];
+}
+
+/** The models that must be here before a task can be done; `optional` ones make it better. */
+export function needs(task, modelName, taggerName) {
+  if (task === "alt") {
+    const captioner = all().find((model) => CAPTIONERS.includes(model.task) && onMachine(model));
+    const wanted = captioner ?? all().find((model) => model.task === "caption");
+    return [
+      ...all().filter((model) => model.task === "read-page").slice(0, 1).map((model) => ({ model })),
+      ...(wanted ? [{ model: wanted, optional: true }] : []),
+    ];
+  }
+  const names = TASKS[task].tagged ? [modelName, taggerName] : [modelName];
+  return names.map(byName).filter(Boolean).map((model) => ({ model }));
+}
+
+/** The fields of a request to the service. */
+export function fieldsOf(task, modelName, taggerName, options) {
+  const fields = { model: task === "alt" ? ALT_TEXT : modelName, ...options };
+  if (TASKS[task].tagged) Object.assign(fields, { tags: "true", tagger: taggerName });
+  return fields;
+}
