@@ -67,8 +67,9 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import docs, native, ops, origins, problems, saved, ui
+    from app.api import docs, keys, limits, native, ops, origins, problems, proxies, saved, ui
 
+    keyring = keys.Keys(settings.read_keys())
     service = service or build_service(settings)
     app = Flask(__name__)
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
@@ -79,6 +80,10 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     problems.register(app)
+    # Before the keys are asked for, so that guessing them is limited too.
+    limits.register(app, keyring.client, keys.is_open, settings.rate_of_client, settings.requests_of_client)
+    app.before_request(keyring.check)
+    proxies.register(app, settings.trusted_proxies)
     origins.register(app, settings.cors_origins)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])

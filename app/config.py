@@ -1,14 +1,16 @@
 """Settings: one typed, frozen object, read from the environment and `.env` once at start, and from nowhere else."""
 
 import difflib
+import ipaddress
 import logging
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+import limits
 from dotenv import dotenv_values, load_dotenv
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 log = logging.getLogger(__name__)
@@ -34,8 +36,20 @@ def _split_paths(value: Any) -> Any:
     return {name.strip(): path.strip() for name, _, path in pairs}
 
 
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _auto_is_none(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
 Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_paths)]
 
 
@@ -80,6 +94,19 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         120, gt=0, description="Seconds that a request may wait for a busy model before it gets 503."
     )
+    api_keys: Secrets = Field((), description="Keys of which every request must carry one; empty for none.")
+    api_keys_file: OptionalPath = Field(None, description="File with more of them, one on each line.")
+    rate_limit: str = Field(
+        "auto",
+        description="Requests of one client, such as 300/minute; auto is none where only this machine can reach the "
+        "service, and 300/minute elsewhere; none for no limit.",
+    )
+    client_requests: Annotated[int | None, BeforeValidator(_auto_is_none)] = Field(
+        None, ge=0, description="Requests of one client in work at once; auto as above, and 16; 0 for any number."
+    )
+    trusted_proxies: Networks = Field(
+        (), description="Addresses or networks of reverse proxies whose X-Forwarded headers are believed."
+    )
     shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
     cors_origins: Names = Field((), description="Origins of other sites whose pages may use the service; * for all.")
     trusted_hosts: Names = Field((), description="Host names that requests must use; empty allows any.")
@@ -120,6 +147,62 @@ class Settings(BaseSettings):
         if not value or not set(value) <= set(FORMATS):
             raise ValueError(f"should be some of {', '.join(FORMATS)}")
         return value
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _limits(cls, value: str) -> str:
+        if value not in ("auto", "none"):
+            try:
+                limits.parse_many(value)
+            except ValueError:
+                raise ValueError("should be auto, none, or limits such as 300/minute;5000/day") from None
+        return value
+
+    @field_validator("api_keys")
+    @classmethod
+    def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in value):
+            raise ValueError("should be keys of printable ASCII characters without spaces")
+        return value
+
+    def read_keys(self) -> tuple[str, ...]:
+        """Return the keys of API_KEYS and of API_KEYS_FILE, where empty lines and lines with # do not count.
+
+        Raises:
+            SettingsError: the file cannot be read, or holds none.
+        """
+        keys = [key.get_secret_value() for key in self.api_keys]
+        if self.api_keys_file is not None:
+            try:
+                lines = [line.strip() for line in self.api_keys_file.read_text(encoding="utf-8").splitlines()]
+            except (OSError, UnicodeDecodeError) as error:
+                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} cannot be read") from error
+            found = [line for line in lines if line and not line.startswith("#")]
+            if not found:
+                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
+            keys += found
+        return tuple(keys)
+
+    @property
+    def exposed(self) -> bool:
+        """True when others than this machine can reach the service."""
+        try:
+            loopback = ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            loopback = self.host.lower() == "localhost"
+        return not loopback or bool(self.trusted_proxies)
+
+    @property
+    def rate_of_client(self) -> str:
+        """What one client may send, in words of flask-limiter; empty for any number."""
+        auto = "300/minute" if self.exposed else ""
+        return {"auto": auto, "none": ""}.get(self.rate_limit, self.rate_limit)
+
+    @property
+    def requests_of_client(self) -> int:
+        """How many requests of one client may be in work; 0 for any number."""
+        auto = 16 if self.exposed else 0
+        return auto if self.client_requests is None else self.client_requests
 
     @property
     def max_upload_bytes(self) -> int:
@@ -163,4 +246,5 @@ def _line(mistake: dict[str, Any]) -> str:
     """Say one mistake in one line: the setting, what is wrong with it, and what it was."""
     setting = str(mistake["loc"][0]).upper()
     message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    return f"{setting}: {message} (got {mistake['input']!r})"
+    # A key belongs into no log.
+    return f"{setting}: {message}" + ("" if setting == "API_KEYS" else f" (got {mistake['input']!r})")

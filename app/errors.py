@@ -29,6 +29,14 @@ class BadRequest(ServiceError):
     title = "Bad request"
 
 
+class Unauthorized(ServiceError):
+    """The service has keys, and the request carries none of them."""
+
+    code = "unauthorized"
+    status = 401
+    title = "Key needed"
+
+
 class ForeignOrigin(ServiceError):
     """A page from elsewhere, in somebody's browser, posts to this service."""
 
@@ -112,6 +120,14 @@ class QueueFull(ServiceError):
     """More is waiting than the service takes on."""
 
     code = "queue-full"
+    status = 429
+    title = "Too many requests"
+
+
+class RateLimited(ServiceError):
+    """One client asks for more than its share."""
+
+    code = "rate-limited"
     status = 429
     title = "Too many requests"
 

@@ -23,6 +23,7 @@ _ANSWERS: tuple[type[BaseModel], ...] = (
 _URL = {"type": "string", "description": "The image: an http, https or data: URL.", "minLength": 1}
 _FILE = {"type": "string", "format": "binary", "description": "The image; for models that read also a PDF."}
 _EXAMPLE = {"image_url": "https://example.org/photo.jpg", "model": "auto"}
+_KEY = "One of the service's API_KEYS, where it has any."
 _EVENTS = (
     "Server-Sent Events: `queued` with Queued, `progress` with Progress, then one `result` with Answer or `error` with "
     "Problem as its data."
@@ -50,9 +51,26 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": [{"name": "text"}, {"name": "models"}, {"name": "saved images"}, {"name": "health"}],
-        "paths": _paths(options["properties"]),
-        "components": {"schemas": components, "responses": dict(_problem_responses())},
+        "paths": _guarded(_paths(options["properties"])),
+        "components": {
+            "schemas": components,
+            "responses": dict(_problem_responses()),
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": _KEY},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": _KEY},
+            },
+        },
+        "security": [{"bearer": []}, {"header": []}, {}],
     }
+
+
+def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
+    """Add what every operation but the health check may answer: that a key is needed, or that it is asked too much."""
+    for path in paths.values():
+        for operation in path.values():
+            if isinstance(operation, dict) and operation.get("security") != []:
+                operation["responses"] |= _problems(401, 429)
+    return paths
 
 
 def _without_null(schema: dict[str, Any]) -> None:
@@ -145,6 +163,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "operationId": "healthz",
                 "tags": ["health"],
                 "summary": "The process lives",
+                "security": [],
                 "responses": {"200": _json("Health")},
             }
         },

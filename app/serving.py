@@ -51,6 +51,8 @@ def serve(settings: Settings) -> NoReturn:
         max_request_body_size=settings.max_body_bytes,
         channel_request_lookahead=1,
         ident=None,
+        # The application reads them, and only from proxies that it trusts.
+        clear_untrusted_proxy_headers=False,
     )
     loop = _Loop(sockets, service, settings.shutdown_grace)
     loop.listen_to_signals()
@@ -88,6 +90,8 @@ def _listen(host: str, port: int) -> socket.socket:
 def _say_hello(settings: Settings, service: Service, listener: socket.socket) -> None:
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
+    if settings.exposed and not settings.read_keys():
+        log.warning("others than this machine can reach the service, and it needs no key: set API_KEYS")
     models = service.models().models
     here = [model.name for model in models if model.state != "absent"]
     log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", settings.default_model)

@@ -1,7 +1,9 @@
 """What most tests need: tiny checkpoints, eight pictures, and a running server."""
 
 import io
+import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,12 @@ def make_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
     yield make
     for server in servers:
         server.kill()
+
+
+@pytest.fixture
+def make_odd(make_server: Callable[..., Server]) -> Callable[..., Server]:
+    """Start servers with the models of `tests/odd.py`."""
+    return partial(make_server, command=[sys.executable, "-m", "tests.odd"], pythonpath=ROOT)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def register(app: Flask) -> None:
     """Give every request an id and a line in the log, and every error its shape."""
     app.before_request(_begin)
     app.after_request(_finish)
-    app.register_error_handler(Exception, _service_error)
+    app.register_error_handler(Exception, response_to)
     app.register_error_handler(HTTPException, _http_error)
 
 
@@ -68,10 +68,13 @@ def _response(problem: Problem) -> Response:
     return Response(problem.model_dump_json(), problem.status, mimetype="application/problem+json")
 
 
-def _service_error(error: Exception) -> Response:
+def response_to(error: Exception) -> Response:
+    """Return the response that an error is."""
     response = _response(problem_of(error))
     if isinstance(error, ServiceError) and error.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    if response.status_code == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="image-to-text"'
     return response
 
 
@@ -85,7 +88,7 @@ def _http_error(error: HTTPException) -> Response:
     }
     status = error.code or 500
     if status == 413:
-        return _service_error(TooLarge(str(details[413])))
+        return response_to(TooLarge(str(details[413])))
     response = _response(
         _problem(
             status, error.name.lower().replace(" ", "-"), error.name, details.get(status) or error.description or ""

@@ -2,12 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from app.config import Settings, SettingsError
 
@@ -32,6 +33,11 @@ DEFAULTS: dict[str, Any] = {
     "queue_size": 32,
     "max_requests": 128,
     "request_timeout": 120,
+    "api_keys": (),
+    "api_keys_file": None,
+    "rate_limit": "auto",
+    "client_requests": None,
+    "trusted_proxies": (),
     "shutdown_grace": 30,
     "cors_origins": (),
     "trusted_hosts": (),
@@ -93,6 +99,13 @@ def test_every_setting_is_described() -> None:
         ("QUEUE_SIZE", "1", 1),
         ("MAX_REQUESTS", "1000", 1000),
         ("REQUEST_TIMEOUT", "1", 1),
+        ("API_KEYS", "a, b", (SecretStr("a"), SecretStr("b"))),
+        ("API_KEYS_FILE", "/run/keys", Path("/run/keys")),
+        ("API_KEYS_FILE", "", None),
+        ("RATE_LIMIT", "5/second; 100/hour", "5/second; 100/hour"),
+        ("CLIENT_REQUESTS", "auto", None),
+        ("CLIENT_REQUESTS", "3", 3),
+        ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", (IPv4Network("10.0.0.0/8"), IPv6Network("::1/128"))),
         ("SHUTDOWN_GRACE", "0", 0),
         ("CORS_ORIGINS", "*", ("*",)),
         ("TRUSTED_HOSTS", "a.example,b.example", ("a.example", "b.example")),

@@ -1,0 +1,257 @@
+"""Keys, limits per client, and whom to believe behind a proxy; against the running server."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from app.config import Settings, SettingsError
+from tests.app.api.test_native import SMALL, assert_problem
+from tests.server import Server
+
+KEY, OTHER = "a-key-of-this-test", "another-key-of-it"
+
+
+@pytest.fixture(scope="module")
+def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with a key in its environment and another in a file."""
+    directory = tmp_path_factory.mktemp("locked")
+    (directory / "keys").write_text(f"# of the second client\n{OTHER}\n\n")
+    running = Server(
+        directory, api_keys=f"{KEY}, third-key", api_keys_file="keys", cors_origins="https://friend.example"
+    )
+    yield running
+    running.kill()
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Authorization": f"Bearer {KEY}"},
+        {"Authorization": f"bearer {KEY}"},
+        {"X-API-Key": KEY},
+        {"X-API-Key": OTHER},
+        {"X-API-Key": "third-key"},
+    ],
+)
+def test_a_key_opens(locked: Server, headers: dict[str, str]) -> None:
+    assert locked.get("/models", headers=headers).ok
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"X-API-Key": ""},
+        {"X-API-Key": KEY[:-1]},
+        {"X-API-Key": KEY + "x"},
+        {"X-API-Key": KEY.upper()},
+        {"X-API-Key": f"{KEY}, third-key"},
+        {"X-API-Key": "# of the second client"},
+        {"Authorization": KEY},
+        {"Authorization": f"Basic {KEY}"},
+        {"Authorization": "Bearer"},
+        {"Authorization": "Bearer "},
+        {"Authorization": f"Bearer {KEY}\u00e9".encode("latin-1").decode("latin-1")},
+        {"Cookie": f"api_key={KEY}"},
+    ],
+)
+def test_nothing_else_does(locked: Server, headers: dict[str, str]) -> None:
+    response = locked.get("/models", headers=headers)
+    assert_problem(response, 401, "unauthorized")
+    assert response.headers["WWW-Authenticate"].startswith("Bearer ")
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("POST", "/generate-text"),
+        ("POST", "/generate-tags"),
+        ("GET", "/models"),
+        ("POST", "/models/rapidocr/load"),
+        ("GET", f"/images/{'a' * 64}.png"),
+        ("DELETE", f"/images/{'a' * 64}.png"),
+        ("GET", "/docs/"),
+        ("GET", "/openapi.json"),
+        ("GET", "/readyz"),
+        ("GET", "/nowhere"),
+        ("GET", f"/models?api_key={KEY}"),
+        ("GET", "//images/x"),
+        ("GET", "/static/../models"),
+    ],
+)
+def test_everything_is_behind_the_key(locked: Server, method: str, path: str) -> None:
+    request = requests.Request(method, locked.url).prepare()
+    # As it is written: requests would tidy it up.
+    request.url = locked.url + path
+    with requests.Session() as session:
+        status = session.send(request, timeout=30, allow_redirects=False).status_code
+    # Below /static/ lie the page's files alone.
+    assert status == (404 if path.startswith("/static/") else 401)
+
+
+def test_what_is_open(locked: Server) -> None:
+    assert locked.get("/healthz").ok
+    assert locked.get("/", allow_redirects=False).status_code < 400
+    asks = requests.options(
+        f"{locked.url}/generate-text",
+        headers={
+            "Origin": "https://friend.example",
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "X-API-Key",
+        },
+        timeout=30,
+    )
+    assert asks.ok
+    assert asks.headers["Access-Control-Allow-Headers"].lower() == "x-api-key"
+
+
+def test_a_key_is_in_no_log(locked: Server) -> None:
+    locked.get("/models", headers={"X-API-Key": KEY})
+    locked.get("/models", headers={"X-API-Key": "guessed-wrongly"})
+    assert KEY not in locked.log
+    assert "guessed" not in locked.log
+
+
+def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flask import Flask
+
+    from app.api import keys
+
+    compared: list[tuple[bytes, bytes]] = []
+    real = keys.hmac.compare_digest
+
+    def compare(given: bytes, key: bytes) -> bool:
+        compared.append((given, key))
+        return real(given, key)
+
+    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
+    keyring = keys.Keys([KEY, OTHER])
+    with Flask(__name__).test_request_context("/models", headers={"X-API-Key": KEY}):
+        keyring.check()
+    # Also after the right one; and digests, whose length says nothing of the key's.
+    assert len(compared) == 2
+    assert {len(part) for pair in compared for part in pair} == {32}
+
+
+@pytest.mark.parametrize("content", [None, "", "# nothing but a comment\n"])
+def test_a_file_without_keys_does_not_leave_the_service_open(tmp_path: Path, content: str | None) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match="API_KEYS_FILE"):
+        Settings(api_keys_file=file).read_keys()
+
+
+def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API_KEYS", "with a blank")
+    with pytest.raises(SettingsError, match="API_KEYS: should be keys") as refused:
+        Settings.read()
+    assert "blank" not in str(refused.value)
+
+
+# Limits
+
+
+@pytest.mark.parametrize(
+    ("settings", "rate", "at_once"),
+    [
+        ({}, "", 0),
+        ({"host": "localhost"}, "", 0),
+        ({"host": "::1"}, "", 0),
+        ({"host": "0.0.0.0"}, "300/minute", 16),
+        ({"host": "::"}, "300/minute", 16),
+        ({"host": "192.168.1.5"}, "300/minute", 16),
+        ({"trusted_proxies": "127.0.0.1"}, "300/minute", 16),
+        ({"host": "0.0.0.0", "rate_limit": "none", "client_requests": 0}, "", 0),
+        ({"rate_limit": "5/second", "client_requests": 2}, "5/second", 2),
+    ],
+)
+def test_there_are_limits_where_others_can_reach_the_service(settings: dict[str, Any], rate: str, at_once: int) -> None:
+    found = Settings(**settings)
+    assert (found.rate_of_client, found.requests_of_client) == (rate, at_once)
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server behind a proxy on this machine, whose clients may send five requests an hour."""
+    running = Server(tmp_path_factory.mktemp("strict"), rate_limit="5/hour", api_keys=KEY, trusted_proxies="127.0.0.1")
+    yield running
+    running.kill()
+
+
+def test_a_client_that_asks_too_often(strict: Server) -> None:
+    def ask(**headers: str) -> requests.Response:
+        return strict.get("/models", headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    first = {"X_Forwarded_For": "192.0.2.1"}
+    for _ in range(5):
+        assert ask(**first).status_code == 401
+    # Also guesses of keys are counted.
+    problem = assert_problem(ask(**first), 429, "rate-limited")
+    assert "5 per 1 hour" in problem["detail"]
+    # What a client writes itself comes before what the proxy adds, and is not believed.
+    assert ask(X_Forwarded_For="203.0.113.9, 192.0.2.1").status_code == 429
+    # The proxy may be one of several.
+    assert ask(X_Forwarded_For="192.0.2.1, 127.0.0.1").status_code == 429
+    assert ask(X_Forwarded_For="192.0.2.2").status_code == 401
+    # A client with a key is that key, wherever it is.
+    assert [ask(X_API_Key=KEY, X_Forwarded_For=f"192.0.2.{n}").status_code for n in range(7)] == [200] * 5 + [429] * 2
+    # One who has a network of IPv6 is one client.
+    statuses = [ask(X_Forwarded_For=f"2001:db8:1:2::{n}").status_code for n in range(6)]
+    assert statuses == [401] * 5 + [429]
+    assert strict.get("/healthz", headers={"X-Forwarded-For": "192.0.2.1"}).ok
+
+
+def test_others_than_the_proxy_are_not_believed(make_server: Callable[..., Server]) -> None:
+    server = make_server(rate_limit="3/hour", trusted_proxies="10.0.0.0/8")
+    assert [server.get("/models", headers={"X-Forwarded-For": f"192.0.2.{n}"}).status_code for n in range(4)] == [
+        200,
+        200,
+        200,
+        429,
+    ]
+
+
+def test_how_much_one_client_may_ask_at_once(make_odd: Callable[..., Server]) -> None:
+    server = make_odd(client_requests=2, api_keys=f"{KEY},{OTHER}")
+    slow = {"model": "odd", "prompt": "sleep 0.5"}
+
+    def ask(key: str) -> requests.Response:
+        return server.post("/generate-text", files={"image_file": SMALL}, data=slow, headers={"X-API-Key": key})
+
+    with ThreadPoolExecutor(8) as pool:
+        greedy = [pool.submit(ask, KEY) for _ in range(6)]
+        modest = pool.submit(ask, OTHER)
+        answers = [job.result() for job in greedy]
+        assert modest.result().ok
+    statuses = sorted(answer.status_code for answer in answers)
+    assert set(statuses) == {200, 429}
+    assert statuses.count(200) >= 2
+    for answer in answers:
+        if answer.status_code == 429:
+            assert_problem(answer, 429, "rate-limited")
+    # Whatever came of them, they do not count any more: streams, errors and files as well.
+    for _ in range(3):
+        assert ask(KEY).ok
+        headers = {"X-API-Key": KEY, "Accept": "text/event-stream"}
+        assert (
+            b"event: result"
+            in server.post("/generate-text", data=SMALL, params={"model": "odd"}, headers=headers).content
+        )
+        saved = server.post("/generate-text", data=SMALL, params={"model": "odd"}, headers={"X-API-Key": KEY}).json()
+        assert server.get(f"/{saved['image']['saved_as']}", headers={"X-API-Key": KEY}).content == SMALL
+        assert server.post("/generate-text", headers={"X-API-Key": KEY}).status_code == 400
+
+
+def test_a_service_that_others_can_reach_without_a_key_says_so(make_server: Callable[..., Server]) -> None:
+    open_to_all = make_server(trusted_proxies="127.0.0.1")
+    assert "needs no key: set API_KEYS" in open_to_all.log
+
+
+def test_one_for_this_machine_alone_does_not(locked: Server) -> None:
+    assert "set API_KEYS" not in locked.log

@@ -1,0 +1,68 @@
+"""The service with a model that does what its prompt says: `python -m tests.odd`, for what real models do too rarely.
+
+`sleep SECONDS`, `raise`, `memory` (more than there is), `crash` (what `except Exception` does not catch) and
+`clock SECONDS` (the clock jumps); any other
+prompt is the answer.
+"""
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from app.cli import main
+from models import rapid_ocr
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+
+
+class Odd(Model):
+    """A captioner that obeys."""
+
+    task = Task.CAPTION
+    accepts = ("image", "prompt")
+    batch_size = 4
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        time.sleep(0.2)
+        return LoadedOdd()
+
+
+class Heavy(Odd):
+    """One that does not fit into memory."""
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        np.ones(1 << 60)
+        return LoadedOdd()
+
+
+class LoadedOdd:
+    device = "cpu"
+    precision = "float32"
+
+    def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
+        return [Prediction(self._obey(job.options.prompt or "")) for job in jobs]
+
+    def _obey(self, prompt: str) -> str:
+        what, _, amount = prompt.partition(" ")
+        if what == "sleep":
+            time.sleep(float(amount))
+        elif what == "raise":
+            raise RuntimeError("/a/secret/path of 127.0.0.1")
+        elif what == "memory":
+            np.ones(1 << 60)
+        elif what == "crash":
+            # As libraries in Rust end a thread: not an Exception.
+            raise SystemExit("/a/secret/path")
+        elif what == "clock":
+            real = time.time
+            time.time = lambda: real() + float(amount)
+        return prompt
+
+
+if __name__ == "__main__":
+    source = Source(directory=Path(__file__).parent)
+    # Among the models of a module that the registry finds.
+    rapid_ocr.MODELS += (Odd("odd", source), Odd("odd-too", source), Heavy("heavy", source))  # type: ignore[assignment]
+    sys.exit(main(["serve"]))
