@@ -1,7 +1,7 @@
 """What a request came to, in the words of an answer."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -13,11 +13,28 @@ from app.schemas import GenerateOptions, ImageInfo, ModelInfo, Page
 from models.registry import Entry
 
 
-def warnings_of(options: GenerateOptions, said: Said, pages: Pages) -> Iterator[str]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was made of an image or a document of some format and number of pages, and the milliseconds it took.
+
+    `pages` is the file itself, until the result is only remembered.
+    """
+
+    said: Said
+    format: str
+    count: int
+    pages: Pages | None
+    decode: int
+    queue: int
+    inference: int
+
+
+def warnings_of(options: GenerateOptions, made: Made) -> Iterator[str]:
     """Yield what a caller should know of an answer."""
+    said = made.said
     yield from said.warnings
-    if pages.count > len(said.pages):
-        yield f"{said.model} describes one image: only the first of {pages.count} pages was used"
+    if made.count > len(said.pages):
+        yield f"{said.model} describes one image: only the first of {made.count} pages was used"
     if options.tagger and not options.tags:
         yield "tagger has no effect without tags=true"
     if not said.text and options.model in (None, "auto"):
@@ -27,10 +44,10 @@ def warnings_of(options: GenerateOptions, said: Said, pages: Pages) -> Iterator[
         )
 
 
-def image_info(said: Said, pages: Pages, saved_as: str | None) -> ImageInfo:
+def image_info(made: Made, sha256: str, saved_as: str | None) -> ImageInfo:
     """Return what an answer says of the image itself."""
-    width, height = said.pages[0].size
-    return ImageInfo(width=width, height=height, format=pages.format, sha256=pages.sha256, saved_as=saved_as)
+    width, height = made.said.pages[0].size
+    return ImageInfo(width=width, height=height, format=made.format, sha256=sha256, saved_as=saved_as)
 
 
 def of_pages(said: Said) -> dict[str, Any]:

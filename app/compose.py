@@ -39,10 +39,16 @@ class Said:
     pages: Sequence[SaidOfPage]
     parts: AltTextParts | None = None
     warnings: Sequence[str] = ()
+    complete: bool = True
+    """False when a model failed that may say more the next time."""
 
 
 class OneModel:
-    """One model says it; a reader says it of every page."""
+    """One model says it; a reader says it of every page.
+
+    As every composition, it has the `entries` it needs at least, and a `question`: all that what it says of an image
+    depends on, besides the image.
+    """
 
     def __init__(self, registry: Registry, entry: Entry, asked: GenerateOptions) -> None:
         if "image" not in entry.model.accepts:
@@ -56,6 +62,7 @@ class OneModel:
         entry.model.check(self._options)
         self.entries = [entry, *([self._segmenter] if self._segmenter else [])]
         self.reads_documents = entry.model.task in (Task.READ_LINE, Task.READ_PAGE)
+        self.question = (*(entry.identity for entry in self.entries), self._options)
 
     def run(self, jobs: Jobs, pages: Pages) -> Steps[Said]:
         """Say it of the first page, or of all."""
@@ -101,6 +108,12 @@ class AltText:
         self._reader = registry.entry(_READER)
         self._max_length = asked.max_length or _ALT_TEXT_LENGTH
         self.entries = [self._reader]
+        self.question = (
+            ALT_TEXT,
+            self._reader.identity,
+            self._captioner and self._captioner.identity,
+            self._max_length,
+        )
         self.warnings = [f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(asked, name)]
         if self._captioner is None:
             self.warnings.append("no caption: no captioner is on this machine; POST /models/blip-base/load fetches one")
@@ -125,7 +138,8 @@ class AltText:
             words=read.text,
             reader=self._reader.model.name,
         )
-        return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts, warnings)
+        complete = not any(isinstance(said, Exception) for said in described)
+        return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts, warnings, complete)
 
 
 _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")

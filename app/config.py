@@ -107,6 +107,9 @@ class Settings(BaseSettings):
     trusted_proxies: Networks = Field(
         (), description="Addresses or networks of reverse proxies whose X-Forwarded headers are believed."
     )
+    result_cache_mb: float = Field(
+        64, ge=0, le=100_000, description="Memory for results, for images that come again; 0 remembers none."
+    )
     shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
     cors_origins: Names = Field((), description="Origins of other sites whose pages may use the service; * for all.")
     trusted_hosts: Names = Field((), description="Host names that requests must use; empty allows any.")
@@ -207,6 +210,10 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def result_cache_bytes(self) -> int:
+        return int(self.result_cache_mb * MEGABYTE)
 
     @property
     def max_body_bytes(self) -> int:

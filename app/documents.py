@@ -1,6 +1,5 @@
 """Files of many pages: a PDF's pages are rendered, a TIFF's frames are decoded, one at a time and when asked for."""
 
-import hashlib
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -37,7 +36,6 @@ class Pages(Protocol):
     """The pages of a file. A page is decoded each time it is asked for, so that one need be in memory at a time."""
 
     format: str
-    sha256: str
     count: int
 
     def image(self, number: int) -> Image.Image:
@@ -85,7 +83,6 @@ class ImagePages:
         with _DECODING:
             self._first = decode(data, limits.formats, limits.max_pixels)
         self.format = self._first.format
-        self.sha256 = self._first.sha256
         self.count = self._first.frames
 
     def image(self, number: int) -> Image.Image:
@@ -106,7 +103,6 @@ class PdfPages:
     def __init__(self, data: bytes, limits: Limits) -> None:
         self._data = data
         self._limits = limits
-        self.sha256 = hashlib.sha256(data).hexdigest()
         with self._open() as document:
             self.count = len(document)
 

@@ -1,6 +1,5 @@
 """Bytes to an upright RGB image, by what they hold and not by what they are called."""
 
-import hashlib
 import io
 import logging
 import warnings
@@ -38,12 +37,11 @@ _TURNS = {
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An upright RGB image, the name of the format it came in, the SHA-256 of the bytes that came, and how many pages
-    the file has: frames of a TIFF, for those of an animation are not pages."""
+    """An upright RGB image, the name of the format it came in, and how many pages the file has: frames of a TIFF, for
+    those of an animation are not pages."""
 
     image: Image.Image
     format: str
-    sha256: str
     frames: int = 1
 
 
@@ -62,7 +60,7 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
     image, format, frames = _decoded(data, formats, max_pixels, 0)
-    return DecodedImage(image, format, hashlib.sha256(data).hexdigest(), frames)
+    return DecodedImage(image, format, frames)
 
 
 def decode_frame(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -> Image.Image:

@@ -11,7 +11,7 @@ from app.schemas import Progress, Queued
 from models.base import Job, ModelError, Prediction
 from models.registry import Entry, State
 
-_POLL = 0.5
+POLL = 0.5
 """Seconds between two steps while nothing happens: whoever waits can see then that nobody waits for it any more."""
 
 Step = Queued | Progress
@@ -112,14 +112,14 @@ class Jobs:
                 if not self._tickets or time.monotonic() > give_up:
                     raise
                 yield Queued(position=None)
-                time.sleep(_POLL)
+                time.sleep(POLL)
             else:
                 self._tickets.append(ticket)
                 return ticket
 
 
 def _wait(entry: Entry, ticket: Ticket) -> Steps[Prediction]:
-    while not ticket.wait(_POLL):
+    while not ticket.wait(POLL):
         loading = entry.state is State.LOADING
         yield Progress(stage="loading", done=0, found=1) if loading else Queued(position=ticket.position)
     return ticket.result()

@@ -133,6 +133,7 @@ class Answer(BaseModel):
     lines: list[Line] | None = None
     pages: list[Page] | None = Field(None, description="Of a document of several pages.")
     parts: AltTextParts | None = Field(None, description="Of an alt text.")
+    cached: Literal[True] | None = Field(None, description="Known from an earlier request: nothing was computed.")
     image: ImageInfo
     timings_ms: Timings
     warnings: list[str]
@@ -169,6 +170,7 @@ class TagAnswer(BaseModel):
     tags: list[str]
     tag_scores: list[Fraction] | None = None
     tagger: str
+    cached: Literal[True] | None = Field(None, description="Known from an earlier request: nothing was computed.")
     timings_ms: TagTimings
     warnings: list[str]
 

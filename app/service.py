@@ -4,14 +4,15 @@ A request is a generator of steps: how far it is, and at last its result. Whoeve
 pass; whoever shows progress sends them on; whoever closes the generator cancels what is still to do.
 """
 
+import hashlib
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app import errors
-from app.answers import describe, document, image_info, listed, milliseconds, of_pages, warnings_of
+from app.answers import Made, describe, document, image_info, listed, milliseconds, of_pages, warnings_of
 from app.compose import ALT_TEXT, AltText, OneModel
 from app.config import Settings
 from app.documents import Limits, Pages, open_pages
@@ -19,6 +20,7 @@ from app.engine.base import Engine
 from app.exports import EXPORTS
 from app.fetch import Fetcher
 from app.jobs import Jobs, Steps, finish
+from app.results import Results
 from app.schemas import (
     Answer,
     GenerateOptions,
@@ -46,7 +48,7 @@ class GenerateRequest:
     """One image or document, as bytes or as a URL, and what is asked of it.
 
     `format` is `json` or a name of EXPORTS. A patient caller is shown progress, and waits for a model that has to be
-    downloaded first.
+    downloaded first. A fresh answer is made anew, whatever is known.
     """
 
     id: str
@@ -55,6 +57,7 @@ class GenerateRequest:
     options: GenerateOptions
     format: str = "json"
     patient: bool = False
+    fresh: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ class Service:
         self._engine = engine
         self._fetcher = fetcher
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
+        self._results = Results(settings.result_cache_bytes)
         self._draining = False
         self._lock = threading.Lock()
         self._room_for_patience = threading.BoundedSemaphore(max(1, settings.max_requests // 4))
@@ -109,60 +113,63 @@ class Service:
             tagger = self._tagger(options.tagger) if options.tags else None
             for entry in composition.entries:
                 yield from self._available(entry, request.patient)
-                self._engine.refuse_if_full(entry.model.name)
+                if request.image is None:
+                    # Before an image is fetched in vain.
+                    self._engine.refuse_if_full(entry.model.name)
 
             clock = _Clock()
             data = self._bytes(request)
             fetched = clock.lap()
-            pages = self._pages(request, data, composition.reads_documents)
-            decoded = clock.lap()
-            jobs = Jobs(self._engine, self._settings.request_timeout)
-            said = yield from composition.run(jobs, pages)
-            tags = (yield from self._tags(jobs, said.text, tagger)) if options.tags else _Tags()
+            sha256 = hashlib.sha256(data).hexdigest()
+            made, known = yield from self._results.of(
+                (sha256, composition.question), lambda: self._make(composition, request, data), _lasting, request.fresh
+            )
+            tags = (yield from self._tags(made.said.text, tagger, request.fresh)) if options.tags else _Tags()
+            if known:
+                made = replace(made, decode=0, queue=0, inference=0)
+            saved_as = f"images/{self.store.put(data, sha256, made.format)}" if self.store else None
             answer = Answer(
                 id=request.id,
-                text=said.text,
-                model=said.model,
+                text=made.said.text,
+                model=made.said.model,
                 tags=tags.tags,
                 tag_scores=tags.scores,
                 tagger=tags.tagger,
-                **of_pages(said),
-                parts=said.parts,
-                image=image_info(said, pages, self._save(data, pages)),
+                **of_pages(made.said),
+                parts=made.said.parts,
+                cached=(known and (tags.known or not options.tags)) or None,
+                image=image_info(made, sha256, saved_as),
                 timings_ms=Timings(
                     fetch=fetched if request.image is None else 0,
-                    decode=decoded,
-                    queue=milliseconds(jobs.queue_seconds),
-                    inference=milliseconds(jobs.inference_seconds),
+                    decode=made.decode,
+                    queue=made.queue + tags.queue,
+                    inference=made.inference + tags.inference,
                     total=clock.total(),
                 ),
                 # Each once: twenty lines may have the same to say.
-                warnings=list(
-                    dict.fromkeys([*composition.warnings, *warnings_of(options, said, pages), *tags.warnings])
-                ),
+                warnings=list(dict.fromkeys([*composition.warnings, *warnings_of(options, made), *tags.warnings])),
             )
             export = EXPORTS.get(request.format)
-            return Result(answer, export.render(document(said, pages)) if export else None)
+            if export is None:
+                return Result(answer, None)
+            pages = made.pages or self._pages(request, data, composition.reads_documents)
+            return Result(answer, export.render(document(made.said, pages)))
 
-    def tag(self, request_id: str, options: TagOptions) -> TagAnswer:
-        """Turn a text into tags."""
+    def tag(self, request_id: str, options: TagOptions, fresh: bool = False) -> TagAnswer:
+        """Turn a text into tags, anew if `fresh`, whatever is known."""
         with self._admitted(), _as_service_errors():
             clock = _Clock()
             tagger = self._tagger(options.tagger) or self._registry.entry(TAGGER_ORDER[0])
             finish(self._available(tagger, patient=False))
-            jobs = Jobs(self._engine, self._settings.request_timeout)
-            prediction = finish(jobs.run(tagger, Job(text=options.text)))
+            tags = finish(self._tagged(options.text, tagger, fresh))
             return TagAnswer(
                 id=request_id,
-                tags=list(prediction.tags or ()),
-                tag_scores=listed(prediction.tag_scores),
+                tags=tags.tags or [],
+                tag_scores=tags.scores,
                 tagger=tagger.model.name,
-                timings_ms=TagTimings(
-                    queue=milliseconds(jobs.queue_seconds),
-                    inference=milliseconds(jobs.inference_seconds),
-                    total=clock.total(),
-                ),
-                warnings=list(prediction.warnings),
+                cached=tags.known or None,
+                timings_ms=TagTimings(queue=tags.queue, inference=tags.inference, total=clock.total()),
+                warnings=list(tags.warnings),
             )
 
     def models(self) -> ModelList:
@@ -288,7 +295,19 @@ class Service:
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
             raise
 
-    def _tags(self, jobs: Jobs, text: str, tagger: Entry | None) -> Steps["_Tags"]:
+    def _make(self, composition: OneModel | AltText, request: GenerateRequest, data: bytes) -> Steps[Made]:
+        """Decode an image or open a document, and let the models say what they do of it."""
+        for entry in composition.entries:
+            self._engine.refuse_if_full(entry.model.name)
+        clock = _Clock()
+        pages = self._pages(request, data, composition.reads_documents)
+        decoded = clock.lap()
+        jobs = Jobs(self._engine, self._settings.request_timeout)
+        said = yield from composition.run(jobs, pages)
+        queue, inference = milliseconds(jobs.queue_seconds), milliseconds(jobs.inference_seconds)
+        return Made(said, pages.format, pages.count, pages, decoded, queue, inference)
+
+    def _tags(self, text: str, tagger: Entry | None, fresh: bool) -> Steps["_Tags"]:
         """Tag a text; where that fails, the text is still worth an answer, and a warning says why it has no tags."""
         if tagger is None:
             return _Tags(warnings=("no tags: no tagger is on this machine; POST /models/t5-tags/load fetches one",))
@@ -297,13 +316,22 @@ class Service:
         try:
             with _as_service_errors():
                 yield from self._available(tagger, patient=False)
-                prediction = yield from jobs.run(tagger, Job(text=text))
+                return (yield from self._tagged(text, tagger, fresh))
         except errors.ServiceError as error:
             return _Tags(warnings=(f"no tags: {error.detail}",))
-        return _Tags(list(prediction.tags or ()), listed(prediction.tag_scores), tagger.model.name, prediction.warnings)
 
-    def _save(self, data: bytes, pages: Pages) -> str | None:
-        return f"images/{self.store.put(data, pages.sha256, pages.format)}" if self.store else None
+    def _tagged(self, text: str, tagger: Entry, fresh: bool) -> Steps["_Tags"]:
+        """Tag a text with a tagger that is on the machine."""
+
+        def make() -> Steps[_Tags]:
+            jobs = Jobs(self._engine, self._settings.request_timeout)
+            said = yield from jobs.run(tagger, Job(text=text))
+            queue, inference = milliseconds(jobs.queue_seconds), milliseconds(jobs.inference_seconds)
+            scores = listed(said.tag_scores)
+            return _Tags(list(said.tags or ()), scores, tagger.model.name, said.warnings, queue, inference)
+
+        tags, known = yield from self._results.of((text, tagger.identity), make, lambda tags: tags, fresh)
+        return replace(tags, known=True, queue=0, inference=0) if known else tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +342,16 @@ class _Tags:
     scores: list[float] | None = None
     tagger: str | None = None
     warnings: Sequence[str] = ()
+    queue: int = 0
+    inference: int = 0
+    """In milliseconds, as `queue` is."""
+    known: bool = False
+    """Whether nothing had to be computed for them."""
+
+
+def _lasting(made: Made) -> Made | None:
+    """Return what is remembered: nothing where a model failed that may not the next time, and never the image."""
+    return replace(made, pages=None) if made.said.complete else None
 
 
 class _Clock:

@@ -68,6 +68,11 @@ class Entry:
         return State.ON_DISK if hub.find(self.model.source) else State.ABSENT
 
     @property
+    def identity(self) -> tuple[object, ...]:
+        """What a prediction depends on besides the job: the name, the weights, and in what number format they run."""
+        return self.model.name, self.model.source, self._placement
+
+    @property
     def on_machine(self) -> bool:
         """True when a job can be answered, or will be as soon as the model is in memory."""
         return self.state in (State.ON_DISK, State.LOADING, State.READY)

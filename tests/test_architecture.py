@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "app.exports": {"app.exports"},
     "app.documents": {"app.errors", "app.images"},
     "app.jobs": {"app.engine", "app.errors", "app.schemas"},
+    "app.results": {"app.jobs", "app.schemas"},
     "app.answers": {"app.compose", "app.documents", "app.exports", "app.schemas"},
     "app.compose": {"app", "app.alt_text", "app.documents", "app.errors", "app.jobs", "app.schemas"},
     "app.data_url": {"app.errors"},
@@ -32,7 +33,7 @@ MAY_IMPORT = {
     "app.service": {
         "app", "app.answers", "app.compose", "app.config", "app.documents", "app.engine", "app.errors", "app.exports",
         "app.fetch",
-        "app.jobs", "app.schemas", "app.storage",
+        "app.jobs", "app.results", "app.schemas", "app.storage",
     },
     "app.api": {
         "app", "app.api", "app.documents", "app.errors", "app.exports", "app.images", "app.jobs", "app.openapi",

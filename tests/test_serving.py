@@ -37,7 +37,7 @@ def test_fifty_simultaneous_first_requests_load_once(
 
 
 def test_a_full_queue_answers_429_and_healthz_goes_on(make_server: Callable[..., Server], model_paths: str) -> None:
-    server = make_server(model_paths=model_paths, queue_size=3, max_requests=20)
+    server = make_server(model_paths=model_paths, result_cache_mb=0, queue_size=3, max_requests=20)
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(40) as pool:
         flood = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(40)]
@@ -58,7 +58,7 @@ def test_a_full_queue_answers_429_and_healthz_goes_on(make_server: Callable[...,
 
 
 def test_a_deadline_in_the_queue_is_503(make_server: Callable[..., Server], model_paths: str) -> None:
-    server = make_server(model_paths=model_paths, request_timeout=0.05)
+    server = make_server(model_paths=model_paths, result_cache_mb=0, request_timeout=0.05)
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(12) as pool:
         answers = list(pool.map(lambda _: server.generate(SMALL, **SLOW), range(12)))
@@ -72,7 +72,7 @@ def test_a_deadline_in_the_queue_is_503(make_server: Callable[..., Server], mode
 def test_what_runs_finishes_before_the_end(
     make_server: Callable[..., Server], model_paths: str, number: signal.Signals
 ) -> None:
-    server = make_server(model_paths=model_paths, log_level="DEBUG")
+    server = make_server(model_paths=model_paths, result_cache_mb=0, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(3) as pool:
         running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(3)]
@@ -89,7 +89,7 @@ def test_what_runs_finishes_before_the_end(
 
 
 def test_the_grace_period_ends(make_server: Callable[..., Server], model_paths: str) -> None:
-    server = make_server(model_paths=model_paths, shutdown_grace=0.2, log_level="DEBUG")
+    server = make_server(model_paths=model_paths, result_cache_mb=0, shutdown_grace=0.2, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(20) as pool:
         running = [pool.submit(server.generate, SMALL, **SLOW) for _ in range(20)]
@@ -102,7 +102,7 @@ def test_the_grace_period_ends(make_server: Callable[..., Server], model_paths: 
 
 
 def test_asked_twice_it_ends_at_once(make_server: Callable[..., Server], model_paths: str) -> None:
-    server = make_server(model_paths=model_paths, log_level="DEBUG")
+    server = make_server(model_paths=model_paths, result_cache_mb=0, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
     with ThreadPoolExecutor(3) as pool:
         for _ in range(3):

@@ -46,11 +46,11 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
             raise BadRequest("send exactly one image: either image_file or image_url")
         options = _validated(GenerateOptions, fields)
         wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
-        if wanted == "events":
-            return _events(service.generate(GenerateRequest(g.request_id, image, url, options, patient=True)))
-        return _rendered(
-            _finished(service.generate(GenerateRequest(g.request_id, image, url, options, wanted))), wanted
+        asked = GenerateRequest(
+            g.request_id, image, url, options, wanted, patient=wanted == "events", fresh=_wants_fresh()
         )
+        steps = service.generate(asked)
+        return _events(steps) if wanted == "events" else _rendered(_finished(steps), wanted)
 
     @native.post("/generate-tags")
     def generate_tags() -> Response:
@@ -58,9 +58,14 @@ def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
         request.max_content_length = MAX_TAG_BODY
         if request.mimetype != "application/json":
             raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
-        return _json(service.tag(g.request_id, _validated(TagOptions, _json_fields())))
+        return _json(service.tag(g.request_id, _validated(TagOptions, _json_fields()), _wants_fresh()))
 
     return native
+
+
+def _wants_fresh() -> bool:
+    """True when the client takes no answer that is known from an earlier request."""
+    return bool(request.cache_control.no_cache)
 
 
 def _finished(steps: Steps[Result]) -> Result:

@@ -31,6 +31,7 @@ DEFAULTS: dict[str, Any] = {
     "save_uploads": True,
     "images_dir": Path("images"),
     "queue_size": 32,
+    "result_cache_mb": 64,
     "max_requests": 128,
     "request_timeout": 120,
     "api_keys": (),

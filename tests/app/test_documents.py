@@ -1,6 +1,5 @@
 """PDFs and TIFFs to pages."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -58,7 +57,7 @@ def colour(image: Image.Image, at: tuple[int, int]) -> tuple[int, ...]:
 def test_the_pages_of_a_pdf() -> None:
     data = drawn.pdf(sheets(), dpi=100)
     pages = open_pages(data, LIMITS)
-    assert (pages.format, pages.count, pages.sha256) == ("PDF", 3, hashlib.sha256(data).hexdigest())
+    assert (pages.format, pages.count) == ("PDF", 3)
     for number, sheet in enumerate(sheets()):
         image = pages.image(number)
         assert (image.mode, image.size) == ("RGB", sheet.size)

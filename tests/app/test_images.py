@@ -1,6 +1,5 @@
 """Decoding: every format, orientation and mode gives the picture that was meant; the rest is refused in order."""
 
-import hashlib
 import io
 import struct
 import subprocess
@@ -84,7 +83,6 @@ def test_formats(format: str) -> None:
     data = encoded(quarters(), format)
     decoded = read(data)
     assert decoded.format == format
-    assert decoded.sha256 == hashlib.sha256(data).hexdigest()
     assert_same(decoded.image, quarters(), tolerance=30)
     assert looks_like_image(data, FORMATS)
 
