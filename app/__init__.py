@@ -28,6 +28,7 @@ def build_service(settings: Settings) -> Service:
     from app.service import Service
     from app.storage.local import LocalStore
     from models.base import Placement
+    from models.memory import Memory
     from models.registry import Registry, check_placement, discover, with_local_paths
 
     placement = Placement(settings.device, settings.precision)
@@ -44,7 +45,7 @@ def build_service(settings: Settings) -> Service:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
     if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
-    registry = Registry(models.values(), placement)
+    registry = Registry(models.values(), placement, Memory(settings.max_model_memory_bytes))
     store = LocalStore(settings.images_dir) if settings.save_uploads else None
     if store is not None:
         store.open()
@@ -55,7 +56,8 @@ def build_service(settings: Settings) -> Service:
         settings.fetch_allow_hosts,
         settings.port,
     )
-    return Service(settings, registry, LocalEngine(registry, settings.queue_size), store, fetcher)
+    engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
+    return Service(settings, registry, engine, store, fetcher)
 
 
 def create_app(settings: Settings, service: Service | None = None) -> Flask:

@@ -3,6 +3,7 @@
 import difflib
 import ipaddress
 import logging
+import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -89,6 +90,15 @@ class Settings(BaseSettings):
     fetch_timeout: float = Field(20, gt=0, description="Seconds that fetching an image_url may take in all.")
     save_uploads: bool = Field(True, description="Whether to keep the images that come.")
     images_dir: Path = Field(Path("images"), description="Directory to keep them in.")
+    model_idle_minutes: float = Field(
+        30, ge=0, description="Minutes after which a model that nobody uses leaves memory; 0 for never."
+    )
+    max_model_memory_mb: float = Field(
+        0,
+        ge=0,
+        description="Most megabytes that the weights of loaded models may have, as they are on disk; what is idle "
+        "makes room for others; 0 for no limit.",
+    )
     queue_size: int = Field(32, ge=1, description="Requests that may wait for one model; more get 429.")
     max_requests: int = Field(128, ge=1, le=1000, description="Requests in work at once over all models.")
     request_timeout: float = Field(
@@ -210,6 +220,14 @@ class Settings(BaseSettings):
     @property
     def max_upload_bytes(self) -> int:
         return int(self.max_upload_mb * MEGABYTE)
+
+    @property
+    def max_model_memory_bytes(self) -> int | None:
+        return int(self.max_model_memory_mb * MEGABYTE) or None
+
+    @property
+    def model_idle_seconds(self) -> float:
+        return self.model_idle_minutes * 60 or math.inf
 
     @property
     def result_cache_bytes(self) -> int:

@@ -10,6 +10,7 @@ import pkgutil
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -17,6 +18,7 @@ from pathlib import Path
 import models
 from models import hub
 from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Task, UnknownModel
+from models.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +46,10 @@ class State(StrEnum):
 
 
 class Entry:
-    """A model, its state, and once it is loaded the one copy of it."""
+    """A model, its state, and while it is loaded the one copy of it."""
 
-    def __init__(self, model: Model, placement: Placement) -> None:
+    def __init__(self, model: Model, placement: Placement, memory: Memory | None = None) -> None:
         self.model = model
-        self.loaded: Loaded | None = None
         self.progress: float | None = None
         self.error: str | None = None
         self._placement = placement
@@ -56,6 +57,18 @@ class Entry:
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
+        self._memory = memory or Memory()
+        self._place = self._memory.place(model.name)
+
+    @property
+    def loaded(self) -> Loaded | None:
+        """The model, while it is in memory."""
+        return self._place.loaded
+
+    @property
+    def loaded_at(self) -> float:
+        """When it was loaded last, in seconds of the monotonic clock."""
+        return self._place.loaded_at
 
     @property
     def state(self) -> State:
@@ -84,16 +97,33 @@ class Entry:
             ModelUnavailable: it cannot be had, or failed a moment ago and is not tried again yet.
         """
         with self._lock:
-            if self.loaded is None:
+            loaded = self.loaded
+            if loaded is None:
                 self.refuse_if_failed()
                 try:
-                    self.loaded = self._load()
+                    loaded = self._load()
                 except Exception as error:
+                    self._memory.free(self._place)
                     raise self._failed(error) from error
                 finally:
                     self._busy = self.progress = None
                 self.forget_failure()
-            return self.loaded
+            return loaded
+
+    @contextmanager
+    def in_use(self) -> Iterator[Loaded]:
+        """Load the model as `load` does, and keep it in memory as long as the block lasts."""
+        with self._memory.using(self._place):
+            yield self.load()
+
+    def unload(self, idle: float = 0.0) -> bool:
+        """Take the model out of memory if nobody has used it for so many seconds, and say whether that was done."""
+        return self._memory.unload(self._place, idle)
+
+    @property
+    def used_at(self) -> float:
+        """When it was used last, in seconds of the monotonic clock."""
+        return self._place.used_at
 
     def refuse_if_failed(self) -> None:
         """Raise what the last attempt failed with, while it is too early for another."""
@@ -117,7 +147,9 @@ class Entry:
             log.info("%s: downloading %s", self.model.name, self.model.source.hub_id)
             path = hub.download(self.model.source, self._report)
         self._busy, started = State.LOADING, time.monotonic()
+        self._memory.make_room(self._place, path)
         loaded = self.model.load(path, self._placement)
+        self._memory.fill(self._place, loaded)
         log.info(
             "%s: loaded in %.1f s on %s in %s",
             self.model.name,
@@ -146,8 +178,9 @@ class Entry:
 class Registry:
     """All models by name. Making one imports the families' declarations, and no network library."""
 
-    def __init__(self, known: Iterable[Model], placement: Placement) -> None:
-        self._entries = {model.name: Entry(model, placement) for model in known}
+    def __init__(self, known: Iterable[Model], placement: Placement, memory: Memory | None = None) -> None:
+        memory = memory or Memory()
+        self._entries = {model.name: Entry(model, placement, memory) for model in known}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())

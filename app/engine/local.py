@@ -1,7 +1,8 @@
 """The engine in this process: for each model a bounded queue and one worker thread that takes jobs in batches.
 
 A worker takes what is waiting, up to the model's batch size, and never sleeps for more: while one batch runs, the next
-one gathers. A batch that fails is run again job by job, so that one bad job fails alone.
+one gathers. A batch that fails is run again job by job, so that one bad job fails alone. A model that nobody asks for
+leaves memory, and comes back with the next job.
 """
 
 import copy
@@ -67,7 +68,7 @@ class LocalTicket:
         """Return when the prediction must have begun."""
         if self.started is not None or self._worker.loading:
             return math.inf
-        return max(self.submitted, self._worker.loaded_at) + self._timeout
+        return max(self.submitted, self._worker.entry.loaded_at) + self._timeout
 
     def _too_late(self) -> QueueTimeout:
         return QueueTimeout(
@@ -78,11 +79,11 @@ class LocalTicket:
 class Worker:
     """The queue of one model and the thread that empties it. The thread starts with the first job."""
 
-    def __init__(self, entry: Entry, queue_size: int) -> None:
+    def __init__(self, entry: Entry, queue_size: int, idle_limit: float) -> None:
         self.name = entry.model.name
+        self.entry = entry
         self.changed = threading.Condition()
-        self.loaded_at = 0.0
-        self._entry = entry
+        self._idle_limit = idle_limit
         self._queue: deque[LocalTicket] = deque()
         self._queue_size = queue_size
         self._asked_to_load = False
@@ -92,8 +93,8 @@ class Worker:
 
     @property
     def loading(self) -> bool:
-        """True while jobs wait because the model is not in memory yet."""
-        return not self.loaded_at and not self._closed
+        """True while jobs wait because the model is not in memory."""
+        return self.entry.loaded is None and not self._closed
 
     def submit(self, job: Job, timeout: float) -> LocalTicket:
         with self.changed:
@@ -146,39 +147,42 @@ class Worker:
                 self.changed.wait_for(lambda: self._queue or self._asked_to_load or self._closed, self._patience())
                 if self._closed:
                     return
-            loaded = self._load()
-            if loaded is not None:
-                self._wanted = False
-                self._run_batch(loaded)
+                asked = self._queue or self._asked_to_load or self._wanted
+            if asked:
+                self._run_batch()
+            else:
+                self.entry.unload(self._idle_limit)
 
     def _patience(self) -> float | None:
-        """Seconds to wait for a job: for ever, unless a model is wanted in memory that failed and is tried again."""
-        return max(self._entry.retry_in, 0.1) if self._wanted else None
+        """Seconds to wait for a job: until a model that is wanted in memory and failed can be tried again, or one that
+        is in memory has been idle for long enough; else for ever."""
+        if self._wanted:
+            return max(self.entry.retry_in, 0.1)
+        if self.entry.loaded is None or math.isinf(self._idle_limit):
+            return None
+        return max(self.entry.used_at + self._idle_limit - time.monotonic(), 0.1)
 
-    def _run_batch(self, loaded: Loaded) -> None:
-        batch = self._take()
-        for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
-            self._finish(ticket, outcome)
-
-    def _load(self) -> Loaded | None:
-        """Return the model in memory, or answer all that wait for it with why it cannot be had."""
+    def _run_batch(self) -> None:
+        """Run a batch of what waits, or answer all that wait with why the model cannot be had."""
         self._asked_to_load = False
         try:
-            loaded = self._entry.load()
+            with self.entry.in_use() as loaded:
+                self._wanted = False
+                with self.changed:
+                    # Deadlines count from now on.
+                    self.changed.notify_all()
+                batch = self._take()
+                for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
+                    self._finish(ticket, outcome)
         except ModelError as error:
             with self.changed:
                 while self._queue:
                     # Each its own: to be raised in several threads, an error would gather the tracebacks of all.
                     self._finish(self._queue.popleft(), copy.copy(error))
-            return None
-        with self.changed:
-            self.loaded_at = self.loaded_at or time.monotonic()
-            self.changed.notify_all()
-        return loaded
 
     def _take(self) -> list[LocalTicket]:
         with self.changed:
-            size = min(len(self._queue), self._entry.model.batch_size)
+            size = min(len(self._queue), self.entry.model.batch_size)
             batch = [self._queue.popleft() for _ in range(size)]
             for ticket in batch:
                 ticket.started = time.monotonic()
@@ -213,10 +217,11 @@ class Worker:
 
 
 class LocalEngine:
-    """An engine of worker threads, one for each model of a registry."""
+    """An engine of worker threads, one for each model of a registry. A model that was idle for `idle_limit` seconds is
+    taken out of memory."""
 
-    def __init__(self, registry: Registry, queue_size: int) -> None:
-        self._workers = {entry.model.name: Worker(entry, queue_size) for entry in registry}
+    def __init__(self, registry: Registry, queue_size: int, idle_limit: float = math.inf) -> None:
+        self._workers = {entry.model.name: Worker(entry, queue_size, idle_limit) for entry in registry}
         self._closed = False
 
     def submit(self, model: str, job: Job, timeout: float) -> LocalTicket:

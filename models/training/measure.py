@@ -77,7 +77,9 @@ def measure(
         scores, each = score(texts, samples, model.task)
         outcomes = [Outcome(*values) for values in zip(samples, texts, each, strict=True)]
         runs.append(Run(model.name, model.task, options, loaded.device, loaded.precision, scores, seconds, outcomes))
-    entry.loaded = None
+    # With a name for it here, it would stay in memory.
+    del loaded
+    entry.unload()
     return runs
 
 

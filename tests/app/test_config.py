@@ -30,6 +30,8 @@ DEFAULTS: dict[str, Any] = {
     "fetch_timeout": 20,
     "save_uploads": True,
     "images_dir": Path("images"),
+    "model_idle_minutes": 30,
+    "max_model_memory_mb": 0,
     "queue_size": 32,
     "result_cache_mb": 64,
     "max_requests": 128,

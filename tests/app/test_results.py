@@ -224,7 +224,7 @@ def test_formats_are_made_of_what_is_known(remembering: Server) -> None:
     page = drawn.tiff([drawn.page(drawn.numbered(3), (420, 220))] * 2)
     plain = remembering.generate(page, model="rapidocr").json()
     assert remembering.generate(page, model="rapidocr").json()["cached"]
-    assert remembering.generate(page, model="rapidocr", format="text").text.strip() == plain["text"].strip()
+    assert remembering.generate(page, model="rapidocr", format="text").text.split() == plain["text"].split()
     assert remembering.generate(page, model="rapidocr", format="pdf").content.startswith(b"%PDF")
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from app import errors
 from app.engine.local import LocalEngine
 from models.base import InvalidJob, Job, ModelUnavailable, Prediction
+from models.registry import State
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
 
 MakeEngine = Callable[..., LocalEngine]
@@ -252,3 +253,34 @@ def test_errors_survive_pickling(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is type(error)
     assert (str(copy), vars(copy)) == (str(error), vars(error))
+
+
+def test_an_idle_model_leaves_memory_and_comes_back() -> None:
+    model = fake()
+    registry = registry_of(model)
+    entry = registry.entry("fake")
+    engine = LocalEngine(registry, 32, idle_limit=0.2)
+    try:
+        assert engine.submit("fake", Job(text="a"), 30).result().text == "a"
+        assert entry.state is State.READY
+        wait_until(lambda: entry.state is State.ON_DISK)
+        # Loading again does not count against the deadline either.
+        assert engine.submit("fake", Job(text="b"), 0.01).result().text == "b"
+        assert model.loads == 2
+    finally:
+        engine.close()
+
+
+def test_a_model_at_work_is_not_idle() -> None:
+    gate = Gate()
+    registry = registry_of(fake(predict=gate))
+    engine = LocalEngine(registry, 32, idle_limit=0.05)
+    try:
+        ticket = engine.submit("fake", Job(text="a"), 30)
+        gate.begun.wait(30)
+        assert not ticket.wait(0.3)
+        assert registry.entry("fake").state is State.READY
+        gate.open.set()
+        assert ticket.result().text == "a"
+    finally:
+        engine.close()

@@ -1,0 +1,153 @@
+"""Models leave memory: what is idle, or was not used longest when another needs the room; and the memory comes back."""
+
+import gc
+import threading
+import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from models import memory as memory_module
+from models.base import Loaded, ModelUnavailable, Placement, Source
+from models.memory import Memory, weights_size
+from models.registry import Entry, Registry, State
+from tests.fakes import Fake, fake, wait_until
+
+
+def of_size(directory: Path, name: str, size: int) -> Fake:
+    """A model whose weights have so many bytes."""
+    folder = directory / name
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(bytes(size))
+    return Fake(name, Source(directory=folder)).behave()
+
+
+def entries(memory: Memory, *models: Fake) -> list[Entry]:
+    return list(Registry(models, Placement(), memory))
+
+
+def states(some: list[Entry]) -> list[str]:
+    return [str(entry.state) for entry in some]
+
+
+def use(entry: Entry) -> None:
+    with entry.in_use():
+        pass
+
+
+def test_the_one_not_used_longest_makes_room(tmp_path: Path) -> None:
+    some = entries(Memory(250), *(of_size(tmp_path, name, 100) for name in "abc"))
+    a, b, c = some
+    use(a), use(b), use(a), use(c)
+    assert states(some) == ["ready", "on_disk", "ready"]
+    use(b)
+    assert states(some) == ["on_disk", "ready", "ready"]
+    assert (a.model.loads, b.model.loads) == (1, 2)  # type: ignore[attr-defined]
+
+
+def test_as_many_leave_as_must(tmp_path: Path) -> None:
+    some = entries(Memory(300), *(of_size(tmp_path, name, 100) for name in "abc"), of_size(tmp_path, "large", 250))
+    for entry in some:
+        use(entry)
+    assert states(some) == ["on_disk", "on_disk", "on_disk", "ready"]
+
+
+def test_larger_than_the_limit_fails_and_displaces_nothing(tmp_path: Path) -> None:
+    some = entries(Memory(150), of_size(tmp_path, "small", 100), of_size(tmp_path, "large", 151))
+    use(some[0])
+    with pytest.raises(ModelUnavailable, match="MAX_MODEL_MEMORY_MB"):
+        use(some[1])
+    assert [entry.state for entry in some] == [State.READY, State.FAILED]
+
+
+def test_a_model_in_use_is_waited_for(tmp_path: Path) -> None:
+    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    with ThreadPoolExecutor(1) as pool:
+        with busy.in_use():
+            waiting = pool.submit(use, other)
+            wait_until(lambda: other.state is State.LOADING)
+            time.sleep(0.05)
+            assert (busy.state, other.state) == (State.READY, State.LOADING)
+        waiting.result(10)
+    assert states([busy, other]) == ["on_disk", "ready"]
+
+
+def test_a_model_that_is_never_idle_keeps_nobody_out(tmp_path: Path) -> None:
+    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    end = threading.Event()
+
+    def use_again_and_again() -> None:
+        while not end.is_set():
+            with busy.in_use():
+                time.sleep(0.005)
+
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            pool.submit(use_again_and_again)
+            wait_until(lambda: busy.loaded is not None)
+            pool.submit(use, other).result(10)
+        finally:
+            end.set()
+
+
+def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "PATIENCE", 0.05)
+    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    with busy.in_use(), pytest.raises(ModelUnavailable, match="at work"):
+        use(other)
+    other.forget_failure()
+    use(other)
+    assert states([busy, other]) == ["on_disk", "ready"]
+
+
+def test_a_failed_load_takes_no_room(tmp_path: Path) -> None:
+    def broken() -> None:
+        raise OSError("broken")
+
+    bad = of_size(tmp_path, "bad", 100).behave(load=broken)
+    some = entries(Memory(150), of_size(tmp_path, "good", 100), bad)
+    with pytest.raises(ModelUnavailable):
+        use(some[1])
+    use(some[0])
+    assert states(some) == ["ready", "failed"]
+
+
+def test_only_what_is_idle_is_unloaded_and_nothing_holds_it(tmp_path: Path) -> None:
+    (entry,) = entries(Memory(), fake())
+    assert not entry.unload(0)
+    with entry.in_use() as loaded:
+        gone: weakref.ref[Loaded] = weakref.ref(loaded)
+        del loaded
+        assert not entry.unload(0)
+    assert not entry.unload(60)
+    assert entry.unload(0)
+    gc.collect()
+    assert gone() is None
+    assert entry.state is State.ON_DISK
+
+
+def test_many_users_of_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "_give_back", lambda: None)
+    some = entries(Memory(250), *(of_size(tmp_path, name, 100) for name in "abcd"))
+
+    def visit(number: int) -> None:
+        for turn in range(20):
+            with some[(number + turn) % 4].in_use() as loaded:
+                assert sum(entry.loaded is not None for entry in some) <= 2
+                assert loaded is some[(number + turn) % 4].loaded
+
+    with ThreadPoolExecutor(6) as pool:
+        for visitor in [pool.submit(visit, number) for number in range(6)]:
+            visitor.result(60)
+
+
+def test_the_weights_that_are_loaded_are_counted(tmp_path: Path) -> None:
+    assert weights_size(tmp_path) == 0
+    (tmp_path / "pytorch_model.bin").write_bytes(bytes(70))
+    assert weights_size(tmp_path) == 70
+    (tmp_path / "model-00001-of-00002.safetensors").write_bytes(bytes(30))
+    (tmp_path / "model-00002-of-00002.safetensors").write_bytes(bytes(31))
+    (tmp_path / "tokenizer.json").write_bytes(bytes(1000))
+    assert weights_size(tmp_path) == 61
