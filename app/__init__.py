@@ -5,6 +5,7 @@ This module does the wiring, and nothing else: settings to a service, a service 
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def build_service(settings: Settings) -> Service:
     Raises:
         SettingsError: a setting names a model, a directory or a device that is not there.
     """
+    from app.cage.keeper import Cage
     from app.config import SettingsError
     from app.engine.local import LocalEngine
     from app.fetch import Fetcher
@@ -56,8 +58,9 @@ def build_service(settings: Settings) -> Service:
         settings.fetch_allow_hosts,
         settings.port,
     )
+    cage = Cage(os.cpu_count() or 1, settings.decode_timeout, settings.max_decode_bytes)
     engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
-    return Service(settings, registry, engine, store, fetcher)
+    return Service(settings, registry, engine, store, fetcher, cage)
 
 
 def create_app(settings: Settings, service: Service | None = None) -> Flask:

@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image in pixels.")
     max_pages: int = Field(50, ge=1, description="Most pages of a PDF or a TIFF.")
     pdf_dpi: int = Field(200, ge=36, le=1200, description="Resolution at which pages of a PDF are rendered.")
+    decode_timeout: float = Field(
+        4, gt=0, description="Seconds of processor time that decoding an image, or a page of a PDF, may take."
+    )
     image_formats: Names = Field(FORMATS, description="Image formats to read, as Pillow names them.")
     fetch_allow_hosts: Names = Field(
         (), description="host[:port],...: private addresses that image_url may reach all the same; empty for none."
@@ -237,6 +240,12 @@ class Settings(BaseSettings):
     def max_body_bytes(self) -> int:
         """The largest request: an image in base64, with room for the fields beside it."""
         return self.max_upload_bytes // 3 * 4 + 2 * MEGABYTE
+
+    @property
+    def max_decode_bytes(self) -> int:
+        """Memory of a process that decodes: the file thrice, its pixels in all the modes they pass through, and the
+        decoders with their threads."""
+        return 3 * self.max_upload_bytes + 32 * self.max_image_pixels + 1000 * MEGABYTE
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:

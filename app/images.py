@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +36,10 @@ _TURNS = {
 }
 
 
+# The entry that says which item of an AVIF is its Exif: ISO 14496-12, section 8.11.6.
+_EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
     """An upright RGB image, the name of the format it came in, and how many pages the file has: frames of a TIFF, for
@@ -42,16 +47,17 @@ class DecodedImage:
 
     image: Image.Image
     format: str
-    frames: int = 1
+    frames: int
 
 
-def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage:
-    """Decode an image: first frame, EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
+def decode(data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0) -> DecodedImage:
+    """Decode an image: EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
 
     Args:
         data: the file.
         formats: the formats to read, as Pillow names them.
         max_pixels: the largest width times height, checked before decoding.
+        frame: which frame of a TIFF, counted from 0.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -59,18 +65,8 @@ def decode(data: bytes, formats: Sequence[str], max_pixels: int) -> DecodedImage
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
-    image, format, frames = _decoded(data, formats, max_pixels, 0)
-    return DecodedImage(image, format, frames)
-
-
-def decode_frame(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -> Image.Image:
-    """Decode one frame of a TIFF, counted from 0, as `decode` does the first."""
-    image, _, _ = _decoded(data, formats, max_pixels, frame)
-    return image
-
-
-def _decoded(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -> tuple[Image.Image, str, int]:
-    """Return a frame, the name of the format, and how many frames there are."""
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        data = _without_exif(data)
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as file:
             frames = getattr(file, "n_frames", 1) if file.format == "TIFF" else 1
@@ -80,9 +76,9 @@ def _decoded(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -
             if file.format == "PNG":
                 _check_sums(data)
             file.load()
-            image = _upright_rgb(file)
             # A JPEG of several pictures, as phones make them, calls itself MPO.
             format = "JPEG" if file.format == "MPO" else str(file.format)
+            return DecodedImage(_upright_rgb(file), format, frames)
     except InvalidImage:
         raise
     except UnidentifiedImageError as error:
@@ -92,7 +88,6 @@ def _decoded(data: bytes, formats: Sequence[str], max_pixels: int, frame: int) -
     except Exception as error:
         # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
         raise InvalidImage("the image is broken or cut off and cannot be decoded") from error
-    return image, format, frames
 
 
 def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
@@ -104,6 +99,12 @@ def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
         if accepts is not None and accepts(prefix):
             return True
     return False
+
+
+def _without_exif(avif: bytes) -> bytes:
+    """Name the Exif item otherwise. libavif refuses the whole file where it is broken, and does not need it to turn
+    the image upright: in an AVIF that is said elsewhere."""
+    return _EXIF_ITEM.sub(rb"\1skip", avif, count=1)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from app import errors
 from app.answers import Made, describe, document, image_info, listed, milliseconds, of_pages, warnings_of
+from app.cage.keeper import Cage
 from app.compose import ALT_TEXT, AltText, OneModel
 from app.config import Settings
 from app.documents import Limits, Pages, open_pages
@@ -75,7 +76,13 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, engine: Engine, store: Store | None, fetcher: Fetcher
+        self,
+        settings: Settings,
+        registry: Registry,
+        engine: Engine,
+        store: Store | None,
+        fetcher: Fetcher,
+        cage: Cage,
     ) -> None:
         self.store = store
         self.in_work = 0
@@ -83,6 +90,7 @@ class Service:
         self._registry = registry
         self._engine = engine
         self._fetcher = fetcher
+        self._cage = cage
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
         self._results = Results(settings.result_cache_bytes)
         self._draining = False
@@ -90,7 +98,8 @@ class Service:
         self._room_for_patience = threading.BoundedSemaphore(max(1, settings.max_requests // 4))
 
     def preload(self, names: Iterable[str]) -> None:
-        """Start downloading and loading models, without waiting for them."""
+        """Start downloading and loading models, and what decodes, without waiting for them."""
+        self._cage.warm()
         for name in names:
             self._engine.prepare(name, until_loaded=True)
 
@@ -102,6 +111,7 @@ class Service:
         """Answer what still waits, and take nothing more."""
         self.drain()
         self._engine.close()
+        self._cage.close()
 
     # What people ask for
 
@@ -289,7 +299,7 @@ class Service:
 
     def _pages(self, request: GenerateRequest, data: bytes, all_pages: bool) -> Pages:
         try:
-            return open_pages(data, self._limits, all_pages)
+            return open_pages(data, self._limits, self._cage, all_pages)
         except errors.UnsupportedMedia as error:
             if (request.image_url or "").lower().startswith("http"):
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error

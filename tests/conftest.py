@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from app.cage.keeper import Cage
+from app.config import Settings
 from tests.server import ROOT, Server
 
 INPUT = ROOT / "Input"
@@ -41,6 +43,14 @@ def pictures() -> list[Image.Image]:
         return Image.fromarray(small).resize((width, height))
 
     return [picture() for _ in range(8)]
+
+
+@pytest.fixture(scope="session")
+def cage() -> Iterator[Cage]:
+    """Two processes that decode, within the limits of the service's defaults."""
+    cage = Cage(2, 4.0, Settings().max_decode_bytes)
+    yield cage
+    cage.close()
 
 
 @pytest.fixture

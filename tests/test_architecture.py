@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "app.openapi": {"app", "app.schemas", "app.errors", "app.exports"},
     "app.alt_text": set(),
     "app.exports": {"app.exports"},
-    "app.documents": {"app.errors", "app.images"},
+    "app.documents": {"app.cage", "app.errors", "app.images"},
+    "app.cage": {"app", "app.cage", "app.errors", "app.images", "app.pdf"},
     "app.jobs": {"app.engine", "app.errors", "app.schemas"},
     "app.results": {"app.jobs", "app.schemas"},
     "app.answers": {"app.compose", "app.documents", "app.exports", "app.schemas"},
@@ -28,12 +29,12 @@ MAY_IMPORT = {
     "app.guard": {"app.errors"},
     "app.fetch": {"app.data_url", "app.errors", "app.guard"},
     "app.images": {"app.errors"},
+    "app.pdf": {"app.errors"},
     "app.storage": {"app.storage", "app.errors"},
     "app.engine": {"app.engine", "app.errors"},
     "app.service": {
-        "app", "app.answers", "app.compose", "app.config", "app.documents", "app.engine", "app.errors", "app.exports",
-        "app.fetch",
-        "app.jobs", "app.results", "app.schemas", "app.storage",
+        "app", "app.answers", "app.cage", "app.compose", "app.config", "app.documents", "app.engine", "app.errors",
+        "app.exports", "app.fetch", "app.jobs", "app.results", "app.schemas", "app.storage",
     },
     "app.api": {
         "app", "app.api", "app.documents", "app.errors", "app.exports", "app.images", "app.jobs", "app.openapi",
@@ -41,11 +42,12 @@ MAY_IMPORT = {
     },
     "app.serving": {"app", "app.config", "app.service"},
     "app.cli": {"app", "app.config", "app.serving"},
-    "app": {"app.api", "app.config", "app.service", "app.engine", "app.fetch", "app.storage"},
+    "app": {"app.api", "app.cage", "app.config", "app.service", "app.engine", "app.fetch", "app.storage"},
 }  # fmt: skip
 FLASK = {"app", "app.api"}
 REQUESTS = {"app.fetch"}
 THREADS = {"app.engine", "app.fetch"}
+PROCESSES = {"app.cage"}
 
 
 def modules() -> list[tuple[str, ast.Module]]:
@@ -127,6 +129,25 @@ def test_threads_start_only_in_engines_and_the_fetch_watchdog() -> None:
             used = isinstance(node, ast.Attribute) and node.attr in starts
             taken = isinstance(node, ast.ImportFrom) and starts & {alias.name for alias in node.names}
             assert not (used or taken) or part(name) in THREADS, name
+
+
+def test_processes_start_only_in_the_cage() -> None:
+    for name, tree in MODULES:
+        started = {"subprocess", "multiprocessing", "concurrent"} & {
+            imported.split(".")[0] for imported in imports(tree, name)
+        }
+        forked = any(ast.unparse(node) in ("os.fork", "os.system", "os.popen") for node in ast.walk(tree))
+        assert not (started or forked) or part(name) in PROCESSES, name
+
+
+def test_what_decodes_runs_only_in_the_cage() -> None:
+    """Neither Pillow nor PDFium sees the bytes of a user elsewhere in the service."""
+    for name, tree in MODULES:
+        if part(name).startswith("app") and part(name) not in ("app.cage", "app.images", "app.pdf"):
+            assert "pypdfium2" not in set(imports(tree, name)), name
+            opens = any(ast.unparse(node) == "Image.open" for node in ast.walk(tree))
+            # The page's own sample images.
+            assert not opens or name == "app.api.ui", name
 
 
 def test_only_config_reads_the_environment() -> None:

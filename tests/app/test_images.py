@@ -127,6 +127,17 @@ def test_broken_exif_is_ignored(format: str, exif: bytes) -> None:
     assert_same(read(data).image, quarters(), tolerance=30)
 
 
+@pytest.mark.parametrize(
+    "broken", [b"ZZZZ\xff\xff\xff\x7f", b"MM\0*\xff\xff\xff\x7f"], ids=["no header", "offset outside"]
+)
+def test_broken_exif_of_an_avif_is_ignored(broken: bytes) -> None:
+    exif = Image.Exif()
+    exif[0x010E] = "x" * 40
+    data = encoded(quarters(), "AVIF", exif=exif)
+    at = data.index(b"MM\0*")
+    assert_same(read(data[:at] + broken + data[at + len(broken) :]).image, quarters(), tolerance=30)
+
+
 def on_white(colour: tuple[int, ...], alpha: int) -> list[int]:
     return [round(level * alpha / 255 + 255 - alpha) for level in colour]
 

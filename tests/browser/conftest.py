@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
 
+from app.cage.keeper import Cage
 from tests.browser.service import FakeService
 
 FLAGS = [
@@ -42,8 +43,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def fakes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeService]:
-    service = FakeService(tmp_path_factory.mktemp("page"))
+def fakes(tmp_path_factory: pytest.TempPathFactory, cage: Cage) -> Iterator[FakeService]:
+    service = FakeService(tmp_path_factory.mktemp("page"), cage)
     yield service
     service.close()
 

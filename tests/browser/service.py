@@ -7,6 +7,7 @@ from pathlib import Path
 from waitress.server import create_server
 
 from app import create_app
+from app.cage.keeper import Cage
 from app.config import Settings
 from app.engine.local import LocalEngine
 from app.fetch import Fetcher
@@ -66,7 +67,7 @@ class FakeLineReader(FakeReader):
 class FakeService:
     """A server in this process, so that a test can hold its models back."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, cage: Cage) -> None:
         self.go = threading.Event()
         self.go.set()
         self.jobs: list[Job] = []
@@ -86,7 +87,7 @@ class FakeService:
         self.settings = Settings(images_dir=directory / "images", max_upload_mb=3, log_level="ERROR")
         store = LocalStore(self.settings.images_dir)
         store.open()
-        self.service = Service(self.settings, self.registry, self.engine, store, Fetcher(3_000_000, 5))
+        self.service = Service(self.settings, self.registry, self.engine, store, Fetcher(3_000_000, 5), cage)
         self.app = create_app(self.settings, self.service)
         self._server = create_server(
             self.app,

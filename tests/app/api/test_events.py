@@ -16,6 +16,7 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from app import create_app
+from app.cage.keeper import Cage
 from app.config import Settings
 from app.engine.local import LocalEngine
 from app.fetch import Fetcher
@@ -224,7 +225,7 @@ def read_width(jobs: Sequence[Job]) -> list[Prediction]:
 class Fakes:
     """The application with models of a test's own."""
 
-    def __init__(self, line_reader: Predict = read_width, page_reader: Predict = read_width) -> None:
+    def __init__(self, cage: Cage, line_reader: Predict = read_width, page_reader: Predict = read_width) -> None:
         source = Source(directory=Path(__file__).parent)
         self.line_reader = FakeLineReader("lines", source).behave(line_reader)
         models = [
@@ -235,7 +236,7 @@ class Fakes:
         registry = registry_of(*models)
         self.engine = LocalEngine(registry, 32)
         settings = Settings(save_uploads=False)
-        self.service = Service(settings, registry, self.engine, None, Fetcher(1000, 1))
+        self.service = Service(settings, registry, self.engine, None, Fetcher(1000, 1), cage)
         self.app: Flask = create_app(settings, self.service)
 
     def post(self, model: str, accept: str = EVENTS["Accept"], **environ: Any) -> TestResponse:
@@ -251,11 +252,11 @@ class Fakes:
 
 
 @pytest.fixture
-def make_fakes() -> Iterator[Callable[..., Fakes]]:
+def make_fakes(cage: Cage) -> Iterator[Callable[..., Fakes]]:
     made: list[Fakes] = []
 
     def make(**predicts: Predict) -> Fakes:
-        made.append(Fakes(**predicts))
+        made.append(Fakes(cage, **predicts))
         return made[-1]
 
     yield make

@@ -1,0 +1,69 @@
+"""The other side: a process that decodes one file after another, within its limits, until the service is gone."""
+
+import contextlib
+import resource
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from PIL import AvifImagePlugin, Image
+
+from app import images, pdf
+from app.cage.wire import Header, receive, send
+from app.errors import InvalidImage, UnsupportedMedia
+
+# As many as libheif takes. By itself libaom takes one for each core, whose stacks count as memory.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 4
+
+
+def main(seconds: float, memory: int) -> None:
+    """Answer what comes from the socket at standard input, each file in so many seconds of processor time.
+
+    Memory counts as addresses, for the whole process. macOS does not hold a process to that: there only the time is
+    limited, and the pixels.
+    """
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    # A core would be a copy of the file on the disk.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError):
+        # Where memory runs out all the same, Linux ends this process, not the service.
+        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
+    service = socket.socket(fileno=0)
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            header, data = receive(service, memory)
+            # Unlike RLIMIT_CPU it can be wound up again. No handler: what hangs in C would not let one run.
+            signal.setitimer(signal.ITIMER_PROF, seconds)
+            send(service, *_answer(header, bytes(data)))
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _answer(header: Header, data: bytes) -> tuple[Header, bytes]:
+    try:
+        facts, image = TASKS[header["task"]](data, **header["arguments"])
+    except (InvalidImage, UnsupportedMedia) as error:
+        return {"error": type(error).__name__, "detail": error.detail}, b""
+    return {"facts": facts, "size": image.size if image else None}, image.tobytes() if image else b""
+
+
+def _image(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
+    decoded = images.decode(data, **arguments)
+    return {"format": decoded.format, "frames": decoded.frames}, decoded.image
+
+
+def _pdf(data: bytes) -> tuple[dict[str, Any], None]:
+    return {"sizes": pdf.sizes(data)}, None
+
+
+def _pdf_page(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
+    return {}, pdf.render(data, **arguments)
+
+
+TASKS: dict[str, Callable[..., tuple[dict[str, Any], Image.Image | None]]] = {
+    "image": _image,
+    "pdf": _pdf,
+    "pdf_page": _pdf_page,
+}
