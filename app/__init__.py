@@ -48,8 +48,9 @@ def build_service(settings: Settings) -> Service:
     if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
     registry = Registry(models.values(), placement, Memory(settings.max_model_memory_bytes))
-    store = LocalStore(settings.images_dir) if settings.save_uploads else None
-    if store is not None:
+    store = None
+    if settings.save_uploads:
+        store = LocalStore(settings.images_dir, settings.max_store_bytes, settings.retention_days * 86_400)
         store.open()
     fetcher = Fetcher(
         settings.max_upload_bytes,
@@ -72,11 +73,12 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import docs, keys, limits, native, ops, origins, problems, proxies, saved, ui
+    from app.api import docs, forms, keys, limits, native, ops, origins, problems, proxies, saved, ui
 
     keyring = keys.Keys(settings.read_keys())
     service = service or build_service(settings)
     app = Flask(__name__)
+    app.request_class = forms.InMemory
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
     app.config["MAX_CONTENT_LENGTH"] = body_limit = settings.max_body_bytes
     app.config["MAX_FORM_MEMORY_SIZE"] = body_limit

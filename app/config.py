@@ -102,6 +102,10 @@ class Settings(BaseSettings):
         description="Most megabytes that the weights of loaded models may have, as they are on disk; what is idle "
         "makes room for others; 0 for no limit.",
     )
+    max_store_mb: float = Field(
+        10_000, ge=0, description="Megabytes that all images kept may take; the oldest go first; 0 for any number."
+    )
+    retention_days: float = Field(0, ge=0, description="Days after which a kept image is removed; 0 for never.")
     queue_size: int = Field(32, ge=1, description="Requests that may wait for one model; more get 429.")
     max_requests: int = Field(128, ge=1, le=1000, description="Requests in work at once over all models.")
     request_timeout: float = Field(
@@ -235,6 +239,10 @@ class Settings(BaseSettings):
     @property
     def result_cache_bytes(self) -> int:
         return int(self.result_cache_mb * MEGABYTE)
+
+    @property
+    def max_store_bytes(self) -> int:
+        return int(self.max_store_mb * MEGABYTE)
 
     @property
     def max_body_bytes(self) -> int:

@@ -103,6 +103,11 @@ class Service:
         for name in names:
             self._engine.prepare(name, until_loaded=True)
 
+    def tidy(self) -> None:
+        """Do what is to be done once in a while: let old images go."""
+        if self.store is not None:
+            self.store.tidy()
+
     def drain(self) -> None:
         """Be not ready, and take no more requests; those in work go on."""
         self._draining = True
@@ -132,12 +137,16 @@ class Service:
             fetched = clock.lap()
             sha256 = hashlib.sha256(data).hexdigest()
             made, known = yield from self._results.of(
-                (sha256, composition.question), lambda: self._make(composition, request, data), _lasting, request.fresh
+                (sha256, composition.question),
+                lambda: self._make(composition, request, data, sha256),
+                _lasting,
+                request.fresh,
             )
             tags = (yield from self._tags(made.said.text, tagger, request.fresh)) if options.tags else _Tags()
             if known:
                 made = replace(made, decode=0, queue=0, inference=0)
-            saved_as = f"images/{self.store.put(data, sha256, made.format)}" if self.store else None
+            with self._kept(data, sha256, made.format) as saved_as:
+                image = image_info(made, sha256, saved_as)
             answer = Answer(
                 id=request.id,
                 text=made.said.text,
@@ -148,7 +157,7 @@ class Service:
                 **of_pages(made.said),
                 parts=made.said.parts,
                 cached=(known and (tags.known or not options.tags)) or None,
-                image=image_info(made, sha256, saved_as),
+                image=image,
                 timings_ms=Timings(
                     fetch=fetched if request.image is None else 0,
                     decode=made.decode,
@@ -305,7 +314,7 @@ class Service:
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
             raise
 
-    def _make(self, composition: OneModel | AltText, request: GenerateRequest, data: bytes) -> Steps[Made]:
+    def _make(self, composition: OneModel | AltText, request: GenerateRequest, data: bytes, sha256: str) -> Steps[Made]:
         """Decode an image or open a document, and let the models say what they do of it."""
         for entry in composition.entries:
             self._engine.refuse_if_full(entry.model.name)
@@ -313,9 +322,20 @@ class Service:
         pages = self._pages(request, data, composition.reads_documents)
         decoded = clock.lap()
         jobs = Jobs(self._engine, self._settings.request_timeout)
-        said = yield from composition.run(jobs, pages)
+        # On disk before the models work, so that a full one is found out first.
+        with self._kept(data, sha256, pages.format):
+            said = yield from composition.run(jobs, pages)
         queue, inference = milliseconds(jobs.queue_seconds), milliseconds(jobs.inference_seconds)
         return Made(said, pages.format, pages.count, pages, decoded, queue, inference)
+
+    @contextmanager
+    def _kept(self, data: bytes, sha256: str, format: str) -> Iterator[str | None]:
+        """Keep an image if the block ends well, and say under which path it can be had then."""
+        if self.store is None:
+            yield None
+            return
+        with self.store.keep(data, sha256, format) as name:
+            yield f"images/{name}"
 
     def _tags(self, text: str, tagger: Entry | None, fresh: bool) -> Steps["_Tags"]:
         """Tag a text; where that fails, the text is still worth an answer, and a warning says why it has no tags."""

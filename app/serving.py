@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import time
 from types import FrameType
 from typing import Any, NoReturn
@@ -22,6 +23,9 @@ log = logging.getLogger(__name__)
 SocketMap = dict[int, Any]
 """waitress's open sockets by file descriptor: the listener, and a channel for each connection."""
 
+_SPOOL_ABOVE = 1_000_000
+TIDY_EVERY = 60.0
+"""Seconds between two looks at what has become too old to be kept."""
 SPARE_THREADS = 8
 """Threads beyond those that requests in work can hold: for health, models, saved images and errors."""
 
@@ -47,6 +51,9 @@ def serve(settings: Settings) -> NoReturn:
         map=sockets,
         sockets=[listener],
         threads=settings.max_requests + SPARE_THREADS,
+        # Larger bodies and answers go through temporary files, unless nothing may be written anywhere.
+        inbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
+        outbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
         connection_limit=settings.max_requests * 4 + 100,
         max_request_body_size=settings.max_body_bytes,
         channel_request_lookahead=1,
@@ -113,8 +120,12 @@ class _Loop:
             signal.signal(number, self._on_signal)
 
     def run(self) -> None:
+        tidy_at = time.monotonic() + TIDY_EVERY
         while self._stop_at is None or (not self._idle() and time.monotonic() < self._stop_at):
             wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
+            if time.monotonic() >= tidy_at:
+                self._service.tidy()
+                tidy_at = time.monotonic() + TIDY_EVERY
         self._service.close()
         # What waited is answered now; a moment for the answers to leave.
         end = time.monotonic() + 1

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ def store(tmp_path: Path) -> LocalStore:
     store = LocalStore(tmp_path / "images")
     store.open()
     return store
+
+
+def put(store: LocalStore, data: bytes, sha256: str, format: str) -> str:
+    """Keep an image as a request does that ends well."""
+    with store.keep(data, sha256, format) as name:
+        return name
 
 
 def names(directory: Path) -> list[str]:
@@ -40,16 +47,16 @@ def names(directory: Path) -> list[str]:
     ],
 )
 def test_an_image_is_kept_under_its_hash(store: LocalStore, tmp_path: Path, format: str, extension: str) -> None:
-    name = store.put(DATA, SHA256, format)
+    name = put(store, DATA, SHA256, format)
     assert name == f"{SHA256}.{extension}"
     assert store.find(name) == tmp_path / "images" / name
     assert store.find(name).read_bytes() == DATA
 
 
 def test_the_same_image_twice_is_one_file(store: LocalStore, tmp_path: Path) -> None:
-    name = store.put(DATA, SHA256, "PNG")
+    name = put(store, DATA, SHA256, "PNG")
     written = store.find(name).stat()
-    assert store.put(DATA, SHA256, "PNG") == name
+    assert put(store, DATA, SHA256, "PNG") == name
     assert names(tmp_path / "images") == [name]
     assert store.find(name).stat().st_ino == written.st_ino
 
@@ -57,11 +64,11 @@ def test_the_same_image_twice_is_one_file(store: LocalStore, tmp_path: Path) -> 
 def test_the_same_image_from_many_threads_is_one_file(store: LocalStore, tmp_path: Path) -> None:
     start = threading.Barrier(8)
 
-    def put() -> None:
+    def put_at_once() -> None:
         start.wait(10)
-        store.put(DATA, SHA256, "PNG")
+        put(store, DATA, SHA256, "PNG")
 
-    threads = [threading.Thread(target=put) for _ in range(8)]
+    threads = [threading.Thread(target=put_at_once) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -76,7 +83,7 @@ def test_opening_makes_the_directory_and_sweeps_what_was_half_written(tmp_path: 
     assert names(directory) == []
     (directory / ".partial-0123").write_bytes(b"half an ima")
     (directory / "README").write_text("kept")
-    kept = LocalStore(directory).put(DATA, SHA256, "PNG")
+    kept = put(LocalStore(directory), DATA, SHA256, "PNG")
     LocalStore(directory).open()
     assert names(directory) == sorted([kept, "README"])
 
@@ -88,7 +95,7 @@ def test_what_is_half_written_cannot_be_found(store: LocalStore, tmp_path: Path)
 
 
 def test_delete(store: LocalStore, tmp_path: Path) -> None:
-    name = store.put(DATA, SHA256, "PNG")
+    name = put(store, DATA, SHA256, "PNG")
     store.delete(name)
     assert names(tmp_path / "images") == []
     for call in (store.find, store.delete):
@@ -120,7 +127,7 @@ def test_other_names_are_not_found(store: LocalStore, tmp_path: Path, name: str)
     outside = [tmp_path / f"{SHA256}.png", tmp_path / "secret.png"]
     for path in outside:
         path.write_bytes(b"secret")
-    kept = [store.put(DATA, SHA256, "PNG"), f"{SHA256}.png~"]
+    kept = [put(store, DATA, SHA256, "PNG"), f"{SHA256}.png~"]
     (tmp_path / "images" / kept[1]).write_bytes(b"somebody's backup")
     for call in (store.find, store.delete):
         with pytest.raises(NotFound):
@@ -142,7 +149,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCa
     store.open()
     assert "IMAGES_DIR" in caplog.text
     with pytest.raises(StorageFull) as caught:
-        store.put(DATA, SHA256, "PNG")
+        put(store, DATA, SHA256, "PNG")
     assert str(tmp_path) not in caught.value.detail
     with pytest.raises(NotFound):
         store.find(f"{SHA256}.png")
@@ -153,7 +160,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCa
 def test_a_directory_that_is_read_only(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "images").chmod(0o500)
     with pytest.raises(StorageFull):
-        store.put(DATA, SHA256, "PNG")
+        put(store, DATA, SHA256, "PNG")
     assert names(tmp_path / "images") == []
 
 
@@ -165,17 +172,132 @@ def test_a_full_disk_leaves_nothing(store: LocalStore, tmp_path: Path, monkeypat
 
     monkeypatch.setattr(Path, "write_bytes", half)
     with pytest.raises(StorageFull, match="No space left on device"):
-        store.put(DATA, SHA256, "PNG")
+        put(store, DATA, SHA256, "PNG")
     assert names(tmp_path / "images") == []
     monkeypatch.undo()
-    assert store.put(DATA, SHA256, "PNG") == f"{SHA256}.png"
+    assert put(store, DATA, SHA256, "PNG") == f"{SHA256}.png"
 
 
 def test_an_image_that_cannot_be_removed(store: LocalStore, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path, missing_ok: bool = False) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-    name = store.put(DATA, SHA256, "PNG")
+    name = put(store, DATA, SHA256, "PNG")
     monkeypatch.setattr(Path, "unlink", refuse)
     with pytest.raises(StorageFull):
         store.delete(name)
+
+
+# What is too much, or too old
+
+
+def image(number: int, size: int = 100) -> tuple[bytes, str, str]:
+    """Return the bytes, the hash and the format of an image that is not one."""
+    data = bytes([number]) * size
+    return data, hashlib.sha256(data).hexdigest(), "PNG"
+
+
+def name_of(number: int, size: int = 100) -> str:
+    return f"{image(number, size)[1]}.png"
+
+
+def of_age(directory: Path, number: int, seconds: float) -> None:
+    """Make an image in a directory that came so long ago."""
+    path = directory / name_of(number)
+    path.write_bytes(image(number)[0])
+    came = time.time() - seconds
+    os.utime(path, (came, came))
+
+
+def test_the_oldest_go_first(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, max_bytes=300)
+    store.open()
+    for number in range(3):
+        put(store, *image(number))
+    # One that comes again is as young as any.
+    put(store, *image(0))
+    put(store, *image(3))
+    assert names(tmp_path) == sorted(map(name_of, (0, 2, 3)))
+    put(store, *image(4, 250))
+    assert names(tmp_path) == [name_of(4, 250)]
+
+
+def test_what_was_there_at_the_start_counts_by_its_age(tmp_path: Path) -> None:
+    for number, seconds in enumerate((10, 30, 20)):
+        of_age(tmp_path, number, seconds)
+    (tmp_path / "README").write_text("no image" * 1000)
+    store = LocalStore(tmp_path, max_bytes=300)
+    store.open()
+    put(store, *image(9))
+    assert names(tmp_path) == sorted(["README", *map(name_of, (0, 2, 9))])
+
+
+def test_a_smaller_limit_holds_from_the_start(tmp_path: Path) -> None:
+    for number, seconds in enumerate((10, 30, 20)):
+        of_age(tmp_path, number, seconds)
+    LocalStore(tmp_path, max_bytes=150).open()
+    assert names(tmp_path) == [name_of(0)]
+
+
+def test_none_in_use_is_removed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, max_bytes=250, max_age=1000)
+    store.open()
+    put(store, *image(0))
+    with store.keep(*image(0)) as old, store.keep(*image(1)):
+        put(store, *image(2))
+        assert store.find(old).read_bytes() == image(0)[0]
+    # Over the limit while all were in use, and not any more: of two that ended at once the older goes.
+    store.tidy()
+    assert names(tmp_path) == sorted([name_of(1), name_of(2)])
+
+
+def test_old_images_go_after_their_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, seconds in enumerate((10, 3600, 90_000)):
+        of_age(tmp_path, number, seconds)
+    store = LocalStore(tmp_path, max_age=86_400)
+    store.open()
+    assert names(tmp_path) == sorted(map(name_of, (0, 1)))
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 83_000)
+    store.tidy()
+    assert names(tmp_path) == [name_of(0)]
+
+
+def test_one_that_is_larger_than_all_that_may_be_kept(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, max_bytes=300)
+    store.open()
+    put(store, *image(0))
+    with pytest.raises(StorageFull, match="MAX_STORE_MB"):
+        put(store, *image(1, 301))
+    assert names(tmp_path) == [name_of(0)]
+
+
+def test_an_image_is_kept_only_if_the_request_ends_well(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, max_bytes=250)
+    store.open()
+    with pytest.raises(NotFound), store.keep(*image(0)) as name:
+        # Not before its end.
+        store.find(name)
+    assert names(tmp_path) == []
+    # Nor does it count.
+    put(store, *image(1))
+    put(store, *image(2))
+    assert names(tmp_path) == sorted(map(name_of, (1, 2)))
+    # One that was there before stays.
+    with pytest.raises(RuntimeError), store.keep(*image(1)):
+        raise RuntimeError
+    assert name_of(1) in names(tmp_path)
+
+
+def test_what_a_person_removed_is_not_missed(tmp_path: Path) -> None:
+    store = LocalStore(tmp_path, max_bytes=250)
+    store.open()
+    for number in range(2):
+        put(store, *image(number))
+        (tmp_path / name_of(number)).unlink()
+    put(store, *image(2))
+    put(store, *image(3))
+    assert names(tmp_path) == sorted(map(name_of, (2, 3)))
+    store.delete(name_of(2))
+    put(store, *image(4))
+    assert names(tmp_path) == sorted(map(name_of, (3, 4)))
