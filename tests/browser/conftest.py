@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
 from app.cage.keeper import Cage
 from tests.browser.service import FakeService
@@ -60,6 +60,7 @@ class Watched:
         page.on("request", lambda request: self._requested(request.url, origin))
         # Chromium writes a line of its own for each answer that is an error.
         page.on("response", self._answered)
+        page.on("requestfailed", self._failed)
         self.refused = 0
 
     def _requested(self, url: str, origin: str) -> None:
@@ -68,6 +69,9 @@ class Watched:
 
     def _answered(self, response: Response) -> None:
         self.refused += response.status >= 400
+
+    def _failed(self, request: Request) -> None:
+        self.refused += 1
 
     def check(self) -> None:
         assert self.elsewhere == []

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from waitress.server import create_server
@@ -20,7 +21,7 @@ CAPTION = "a dog and a cat 🐈 on a beach"
 # Spans count code points: what follows the cat would be one off in UTF-16.
 ENTITIES = (
     Entity("a dog", (0, 5), ((0.05, 0.3, 0.45, 0.9),)),
-    Entity("a beach", (20, 27), ((0.0, 0.6, 1.0, 1.0), (0.6, 0.05, 0.9, 0.3))),
+    Entity("a beach", (21, 28), ((0.0, 0.6, 1.0, 1.0), (0.6, 0.05, 0.9, 0.3))),
 )
 LINES = (("Dear Maya,", 0.98, 0), ("Please water the tomatoes", 0.41, 0), ("Love, Tom", 0.9, 1))
 TAGS = ("dog", "beach", "summer & sun")
@@ -113,7 +114,7 @@ class FakeService:
         def predict(jobs: Sequence[Job]) -> list[Prediction]:
             self.jobs.extend(jobs)
             assert self.go.wait(30)
-            return [prediction for _ in jobs]
+            return [replace(prediction, text=job.options.prompt or prediction.text) for job in jobs]
 
         return predict
 

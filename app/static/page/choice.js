@@ -51,8 +51,10 @@ export function renderChoice() {
 const firstTask = () => (onMachine(suggestion("describe") ?? {}) ? "describe" : "print");
 
 function fill(select, able, wanted) {
-  select.replaceChildren(...able.map(({ name, ...rest }) =>
-    el("option", { value: name }, `${name} (${stateOf({ name, ...rest })})`)));
+  const options = able.map((each) => el("option", { value: each.name }, `${each.name} (${stateOf(each)})`));
+  // A list that is open just now would close.
+  if (options.map((option) => option.text).join() === [...select.options].map((option) => option.text).join()) return;
+  select.replaceChildren(...options);
   if (able.some(({ name }) => name === wanted)) select.value = wanted;
 }
 
@@ -65,7 +67,10 @@ function renderOptions() {
 
 function renderNeeds() {
   const rows = needs(task(), model.value, tagger.value);
+  const focused = document.activeElement?.closest?.("#needs");
   $("#needs").replaceChildren(...rows.map(needRow));
+  // The button that was pressed has made way for its progress.
+  if (focused) $("#needs").focus();
   for (const { model: { name, state } } of rows) {
     if (told.has(name) && told.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
     told.set(name, state);

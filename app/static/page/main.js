@@ -142,4 +142,7 @@ $("#open-history").addEventListener("click", async () => {
   const { showPast } = await import("./past.js");
   showPast(recall).catch(() => alarm("This browser does not keep a history."));
 });
-refresh().catch((problem) => alarm(problem.message)).finally(() => { document.body.dataset.ready = "true"; });
+refresh().catch((problem) => alarm(problem.message)).finally(() => {
+  document.body.dataset.ready = "true";
+  performance.mark("usable");
+});
