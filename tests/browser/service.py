@@ -4,6 +4,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from waitress.server import create_server
 
@@ -68,7 +69,7 @@ class FakeLineReader(FakeReader):
 class FakeService:
     """A server in this process, so that a test can hold its models back."""
 
-    def __init__(self, directory: Path, cage: Cage) -> None:
+    def __init__(self, directory: Path, cage: Cage, **settings: Any) -> None:
         self.go = threading.Event()
         self.go.set()
         self.jobs: list[Job] = []
@@ -85,7 +86,14 @@ class FakeService:
             FakeCaptioner("nowhere", Source(hub_id="nobody/nothing", size_bytes=990_000_000)).behave(),
         )
         self.engine = LocalEngine(self.registry, 32)
-        self.settings = Settings(images_dir=directory / "images", max_upload_mb=3, log_level="ERROR")
+        self.settings = Settings(
+            # No result is remembered: the tests ask the same models of the same pictures.
+            images_dir=directory / "images",
+            max_upload_mb=3,
+            log_level="ERROR",
+            result_cache_mb=0,
+            **settings,
+        )
         store = LocalStore(self.settings.images_dir)
         store.open()
         self.service = Service(self.settings, self.registry, self.engine, store, Fetcher(3_000_000, 5), cage)

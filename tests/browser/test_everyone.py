@@ -1,13 +1,15 @@
 """Keyboard alone, narrow screens, the sketchpad, the history, the API key."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
 
+from app.cage.keeper import Cage
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, FakeService
-from tests.browser.test_answers import ask
+from tests.browser.test_answers import ask, copied
 from tests.browser.test_ways_in import SCENE, says
 
 
@@ -176,3 +178,27 @@ def test_the_history_is_searched_opened_and_deleted(page: Page, fakes: FakeServi
     page.reload()
     page.get_by_role("button", name="History").click()
     expect(page.locator("dialog")).to_contain_text("Nothing yet")
+
+
+def test_a_key_is_asked_for_once(open_page: Callable[..., Page], tmp_path: Path, cage: Cage) -> None:
+    service = FakeService(tmp_path, cage, api_keys=("correct-horse",))
+    try:
+        page = open_page(service.url, ready=False)
+        field = page.get_by_role("textbox", name="API key")
+        field.fill("wrong")
+        assert_accessible(page)
+        page.keyboard.press("Enter")
+        expect(page.locator("dialog").get_by_role("alert")).to_have_text("That key was not accepted.")
+        field.fill("correct-horse")
+        page.get_by_role("button", name="Continue").click()
+        ask(page, "Describe")
+        says(page, CAPTION)
+        assert "Bearer $API_KEY" in copied(page, "curl")
+        page.reload()
+        page.wait_for_selector("body[data-ready]")
+        expect(page.locator("dialog")).to_have_count(0)
+        # Kept in this tab and nowhere else.
+        assert page.evaluate("JSON.stringify({...localStorage})").count("horse") == 0
+        assert page.context.cookies() == []
+    finally:
+        service.close()

@@ -14,10 +14,12 @@ from tests.fakes import wait_until
 from tests.hub import Hub
 from tests.server import Server
 
+THREE = [SCENE, SCENE.with_name("sign.jpg"), SCENE.with_name("chart.png")]
+
 
 def test_a_place_in_the_queue_and_a_real_cancel(page: Page, fakes: FakeService) -> None:
     fakes.go.clear()
-    ask(page, "Describe", *[SCENE] * 3)
+    ask(page, "Describe", *THREE)
     where = page.locator(".where")
     expect(where).to_have_text("Looking at the picture")
     wait_until(lambda: fakes.waiting() == 2)
@@ -40,7 +42,7 @@ def test_a_place_in_the_queue_and_a_real_cancel(page: Page, fakes: FakeService) 
 
 def test_leaving_a_picture_cancels_it(page: Page, fakes: FakeService) -> None:
     fakes.go.clear()
-    ask(page, "Describe", SCENE, SCENE)
+    ask(page, "Describe", *THREE[:2])
     wait_until(lambda: fakes.waiting() == 1)
     page.get_by_role("button", name="Another picture").click()
     wait_until(lambda: fakes.waiting() == 0)
@@ -82,8 +84,8 @@ def test_a_model_that_is_not_here_is_not_fetched_unasked(page: Page, fakes: Fake
     page.get_by_text("Model and options").click()
     page.locator("[name=model]").select_option("nowhere")
     page.set_input_files("#file", SCENE)
-    expect(page.locator(".missing")).to_contain_text("nowhere, 990 MB that are downloaded once")
-    expect(page.get_by_role("button", name="Download 990 MB: nowhere")).to_be_visible()
+    expect(page.locator(".missing")).to_contain_text("nowhere 990 MB to download")
+    expect(page.locator(".missing").get_by_role("button", name="Download 990 MB: nowhere")).to_be_visible()
     assert_accessible(page)
     assert fakes.jobs == []
 
@@ -96,8 +98,8 @@ def test_a_model_is_downloaded_loaded_and_then_asked(
         hub.release.clear()
         page = open_page(make_server(hf_endpoint=hub.url, hf_hub_offline="0").url)
         ask(page, "Describe")
-        page.get_by_role("button", name="Download 990 MB: blip-base").click()
-        need = page.locator(".need")
+        page.locator(".missing").get_by_role("button", name="Download 990 MB: blip-base").click()
+        need = page.locator("#needs .need")
         expect(need).to_contain_text(re.compile(r"downloading [1-9]\d? %"))
         share = float(need.locator("progress").get_attribute("value") or 0)
         assert 0 < share < 1

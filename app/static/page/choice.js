@@ -62,19 +62,23 @@ function renderOptions() {
   const wanted = optionsOf(task(), byName(model.value));
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
   $("#model-field").hidden = model.options.length === 0;
-  $("#chosen-model").textContent = task() === "alt" ? "captioner and reader together" : model.value || "no model";
 }
 
 function renderNeeds() {
   const rows = needs(task(), model.value, tagger.value);
-  const focused = document.activeElement?.closest?.("#needs");
-  $("#needs").replaceChildren(...rows.map(needRow));
-  // The button that was pressed has made way for its progress.
-  if (focused) $("#needs").focus();
+  fillNeeds($("#needs"), rows);
   for (const { model: { name, state } } of rows) {
     if (told.has(name) && told.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
     told.set(name, state);
   }
+}
+
+/** Show in a list how models are, each with what can be done for it. */
+export function fillNeeds(list, rows) {
+  const focused = list.contains(document.activeElement);
+  list.replaceChildren(...rows.map(needRow));
+  // The button that was pressed has made way for its progress.
+  if (focused) list.focus();
 }
 
 function needRow({ model: needed, optional }) {

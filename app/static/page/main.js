@@ -1,7 +1,7 @@
 // The page: pictures come in, the chosen model is asked, and what it says is shown.
 
 import { answerCard, comparing } from "./answer.js";
-import { chooseTask, chosen, onChoice, renderChoice } from "./choice.js";
+import { chooseTask, chosen, fillNeeds, onChoice, renderChoice } from "./choice.js";
 import { $, alarm, announce, button, el } from "./dom.js";
 import { keep } from "./history.js";
 import { listen } from "./intake.js";
@@ -11,7 +11,7 @@ import { onChange, refresh } from "./models.js";
 import { leavePicture, showPicture } from "./stage.js";
 import { TASKS } from "./tasks.js";
 import { waiting } from "./waiting.js";
-import { bytes, count } from "./words.js";
+import { count } from "./words.js";
 
 let items = [];
 let current = null;
@@ -105,10 +105,10 @@ function failure({ problem }) {
 function again(item) {
   const { task, fields, missing } = chosen();
   if (missing.length) {
-    const names = missing.map(({ model }) => model.name).join(" and ");
-    const size = missing.reduce((sum, { model }) => sum + (model.size_bytes ?? 0), 0);
-    return el("div", { className: "missing" }, el("p", {},
-      `${TASKS[task].label} needs ${names}${size ? `, ${bytes(size)} that are` : ""} downloaded once. The button above starts it; the picture is read when it is here.`));
+    const list = el("ul", { className: "needs", tabIndex: -1, aria: { label: "Models that are missing" } });
+    fillNeeds(list, missing);
+    return el("div", { className: "missing" }, el("h2", {}, "One download first"),
+      el("p", {}, `“${TASKS[task].label}” takes a model that is not on this machine yet. The picture is read as soon as it is here.`), list);
   }
   const run = item.runs[0];
   const same = run && run.task === task && JSON.stringify(run.fields) === JSON.stringify(fields);
@@ -120,8 +120,11 @@ function again(item) {
 /** A picture that waited for a model goes on when it is here. */
 function onModels() {
   renderChoice();
+  const { missing } = chosen();
   const waitingForModel = items.filter((item) => item.state === "new");
-  if (waitingForModel.length && !chosen().missing.length) start(waitingForModel);
+  if (waitingForModel.length && !missing.length) start(waitingForModel);
+  const list = $(".missing .needs");
+  if (list) fillNeeds(list, missing);
 }
 
 function recall({ id, name, blob, url, runs }) {

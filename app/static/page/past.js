@@ -8,9 +8,9 @@ const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle
 
 /** Show the history; `open` is called with the entry that is chosen. */
 export async function showPast(open) {
-  let kept = await entries();
+  let kept = [];
   const search = el("input", { type: "search", id: "search-history", autocomplete: "off" });
-  const list = el("ul", { className: "past" });
+  const list = el("ul", { className: "past", aria: { busy: "true" } });
   const none = el("p", { className: "nothing" });
   const clear = button("Delete all", async () => {
     await forgetAll();
@@ -42,8 +42,10 @@ export async function showPast(open) {
   search.addEventListener("input", show);
   const box = dialog("History", el("div", { className: "search" }, el("label", { for: search.id }, "Search"), search, clear), none, list);
   box.classList.add("history");
-  show();
   search.focus();
+  kept = await entries();
+  show();
+  list.ariaBusy = "false";
 }
 
 function small({ small: blob }) {

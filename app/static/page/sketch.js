@@ -2,8 +2,8 @@
 
 import { announce, button, dialog, el } from "./dom.js";
 
-const WIDTH = 1200;
-const HEIGHT = 480;
+// A strip for a wide screen, and a sheet that a finger can write on for a phone.
+const [WIDTH, HEIGHT] = innerWidth < 600 ? [900, 760] : [1200, 480];
 const SIZES = [["Fine", 4], ["Medium", 9], ["Broad", 20]];
 const COLOURS = [["Black", "#111111"], ["Blue", "#1d4ed8"], ["Red", "#c81e1e"], ["Green", "#15803d"]];
 const ERASER = 4;
