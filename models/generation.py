@@ -1,69 +1,277 @@
-"""What the generating families share: batches of equal options, token limits, and how a text ended."""
+"""The one loop that writes texts, for every generating family and on every runtime: greedy and beam search.
 
-from collections import defaultdict
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+Requests of different prompts, lengths and widths of search share a batch. Each has its own `Greedy` or `Beams`, which
+take a step's logits and say how to go on; a request that is done leaves the batch. The texts are those of
+`generate()` in transformers: its rules are followed to the letter, down to when a beam search stops.
+"""
 
-from models.base import InvalidJob, Job, ModelUnavailable, Options, Prediction
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import InvalidJob, Options
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
 
 OPTIONS = frozenset({"min_new_tokens", "max_new_tokens", "num_beams"})
-"""The fields of `Options` that `settings` understands."""
+"""The fields of `Options` that `request` understands."""
+
+# transformers' marks for what cannot be chosen: larger than any sum of log-probabilities.
+_NEVER = np.float32(-1e9)
 
 
-def in_batches_alike(jobs: Sequence[Job], predict: Callable[[Sequence[Job]], list[Prediction]]) -> list[Prediction]:
-    """Predict jobs of equal options together, and return the predictions in the order of `jobs`.
+class Decoder(Protocol):
+    """A network that has looked at a batch of images, or read a batch of texts, and writes about them.
 
-    Raises:
-        ModelUnavailable: the memory does not suffice; it may for fewer, or later.
+    Rows are texts in the making; several may belong to one image.
     """
-    alike: dict[Options, list[int]] = defaultdict(list)
-    for index, job in enumerate(jobs):
-        alike[job.options].append(index)
-    predictions: dict[int, Prediction] = {}
-    for indices in alike.values():
-        try:
-            said = predict([jobs[i] for i in indices])
-        except (MemoryError, RuntimeError) as error:
-            # torch says so in a RuntimeError, with other words on every device.
-            if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
-                raise
-            raise ModelUnavailable("the model ran out of memory") from error
-        predictions.update(zip(indices, said, strict=True))
-    return [predictions[index] for index in range(len(jobs))]
+
+    def step(
+        self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
+    ) -> Floats:
+        """Return the logits (rows, vocabulary) of the tokens that come next.
+
+        Args:
+            tokens: new tokens of shape (rows, length), padded on the left.
+            positions: of each new token in its text, of the same shape.
+            attended: True for tokens and False for padding, since the first step, of shape (rows, total).
+            parents: which row of the step before each row continues, of shape (rows,).
+            rows: the rows of each image, of shape (images, width); any of its rows again where it has fewer.
+            places: where each row stands in `rows` when that is flattened, of shape (rows,).
+        """
+
+    def leave(self, image: int) -> None:
+        """Forget an image; the last one takes its number."""
 
 
-def settings(options: Options, max_new_tokens: int) -> dict[str, Any]:
-    """Return the arguments for `generate`: the caller's, else one beam and the family's `max_new_tokens`."""
-    return {
-        "max_new_tokens": options.max_new_tokens or max_new_tokens,
-        "min_new_tokens": options.min_new_tokens,
-        "num_beams": options.num_beams or 1,
-        "do_sample": False,
-        "use_cache": True,
-    }
+@dataclass(frozen=True)
+class Rules:
+    """How a checkpoint's texts end, and how they are searched for: what its `generation_config.json` says."""
+
+    ends: tuple[int, ...]
+    suppressed: tuple[int, ...] = ()
+    length_penalty: float = 1.0
+    early_stopping: bool | str = False
 
 
-def check_positions(prompt_tokens: int, new_tokens: int, positions: int) -> None:
-    """Refuse a prompt and a length that together are more than a network has positions for.
+@dataclass(frozen=True)
+class Request:
+    """A text to write: its beginning, fewest and most new tokens, and the number of beams."""
 
-    Raises:
-        InvalidJob: with the three numbers.
-    """
-    if prompt_tokens + new_tokens > positions:
-        raise InvalidJob(
-            f"the prompt's {prompt_tokens} tokens and max_new_tokens {new_tokens} are more than the {positions} "
-            "that the model has room for: shorten one of them"
-        )
+    prompt: tuple[int, ...]
+    least: int
+    most: int
+    beams: int = 1
 
 
-def cut_warning(tokens: Sequence[int], limit: int, ends: Collection[int]) -> tuple[str, ...]:
-    """Return a warning when a text of `limit` new tokens was stopped there before its end.
+@dataclass(frozen=True)
+class Text:
+    """The new tokens of a text, its end included where it was reached, and the log-probability of each."""
+
+    tokens: tuple[int, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of the tokens' probabilities."""
+        return float(np.exp(np.mean(self.scores))) if self.scores else 0.0
+
+
+def write(decoder: Decoder, requests: Sequence[Request], rules: Rules) -> list[Text]:
+    """Write a text for each image that the decoder has looked at, in the same order.
 
     Args:
-        tokens: the new tokens of one text, without the prompt's and the start token.
-        limit: the most that were allowed.
-        ends: the tokens with which a complete text ends.
+        decoder: its images are those of `requests`.
+        requests: one for each image.
+        rules: of the checkpoint.
     """
-    if len(tokens) < limit or not set(ends).isdisjoint(tokens):
+    texts: list[Text | None] = [None] * len(requests)
+    searches = [(number, _search(request, rules)) for number, request in enumerate(requests)]
+    tokens, attended = _pad([request.prompt for request in requests])
+    positions = np.maximum(attended.cumsum(axis=1) - 1, 0)
+    parents, counts = np.arange(len(requests)), [1] * len(requests)
+    while True:
+        logits = decoder.step(tokens, positions, attended, parents, *_grid(counts))
+        firsts = np.cumsum([0, *counts])
+        steps = [search.take(logits[a:b]) for (_, search), a, b in zip(searches, firsts, firsts[1:], strict=False)]
+        # From the last on, so that the one that takes a number has been seen.
+        going = list(zip(searches, steps, firsts[:-1], strict=True))
+        for image in reversed(range(len(going))):
+            (number, search), step, _ = going[image]
+            if step is None:
+                texts[number] = search.text()
+                going[image] = going[-1]
+                going.pop()
+                decoder.leave(image)
+        if not going:
+            return [text for text in texts if text is not None]
+        searches = [found for found, _, _ in going]
+        counts = [len(step[0]) for _, step, _ in going if step]
+        tokens = np.concatenate([step[0] for _, step, _ in going if step])[:, None]
+        parents = np.concatenate([step[1] + first for _, step, first in going if step])
+        positions = positions[parents, -1:] + 1
+        attended = np.pad(attended[parents], ((0, 0), (0, 1)), constant_values=True)
+
+
+def _pad(prompts: Sequence[Sequence[int]]) -> tuple[Array, Array]:
+    """Return prompts padded on the left, (rows, length), and True where they are not padding."""
+    length = max(map(len, prompts))
+    attended = np.array([[False] * (length - len(prompt)) + [True] * len(prompt) for prompt in prompts])
+    return np.array([[0] * (length - len(prompt)) + list(prompt) for prompt in prompts]), attended
+
+
+def _grid(counts: Sequence[int]) -> tuple[Array, Array]:
+    """Return `rows` and `places` of a step in which images have so many rows each, one image after the other."""
+    width = max(counts)
+    columns = np.arange(width)
+    firsts = np.cumsum([0, *counts[:-1]])
+    rows = np.stack([first + np.minimum(columns, count - 1) for first, count in zip(firsts, counts, strict=True)])
+    places = np.concatenate([image * width + columns[:count] for image, count in enumerate(counts)])
+    return rows, places
+
+
+def _search(request: Request, rules: Rules) -> "Greedy | Beams":
+    return Greedy(request, rules) if request.beams == 1 else Beams(request, rules)
+
+
+class Greedy:
+    """The likeliest token, each time."""
+
+    def __init__(self, request: Request, rules: Rules) -> None:
+        self._request, self._rules = request, rules
+        self._tokens: list[int] = []
+        self._scores: list[float] = []
+
+    def take(self, logits: Floats) -> tuple[Array, Array] | None:
+        """Take the logits (1, vocabulary) of a step. Return the next token and the row that it continues, or None at
+        the end."""
+        scores = _log_softmax(logits)
+        token = int(_allowed(logits, len(self._tokens), self._request, self._rules)[0].argmax())
+        self._tokens.append(token)
+        self._scores.append(float(scores[0, token]))
+        if token in self._rules.ends or len(self._tokens) == self._request.most:
+            return None
+        return np.array([token]), np.array([0])
+
+    def text(self) -> Text:
+        """Return what was written."""
+        return Text(tuple(self._tokens), tuple(self._scores))
+
+
+class Beams:
+    """Several continuations at a time; the best of those that ended.
+
+    As `_beam_search` in transformers, step by step. A text's score is the sum of its tokens' log-probabilities, divided
+    by its length to the power of the length penalty.
+    """
+
+    def __init__(self, request: Request, rules: Rules) -> None:
+        self._request, self._rules, beams = request, rules, request.beams
+        self._kept = max(2, 1 + len(rules.ends)) * beams
+        # At first all beams are the same, and only the first counts.
+        self._running = [Text((), ())] * beams
+        self._running_scores = np.full(beams, _NEVER)
+        self._running_scores[0] = 0
+        self._finished = [Text((), ())] * beams
+        self._finished_scores = np.full(beams, _NEVER)
+        self._is_finished = np.zeros(beams, bool)
+        self._length = 0
+
+    def take(self, logits: Floats) -> tuple[Array, Array] | None:
+        """Take the logits (rows, vocabulary) of a step: one row at first, then one for each beam. Return the beams'
+        next tokens and the rows that they continue, or None at the end."""
+        scores = _log_softmax(logits)
+        allowed = _allowed(scores, self._length, self._request, self._rules)
+        sums = (allowed + self._running_scores[:, None]).ravel()
+        best = _largest(sums, self._kept)
+        parents, tokens = np.divmod(best, logits.shape[1])
+        rows = parents if len(logits) > 1 else np.zeros_like(parents)
+        self._length += 1
+        ended = np.isin(tokens, self._rules.ends) | (self._length == self._request.most)
+        texts = [
+            Text((*self._running[parent].tokens, int(token)), (*self._running[parent].scores, float(scores[row, token])))
+            for parent, row, token in zip(parents, rows, tokens, strict=True)
+        ]
+        self._finish(texts, sums[best], ended)
+        going = _largest(sums[best] + ended * _NEVER, self._request.beams)
+        self._running = [texts[i] for i in going]
+        self._running_scores = (sums[best] + ended * _NEVER)[going]
+        return None if ended.all() or self._is_over() else (tokens[going], rows[going])
+
+    def text(self) -> Text:
+        """Return the best text that ended."""
+        return self._finished[0]
+
+    def _finish(self, texts: Sequence[Text], sums: Floats, ended: Array) -> None:
+        """Keep the best of the texts that ended now or before."""
+        # Only the likeliest count, as many as there are beams: the others are there to go on with.
+        just_finished = ended & (np.arange(len(texts)) < self._request.beams)
+        scores = sums / np.float32(self._length**self._rules.length_penalty) + ~just_finished * _NEVER
+        all_scores = np.concatenate([self._finished_scores, scores])
+        best = _largest(all_scores, self._request.beams)
+        self._finished = [[*self._finished, *texts][i] for i in best]
+        self._finished_scores = all_scores[best]
+        self._is_finished = np.concatenate([self._is_finished, just_finished])[best]
+
+    def _is_over(self) -> bool:
+        """True when no beam that runs can become better than those that ended, as far as transformers looks."""
+        penalty, stopping = self._rules.length_penalty, self._rules.early_stopping
+        if stopping is True and self._is_finished.all():
+            return True
+        length = self._request.most if stopping == "never" and penalty > 0 else self._length
+        best = self._running_scores[0] / np.float32(length**penalty)
+        worst = np.where(self._is_finished, self._finished_scores.min(), _NEVER)
+        return not (best > worst).any()
+
+
+def _allowed(scores: Floats, length: int, request: Request, rules: Rules) -> Floats:
+    """Return scores (rows, vocabulary) in which the tokens that may not come after `length` new ones are -inf."""
+    barred = [*rules.suppressed, *(rules.ends if length < request.least else ())]
+    if not barred:
+        return scores
+    allowed = scores.copy()
+    allowed[:, barred] = -np.inf
+    return allowed
+
+
+def _log_softmax(logits: Floats) -> Floats:
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)), np.float32)
+
+
+def _largest(values: Floats, count: int) -> Array:
+    """Return where the largest values are, the largest first."""
+    some = np.argpartition(values, len(values) - count)[-count:] if count < len(values) else np.arange(len(values))
+    return np.asarray(some[np.lexsort((some, -values[some]))])
+
+
+def request(options: Options, prompt: Sequence[int], most: int, positions: int | None = None) -> Request:
+    """Return what a caller asks for, with the family's `most` new tokens where the caller does not say.
+
+    Args:
+        options: the caller's.
+        prompt: the tokens that the text begins with.
+        most: the family's limit of new tokens.
+        positions: how many tokens the network has positions for, where that is limited.
+
+    Raises:
+        InvalidJob: prompt and length together are more than that.
+    """
+    most = options.max_new_tokens or most
+    if positions is not None and len(prompt) + most > positions:
+        raise InvalidJob(
+            f"the prompt's {len(prompt)} tokens and max_new_tokens {most} are more than the {positions} "
+            "that the model has room for: shorten one of them"
+        )
+    return Request(tuple(prompt), options.min_new_tokens or 0, most, options.num_beams or 1)
+
+
+def cut_warning(text: Text, request: Request, ends: Collection[int]) -> tuple[str, ...]:
+    """Return a warning when a text was stopped at its limit, before its end."""
+    if len(text.tokens) < request.most or not set(ends).isdisjoint(text.tokens):
         return ()
-    return (f"the text was cut after {limit} tokens; a larger max_new_tokens may complete it",)
+    return (f"the text was cut after {request.most} tokens; a larger max_new_tokens may complete it",)

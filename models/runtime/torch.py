@@ -2,12 +2,21 @@
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import transformers
+from numpy.typing import NDArray
+from torch import Tensor
 
 from models.base import Placement
+from models.runtime.threads import TURN, cores
+
+if TYPE_CHECKING:
+    from models.networks.decoder import Networks
+
+Array = NDArray[Any]
 
 transformers.utils.logging.disable_progress_bar()
 
@@ -62,6 +71,15 @@ def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str,
         ValueError: the checkpoint does not hold all tensors, or the device is not here.
     """
     device, dtype = place(placement)
+    return read(network, directory, dtype).to(device), str(device), name(dtype)
+
+
+def read(network: Any, directory: Path, dtype: torch.dtype) -> Any:
+    """Read a transformers class from a directory into memory, in evaluation mode and without gradients.
+
+    Raises:
+        ValueError: the checkpoint does not hold all tensors.
+    """
     with _LOADING:
         model, report = network.from_pretrained(
             directory, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
@@ -70,4 +88,47 @@ def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str,
     if lacking := {*report["missing_keys"], *report["mismatched_keys"]}:
         raise ValueError(f"{directory} lacks {len(lacking)} tensors of {network.__name__}, such as {min(lacking)}")
     model.requires_grad_(False)
-    return model.eval().to(device), str(device), str(dtype).removeprefix("torch.")
+    return model.eval()
+
+
+def name(dtype: torch.dtype) -> str:
+    """Return a number format's name as users write it."""
+    return str(dtype).removeprefix("torch.")
+
+
+class TorchNetwork:
+    """A family's networks on torch; see `models.runtime.Network`."""
+
+    def __init__(self, networks: "Networks", device: torch.device, dtype: torch.dtype) -> None:
+        self.device, self.precision, self.facts = str(device), name(dtype), networks.facts
+        self._encoder, self._decoder = networks.encoder.to(device).eval(), networks.decoder.to(device).eval()
+        self._place, self._dtype = device, dtype
+        self._memory: list[Tensor] = []
+        self._past: list[Tensor] = []
+
+    @torch.inference_mode()
+    def encode(self, *inputs: Array) -> None:
+        with TURN:
+            self._memory = list(self._encoder(*map(self._tensor, inputs)))
+        self._past = []
+
+    @torch.inference_mode()
+    def step(
+        self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
+    ) -> Array:
+        given = [self._tensor(array) for array in (tokens, positions, attended.astype(np.int64), rows, places)]
+        with TURN:
+            chosen = self._tensor(parents)
+            past = [tensor[chosen] for tensor in self._past] or self._decoder.start(len(tokens), self._memory[0])
+            logits, *self._past = self._decoder(*given, *self._memory, *past)
+            return np.asarray(logits.float().cpu().numpy())
+
+    @torch.inference_mode()
+    def leave(self, image: int) -> None:
+        for tensor in self._memory:
+            tensor[image] = tensor[-1].clone()
+        self._memory = [tensor[:-1] for tensor in self._memory]
+
+    def _tensor(self, array: Array) -> Tensor:
+        tensor = torch.from_numpy(np.ascontiguousarray(array))
+        return tensor.to(self._place, self._dtype if tensor.is_floating_point() else None)

@@ -1,0 +1,215 @@
+"""A transformer decoder that takes one step for a batch of texts, of any family.
+
+Texts are *rows*. Several rows may belong to one *image* (or input text): the beams of a search. What the decoder
+attends to is computed once per image, by the encoder, and not repeated for each row.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+# Large enough that nothing masked counts, and finite in every number format: a row of infinities has no softmax.
+_MASKED = -1e4
+
+
+@dataclass
+class Networks:
+    """What a family's `load` returns.
+
+    encoder: inputs to memory, a tuple of tensors whose first dimension is that of the images.
+    decoder: see `Decoder.forward`.
+    examples: two sets of inputs for the encoder; dimensions in which they differ are free.
+    facts: what must be known besides the weights, as JSON can hold it: tokens with a meaning, limits, sizes.
+    """
+
+    encoder: nn.Module
+    decoder: "Decoder"
+    examples: tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class SelfAttention(nn.Module):
+    """Attention of a token to those before it and itself, whose keys and values are kept.
+
+    query, key, value, output: linear layers; they are joined, to read the weights in one go.
+    scale: of the products of queries and keys.
+    norm: applied before `output`.
+    """
+
+    def __init__(
+        self, layers: Sequence[nn.Linear], output: nn.Module, heads: int, scale: float, norm: nn.Module | None = None
+    ) -> None:
+        super().__init__()
+        self.projection = _joined(layers)
+        self.output, self.heads, self.scale, self.norm = output, heads, scale, norm or nn.Identity()
+
+    def forward(self, x: Tensor, past: tuple[Tensor, Tensor], mask: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return what was found (rows, length, hidden), and the keys and values so far.
+
+        Args:
+            x: of shape (rows, length, hidden).
+            past: keys and values of the tokens before, of shape (rows, heads, past, size).
+            mask: added to the products, of shape (rows, 1 or heads, length, past + length).
+        """
+        query, key, value = (split(part, self.heads) for part in self.projection(x).chunk(3, dim=-1))
+        keys, values = torch.cat([past[0], key], dim=2), torch.cat([past[1], value], dim=2)
+        found = nn.functional.scaled_dot_product_attention(query, keys, values, attn_mask=mask, scale=self.scale)
+        return self.output(self.norm(join(found))), (keys, values)
+
+
+class CrossAttention(nn.Module):
+    """Attention to an image, or to an input text. `memory` is computed once; `forward` is the step."""
+
+    def __init__(
+        self, query: nn.Module, key: nn.Module, value: nn.Module, output: nn.Module, heads: int, scale: float
+    ) -> None:
+        super().__init__()
+        self.query, self.key, self.value, self.output = query, key, value, output
+        self.heads, self.scale = heads, scale
+
+    def memory(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scaled keys (images, heads, size, places) and values (images, heads, places, size) of what an encoder
+        says, (images, places, hidden). Keys lie as the step's product wants them."""
+        keys = split(self.key(encoded) * self.scale, self.heads).transpose(2, 3).contiguous()
+        return keys, split(self.value(encoded), self.heads).contiguous()
+
+    def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
+        """Return what was found (rows, length, hidden); for the arguments see `Decoder.forward`."""
+        length, hidden = x.shape[1], x.shape[2]
+        # All rows of an image ask at once, so that its memory is read once.
+        query = self.query(x)[rows.flatten()].reshape(rows.shape[0], -1, self.heads, hidden // self.heads)
+        products = torch.matmul(query.transpose(1, 2), memory[0]) + mask
+        found = join(torch.matmul(products.softmax(dim=-1), memory[1]))
+        return self.output(found.reshape(-1, length, hidden)[places])
+
+
+class Layer(nn.Module):
+    """Self-attention, cross-attention where there is one, and the feed-forward part, each with its norm.
+
+    norm_first: whether a norm comes before its part (T5, Kosmos-2) or after the sum (BLIP, TrOCR).
+    """
+
+    def __init__(
+        self,
+        attention: tuple[nn.Module, nn.Module],
+        cross: tuple[nn.Module, nn.Module] | None,
+        feed_forward: tuple[nn.Module, nn.Module],
+        norm_first: bool,
+    ) -> None:
+        super().__init__()
+        self.attention, self.attention_norm = attention
+        self.feed_forward, self.feed_forward_norm = feed_forward
+        self.cross, self.cross_norm = cross or (None, None)
+        self.norm_first = norm_first
+
+    def forward(
+        self, x: Tensor, past: tuple[Tensor, Tensor], mask: Tensor, look: tuple[Any, ...]
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+        """Return x (rows, length, hidden) with what this layer adds, and its keys and values."""
+        found, present = self.attention(self._before(self.attention_norm, x), past, mask)
+        x = self._after(self.attention_norm, x + found)
+        if self.cross is not None:
+            x = self._after(self.cross_norm, x + self.cross(self._before(self.cross_norm, x), *look))
+        x = self._after(self.feed_forward_norm, x + self.feed_forward(self._before(self.feed_forward_norm, x)))
+        return x, present
+
+    def _before(self, norm: Any, x: Tensor) -> Tensor:
+        normed: Tensor = norm(x) if self.norm_first else x
+        return normed
+
+    def _after(self, norm: Any, x: Tensor) -> Tensor:
+        normed: Tensor = x if self.norm_first else norm(x)
+        return normed
+
+
+class Decoder(nn.Module):
+    """The decoder of one step.
+
+    embed: a module from tokens and positions (rows, length), and the encoder's memory, to x (rows, length, hidden).
+    layers: of class `Layer`.
+    head: a module from x (rows, hidden) to logits (rows, vocabulary).
+    bias: where there are relative positions, a module from length and total length to what they add to the mask,
+        of shape (1, heads, length, total).
+    heads, size: of the keys and values.
+    masked_memory: whether the last tensor of the memory tells which places of it are padding: 1 for real ones and 0
+        for padding, of shape (images, places).
+    """
+
+    def __init__(
+        self,
+        embed: nn.Module,
+        layers: Sequence[Layer],
+        head: nn.Module,
+        heads: int,
+        size: int,
+        bias: nn.Module | None = None,
+        masked_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        self.embed, self.layers, self.head, self.bias = embed, nn.ModuleList(layers), head, bias
+        self.heads, self.size, self.masked_memory = heads, size, masked_memory
+
+    @property
+    def states(self) -> int:
+        """How many tensors are carried from step to step: keys and values of each layer."""
+        return 2 * len(self.layers)
+
+    def start(self, rows: int, like: Tensor) -> list[Tensor]:
+        """Return the keys and values before the first step."""
+        return [like.new_zeros(rows, self.heads, 0, self.size) for _ in range(self.states)]
+
+    def forward(
+        self, tokens: Tensor, positions: Tensor, attended: Tensor, rows: Tensor, places: Tensor, *tensors: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Take a step.
+
+        Args:
+            tokens: new tokens of shape (rows, length).
+            positions: of each new token in its own text, of the same shape.
+            attended: 1 for tokens and 0 for padding, the past's and the new ones, of shape (rows, past + length).
+            rows: the rows that belong to each image, of shape (images, width); any row where there are fewer.
+            places: where each row stands in `rows` when that is flattened, of shape (rows,).
+            tensors: the encoder's memory, then the keys and values of each layer, (rows, heads, past, size).
+
+        Returns:
+            Logits of the next token (rows, vocabulary), and the keys and values now.
+        """
+        memory, past = tensors[: -self.states], tensors[-self.states :]
+        length, total = tokens.shape[1], attended.shape[1]
+        x = self.embed(tokens, positions, memory)
+        columns = torch.arange(total, device=tokens.device)
+        seen = (columns[None] <= columns[total - length :, None])[None] & (attended[:, None] > 0)
+        mask = torch.where(seen, 0.0, _MASKED)[:, None].to(x.dtype)
+        if self.bias is not None:
+            mask = mask + self.bias(length, columns)
+        away = (1 - memory[-1][:, None, None].to(x.dtype)) * _MASKED if self.masked_memory else x.new_zeros(1)
+        presents: list[Tensor] = []
+        for i, layer in enumerate(self.layers):
+            pair = slice(2 * i, 2 * i + 2)
+            x, present = layer(x, past[pair], mask, (memory[pair], rows, places, away))
+            presents += present
+        return self.head(x[:, -1]), *presents
+
+
+def split(x: Tensor, heads: int) -> Tensor:
+    """Return (batch, length, heads * size) as (batch, heads, length, size)."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def join(x: Tensor) -> Tensor:
+    """Return (batch, heads, length, size) as (batch, length, heads * size)."""
+    return x.transpose(1, 2).flatten(2)
+
+
+def _joined(layers: Sequence[nn.Linear]) -> nn.Linear:
+    """Return one linear layer whose outputs are those of several, one after the other."""
+    first = layers[0]
+    width = sum(layer.out_features for layer in layers)
+    joined = nn.Linear(first.in_features, width, first.bias is not None, device="meta", dtype=first.weight.dtype)
+    joined.weight = nn.Parameter(torch.cat([layer.weight for layer in layers]), requires_grad=False)
+    if first.bias is not None:
+        joined.bias = nn.Parameter(torch.cat([layer.bias for layer in layers]), requires_grad=False)
+    return joined

@@ -1,0 +1,198 @@
+"""Networks on OpenVINO: on the CPU, several times as fast there as torch.
+
+A family's encoder and decoder are converted from torch. The decoder's keys and values stay inside the compiled network
+from step to step (its *state*, in OpenVINO's words): to hand them in and out takes longer than the step itself. The
+encoder's memory is handed over as it lies, in the number format that is computed in.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+from models.runtime.threads import TURN, cores
+
+Array = NDArray[Any]
+
+_TYPES = {"float32": ov.Type.f32, "bfloat16": ov.Type.bf16}
+_INPUTS = ("tokens", "positions", "attended", "rows", "places")
+_CORE = ov.Core()
+
+
+def best_precision() -> str:
+    """Return bfloat16 where the CPU computes in it natively, else float32."""
+    return "bfloat16" if "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+
+
+class OpenVinoNetwork:
+    """A family's networks on OpenVINO; see `models.runtime.Network`."""
+
+    device = "cpu"
+
+    def __init__(self, encoder: ov.Model, decoder: ov.Model, facts: dict[str, Any], precision: str) -> None:
+        self.precision, self.facts = precision, facts
+        type_ = _TYPES[precision]
+        self._encoder = _compile(_handing_out(encoder, type_), precision)
+        self._decoder = _compile(_taking_in(decoder, type_), precision)
+        self._names = [port.any_name for port in self._decoder.model_inputs if port.any_name.startswith("memory.")]
+        self._memory: list[ov.Tensor] = []
+
+    def encode(self, *inputs: Array) -> None:
+        with TURN:
+            self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
+        self._memory = [self._encoder.get_output_tensor(index) for index in range(len(self._names))]
+        self._decoder.reset_state()
+        self._hand_over()
+
+    def step(
+        self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
+    ) -> Array:
+        given = (tokens, positions, attended, rows, places)
+        for name, array in zip(_INPUTS, given, strict=True):
+            self._decoder.set_tensor(name, ov.Tensor(np.ascontiguousarray(array, np.int64)))
+        self._decoder.set_tensor("parents", ov.Tensor(np.ascontiguousarray(parents, np.int32)))
+        with TURN:
+            self._decoder.infer()
+        return np.asarray(self._decoder.get_tensor("logits").data)
+
+    def leave(self, image: int) -> None:
+        last = self._memory[0].shape[0] - 1
+        if image != last:
+            for tensor in self._memory:
+                _part(tensor, last, last + 1).copy_to(_part(tensor, image, image + 1))
+        self._memory = [_part(tensor, 0, last) for tensor in self._memory]
+        if last:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        for name, tensor in zip(self._names, self._memory, strict=True):
+            self._decoder.set_tensor(name, tensor)
+
+
+def _part(tensor: ov.Tensor, begin: int, end: int) -> ov.Tensor:
+    """Return some images of a tensor, without copying."""
+    shape = list(tensor.shape)
+    return ov.Tensor(tensor, [begin, *[0] * (len(shape) - 1)], [end, *shape[1:]])
+
+
+def convert(networks: Any) -> tuple[ov.Model, ov.Model]:
+    """Return a family's encoder and decoder as OpenVINO's models, the decoder with its state inside.
+
+    Args:
+        networks: `models.networks.decoder.Networks`, in float32 on the CPU.
+    """
+    free = [_free(*tensors) for tensors in zip(*networks.examples, strict=True)]
+    encoder = _convert(networks.encoder, networks.examples[0], free)
+    for index, port in enumerate(encoder.outputs):
+        port.get_tensor().set_names({f"memory.{index}"})
+    memory = [port.get_partial_shape() for port in encoder.outputs]
+    return encoder, _with_state(_convert_decoder(networks.decoder, memory))
+
+
+def _convert(module: Any, example: Sequence[Any], shapes: Sequence[ov.PartialShape]) -> ov.Model:
+    import torch
+
+    with torch.no_grad():
+        traced = torch.jit.trace(module, tuple(example), check_trace=False)
+        return ov.convert_model(traced, example_input=tuple(example), input=list(shapes))
+
+
+def _free(one: Any, other: Any) -> ov.PartialShape:
+    """Return the shape that two examples share, with the dimensions free in which they differ."""
+    return ov.PartialShape([a if a == b else -1 for a, b in zip(one.shape, other.shape, strict=True)])
+
+
+def _convert_decoder(decoder: Any, memory: Sequence[ov.PartialShape]) -> ov.Model:
+    import torch
+
+    images, width, past, length = 2, 2, 3, 2
+    rows = images * width
+    example = (
+        torch.zeros(rows, length, dtype=torch.long),
+        torch.zeros(rows, length, dtype=torch.long),
+        torch.ones(rows, past + length, dtype=torch.long),
+        torch.arange(rows).reshape(images, width),
+        torch.arange(rows),
+    )
+    states = [torch.zeros(rows, decoder.heads, past, decoder.size) for _ in range(decoder.states)]
+    shapes = [
+        *(ov.PartialShape([-1] * tensor.dim()) for tensor in example),
+        *memory,
+        *(ov.PartialShape([-1, decoder.heads, -1, decoder.size]) for _ in states),
+    ]
+    looked_at = [torch.zeros([2 if dim.is_dynamic else dim.get_length() for dim in shape]) for shape in memory]
+    model = _convert(decoder, (*example, *looked_at, *states), shapes)
+    names = [*_INPUTS, *(f"memory.{i}" for i in range(len(memory))), *(f"past.{i}" for i in range(len(states)))]
+    for port, name in zip(model.inputs, names, strict=True):
+        port.get_tensor().set_names({name})
+    for port, name in zip(model.outputs, ["logits", *(f"present.{i}" for i in range(len(states)))], strict=True):
+        port.get_tensor().set_names({name})
+    return model
+
+
+def _with_state(model: ov.Model) -> ov.Model:
+    """Turn each pair of `past` and `present` into a variable of the network, empty at first, whose rows are taken from
+    those of the step before as a new input, `parents`, says."""
+    from openvino._offline_transformations import apply_make_stateful_transformation
+
+    parents = ops.parameter(ov.PartialShape([-1]), ov.Type.i32, name="parents")
+    parents.output(0).get_tensor().set_names({"parents"})
+    model.add_parameters([parents])
+    pairs = {}
+    for port in model.inputs:
+        if port.any_name.startswith("past."):
+            _insert(port, ops.gather(port, parents, ops.constant(0)))
+            pairs[port.any_name] = port.any_name.replace("past", "present")
+    model.validate_nodes_and_infer_types()
+    apply_make_stateful_transformation(model, pairs)
+    count = ops.shape_of(parents, output_type="i64")
+    for node in model.get_ops():
+        if node.get_type_name() == "ReadValue":
+            _, heads, _, size = node.get_output_partial_shape(0)
+            shape = ops.concat([count, ops.constant(np.array([heads.get_length(), 0, size.get_length()]))], 0)
+            node.set_arguments([ops.broadcast(ops.constant(np.float32(0)), shape)])
+    model.validate_nodes_and_infer_types()
+    return model
+
+
+def _insert(port: Any, node: Any) -> None:
+    """Let all that read a port read a node of it instead."""
+    for reader in port.get_target_inputs():
+        if reader.get_node() != node:
+            reader.replace_source_output(node.output(0))
+
+
+def _handing_out(model: ov.Model, type_: ov.Type) -> ov.Model:
+    """Let a network's outputs be of a type."""
+    steps = ov.preprocess.PrePostProcessor(model)
+    for port in model.outputs:
+        steps.output(port.any_name).tensor().set_element_type(type_)
+    return steps.build()
+
+
+def _taking_in(model: ov.Model, type_: ov.Type) -> ov.Model:
+    """Let a decoder's memory be of a type."""
+    steps = ov.preprocess.PrePostProcessor(model)
+    for port in model.inputs:
+        if port.any_name.startswith("memory."):
+            steps.input(port.any_name).tensor().set_element_type(type_)
+    return steps.build()
+
+
+def _compile(model: ov.Model, precision: str) -> Any:
+    settings = {
+        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        "KV_CACHE_PRECISION": _TYPES[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_NUM_THREADS": cores(),
+    }
+    return _CORE.compile_model(model, "CPU", settings).create_infer_request()
+
+
+def save(model: ov.Model, path: Path) -> None:
+    """Write a model to `path` (.xml), its weights beside it."""
+    ov.save_model(model, path, compress_to_fp16=False)

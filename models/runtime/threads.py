@@ -1,0 +1,31 @@
+"""How many threads networks run on, said once for torch and OpenVINO; and whose turn it is."""
+
+import math
+import os
+import threading
+from pathlib import Path
+
+TURN = threading.Lock()
+"""Held while a network runs. Each takes all cores for some milliseconds; two at once would only fight for them."""
+
+_QUOTA = Path("/sys/fs/cgroup/cpu.max")
+_QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
+
+
+def cores() -> int:
+    """Return how many cores this process may use: of those that it is bound to, as many as its container is allowed."""
+    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    allowed = _allowed()
+    return min(bound, max(1, math.ceil(allowed))) if allowed else bound
+
+
+def _allowed() -> float | None:
+    """Return the container's limit in cores, of cgroups version 2 or 1; None without one."""
+    try:
+        if _QUOTA.exists():
+            quota, period = _QUOTA.read_text(encoding="ascii").split()
+        else:
+            quota, period = (path.read_text(encoding="ascii").strip() for path in _QUOTA_V1)
+        return int(quota) / int(period) if quota.isdigit() else None
+    except (OSError, ValueError):
+        return None
