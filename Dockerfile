@@ -12,6 +12,7 @@ RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore sh install.sh python requirem
 ENV HOST=0.0.0.0 \
     PORT=5000 \
     HF_HOME=/weights \
+    NETWORK_CACHE=/weights/networks \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 

@@ -33,7 +33,7 @@ def build_service(settings: Settings) -> Service:
     from models.memory import Memory
     from models.registry import Registry, check_placement, discover, with_local_paths
 
-    placement = Placement(settings.device, settings.precision)
+    placement = Placement(settings.device, settings.precision, settings.runtime, settings.network_cache)
     try:
         check_placement(placement)
     except ValueError as error:

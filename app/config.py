@@ -71,7 +71,17 @@ class Settings(BaseSettings):
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
-        "auto", description="Number format; auto is float32 on a CPU and half precision on a GPU."
+        "auto",
+        description="Number format; auto is bfloat16 on a CPU that computes in it natively, float32 on others, and "
+        "half precision on a GPU.",
+    )
+    runtime: Literal["auto", "openvino", "torch"] = Field(
+        "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
+    )
+    network_cache: Path | None = Field(
+        Path("~/.cache/image-to-text"),
+        description="Directory for networks converted to OpenVINO, about as large as the weights; empty for none: they "
+        "are converted at each start.",
     )
     model_paths: Paths = Field(
         {},
@@ -136,6 +146,11 @@ class Settings(BaseSettings):
     @classmethod
     def _upper(cls, value: Any) -> Any:
         return value.upper() if isinstance(value, str) else value
+
+    @field_validator("network_cache", mode="before")
+    @classmethod
+    def _none(cls, value: Any) -> Any:
+        return None if value == "" else value
 
     @field_validator("device")
     @classmethod

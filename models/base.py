@@ -76,6 +76,8 @@ class Job:
     image: Image.Image | None = None
     text: str | None = None
     options: Options = Options()
+    prepared: Any = None
+    """What the model's `prepare` made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,17 +131,31 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where to run and in what number format, as asked for: `auto` leaves it to the runtime."""
+    """Where to run, on what and in what number format, as asked for: `auto` leaves it to the runtime.
+
+    `cache` is the directory where converted networks are kept; without one they are converted at each load.
+    """
 
     device: str = "auto"
     precision: str = "auto"
+    runtime: str = "auto"
+    cache: Path | None = None
 
 
 class Loaded(Protocol):
-    """A model in memory. One worker thread calls it."""
+    """A model in memory. One worker thread calls `predict`."""
 
     device: str
     precision: str
+
+    def prepare(self, job: Job) -> Job:
+        """Do beforehand what `predict` would do for this job alone, such as scaling its image; any thread may, and
+        several at once. `predict` takes jobs prepared or not.
+
+        Raises:
+            InvalidJob: a job that this model cannot take.
+        """
+        return job
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         """Predict all jobs: as many predictions, in the same order.

@@ -6,10 +6,14 @@ Generation", https://arxiv.org/abs/2201.12086.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from models import generation
-from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+import numpy as np
+
+from models import generation, runtime
+from models.base import Job, Loaded, Model, Options, Placement, Prediction, Source, Task
+from models.pixels import Pixels
 
 # The authors generate at most 20 tokens.
 _MAX_NEW_TOKENS = 20
@@ -30,41 +34,31 @@ class Blip(Model):
         return LoadedBlip(directory, placement)
 
 
-class LoadedBlip:
+class LoadedBlip(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        from transformers import BlipForConditionalGeneration, BlipProcessor
+        self._pixels = Pixels(directory)
+        self._network = runtime.load("blip", directory, placement)
+        self.device, self.precision = self._network.device, self._network.precision
 
-        from models.runtime import torch as runtime
+    def prepare(self, job: Job) -> Job:
+        assert job.image is not None
+        return replace(job, prepared=(self._request(job.options), self._pixels(job.image)))
 
-        self._processor = BlipProcessor.from_pretrained(directory, local_files_only=True)
-        self._network, self.device, self.precision = runtime.load(BlipForConditionalGeneration, directory, placement)
-        self._text = self._network.config.text_config
+    def _request(self, options: Options) -> generation.Request:
+        facts = self._network.facts
+        # BLIP starts from its own start token: in place of a prompt's [CLS], or alone. A prompt's [SEP] is dropped.
+        words = self._network.tokens.encode(options.prompt)[1:-1] if options.prompt else []
+        return generation.request(options, [facts["start"], *words], _MAX_NEW_TOKENS, facts["positions"])
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        return generation.in_batches_alike(jobs, self._predict)
-
-    def _predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        """Caption images that share their options; a prompt is then the same length for all, so nothing is padded."""
-        options = jobs[0].options
-        settings = generation.settings(options, _MAX_NEW_TOKENS)
-        inputs = self._processor(
-            images=[job.image for job in jobs],
-            text=[options.prompt] * len(jobs) if options.prompt else None,
-            return_tensors="pt",
-        ).to(self._network.device, self._network.dtype)
-        # BLIP starts from its own start token: in place of a prompt's [CLS], or alone. A prompt's [SEP] is dropped.
-        prompt_tokens = inputs["input_ids"].shape[1] - 1 if options.prompt else 1
-        generation.check_positions(prompt_tokens, settings["max_new_tokens"], self._text.max_position_embeddings)
-        output = self._network.generate(**inputs, **settings)
-        texts = self._processor.batch_decode(output, skip_special_tokens=True)
+        requests, pixels = generation.prepared(jobs, self.prepare)
+        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
         return [
             Prediction(
-                text.strip(),
-                warnings=generation.cut_warning(
-                    tokens[prompt_tokens:], settings["max_new_tokens"], [self._text.sep_token_id]
-                ),
+                self._network.tokens.decode(request.prompt + text.tokens).strip(),
+                warnings=generation.cut_warning(text, request, self._network.rules.ends),
             )
-            for text, tokens in zip(texts, output.tolist(), strict=True)
+            for request, text in zip(requests, texts, strict=True)
         ]
 
 

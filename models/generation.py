@@ -5,14 +5,14 @@ take a step's logits and say how to go on; a request that is done leaves the bat
 `generate()` in transformers: its rules are followed to the letter, down to when a beam search stops.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import InvalidJob, Options
+from models.base import InvalidJob, Job, ModelUnavailable, Options
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -20,15 +20,25 @@ Floats = NDArray[np.float32]
 OPTIONS = frozenset({"min_new_tokens", "max_new_tokens", "num_beams"})
 """The fields of `Options` that `request` understands."""
 
+IMAGE = -1
+"""Stands in a prompt, in place of a token, for the next part of the image; for the families that read it there."""
+
 # transformers' marks for what cannot be chosen: larger than any sum of log-probabilities.
 _NEVER = np.float32(-1e9)
 
 
-class Decoder(Protocol):
-    """A network that has looked at a batch of images, or read a batch of texts, and writes about them.
+class Network(Protocol):
+    """A network that looks at a batch of images, or reads a batch of texts, and then writes about them.
 
     Rows are texts in the making; several may belong to one image.
     """
+
+    def encode(self, *inputs: Array) -> list[Floats]:
+        """Look at images, whose number is the first dimension of each input. Those of before are forgotten.
+
+        Returns:
+            What the network tells of the images without being asked to write, where it does.
+        """
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
@@ -81,21 +91,41 @@ class Text:
         return float(np.exp(np.mean(self.scores))) if self.scores else 0.0
 
 
-def write(decoder: Decoder, requests: Sequence[Request], rules: Rules) -> list[Text]:
-    """Write a text for each image that the decoder has looked at, in the same order.
+def write(
+    network: Network, inputs: Sequence[Array], requests: Sequence[Request], rules: Rules
+) -> tuple[list[Text], list[Floats]]:
+    """Write a text for each image, or for whatever the network looks at.
 
     Args:
-        decoder: its images are those of `requests`.
+        network: of the checkpoint.
+        inputs: what it looks at.
         requests: one for each image.
         rules: of the checkpoint.
+
+    Returns:
+        The texts in the order of the requests, and what the network tells besides.
+
+    Raises:
+        ModelUnavailable: the memory does not suffice; it may for fewer, or later.
     """
+    try:
+        told = network.encode(*inputs)
+        return _write(network, requests, rules), told
+    except (MemoryError, RuntimeError) as error:
+        # The runtimes say so in a RuntimeError, with other words on every device.
+        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+            raise
+        raise ModelUnavailable("the model ran out of memory") from error
+
+
+def _write(network: Network, requests: Sequence[Request], rules: Rules) -> list[Text]:
     texts: list[Text | None] = [None] * len(requests)
     searches = [(number, _search(request, rules)) for number, request in enumerate(requests)]
     tokens, attended = _pad([request.prompt for request in requests])
     positions = np.maximum(attended.cumsum(axis=1) - 1, 0)
     parents, counts = np.arange(len(requests)), [1] * len(requests)
     while True:
-        logits = decoder.step(tokens, positions, attended, parents, *_grid(counts))
+        logits = network.step(tokens, positions, attended, parents, *_grid(counts))
         firsts = np.cumsum([0, *counts])
         steps = [search.take(logits[a:b]) for (_, search), a, b in zip(searches, firsts, firsts[1:], strict=False)]
         # From the last on, so that the one that takes a number has been seen.
@@ -106,7 +136,7 @@ def write(decoder: Decoder, requests: Sequence[Request], rules: Rules) -> list[T
                 texts[number] = search.text()
                 going[image] = going[-1]
                 going.pop()
-                decoder.leave(image)
+                network.leave(image)
         if not going:
             return [text for text in texts if text is not None]
         searches = [found for found, _, _ in going]
@@ -186,20 +216,23 @@ class Beams:
         next tokens and the rows that they continue, or None at the end."""
         scores = _log_softmax(logits)
         allowed = _allowed(scores, self._length, self._request, self._rules)
-        sums = (allowed + self._running_scores[:, None]).ravel()
+        sums = np.asarray(allowed + self._running_scores[:, None], np.float32).ravel()
         best = _largest(sums, self._kept)
         parents, tokens = np.divmod(best, logits.shape[1])
         rows = parents if len(logits) > 1 else np.zeros_like(parents)
         self._length += 1
         ended = np.isin(tokens, self._rules.ends) | (self._length == self._request.most)
         texts = [
-            Text((*self._running[parent].tokens, int(token)), (*self._running[parent].scores, float(scores[row, token])))
+            Text(
+                (*self._running[parent].tokens, int(token)), (*self._running[parent].scores, float(scores[row, token]))
+            )
             for parent, row, token in zip(parents, rows, tokens, strict=True)
         ]
         self._finish(texts, sums[best], ended)
-        going = _largest(sums[best] + ended * _NEVER, self._request.beams)
+        running = np.where(ended, sums[best] + _NEVER, sums[best])
+        going = _largest(running, self._request.beams)
         self._running = [texts[i] for i in going]
-        self._running_scores = (sums[best] + ended * _NEVER)[going]
+        self._running_scores = running[going]
         return None if ended.all() or self._is_over() else (tokens[going], rows[going])
 
     def text(self) -> Text:
@@ -210,8 +243,8 @@ class Beams:
         """Keep the best of the texts that ended now or before."""
         # Only the likeliest count, as many as there are beams: the others are there to go on with.
         just_finished = ended & (np.arange(len(texts)) < self._request.beams)
-        scores = sums / np.float32(self._length**self._rules.length_penalty) + ~just_finished * _NEVER
-        all_scores = np.concatenate([self._finished_scores, scores])
+        scores = sums / np.float32(self._length**self._rules.length_penalty)
+        all_scores = np.concatenate([self._finished_scores, np.where(just_finished, scores, scores + _NEVER)])
         best = _largest(all_scores, self._request.beams)
         self._finished = [[*self._finished, *texts][i] for i in best]
         self._finished_scores = all_scores[best]
@@ -249,14 +282,17 @@ def _largest(values: Floats, count: int) -> Array:
     return np.asarray(some[np.lexsort((some, -values[some]))])
 
 
-def request(options: Options, prompt: Sequence[int], most: int, positions: int | None = None) -> Request:
-    """Return what a caller asks for, with the family's `most` new tokens where the caller does not say.
+def request(
+    options: Options, prompt: Sequence[int], most: int, positions: int | None = None, beams: int = 1
+) -> Request:
+    """Return what a caller asks for, with the family's `most` new tokens and `beams` where the caller does not say.
 
     Args:
         options: the caller's.
         prompt: the tokens that the text begins with.
         most: the family's limit of new tokens.
         positions: how many tokens the network has positions for, where that is limited.
+        beams: the width of the search.
 
     Raises:
         InvalidJob: prompt and length together are more than that.
@@ -267,7 +303,13 @@ def request(options: Options, prompt: Sequence[int], most: int, positions: int |
             f"the prompt's {len(prompt)} tokens and max_new_tokens {most} are more than the {positions} "
             "that the model has room for: shorten one of them"
         )
-    return Request(tuple(prompt), options.min_new_tokens or 0, most, options.num_beams or 1)
+    return Request(tuple(prompt), options.min_new_tokens or 0, most, options.num_beams or beams)
+
+
+def prepared(jobs: Sequence[Job], prepare: Callable[[Job], Job]) -> tuple[list[Request], list[Any]]:
+    """Return the requests and the inputs of jobs, prepared now where they have not been."""
+    pairs = [job.prepared or prepare(job).prepared for job in jobs]
+    return [request for request, _ in pairs], [given for _, given in pairs]
 
 
 def cut_warning(text: Text, request: Request, ends: Collection[int]) -> tuple[str, ...]:

@@ -6,13 +6,15 @@ https://arxiv.org/abs/2306.14824.
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
+import numpy as np
 
-from models import generation
-from models.base import Box, Entity, Job, Loaded, Model, Placement, Prediction, Source, Task
+from models import generation, runtime
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.grounding import read
+from models.pixels import Pixels
 
 # The authors' two prompts, and their limit.
 BRIEF = "An image of"
@@ -40,96 +42,40 @@ class Kosmos2(Model):
         return LoadedKosmos2(directory, placement)
 
 
-class LoadedKosmos2:
+class LoadedKosmos2(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        from transformers import Kosmos2ForConditionalGeneration, Kosmos2Processor
+        self._pixels = Pixels(directory)
+        self._network = runtime.load("kosmos2", directory, placement)
+        self.device, self.precision = self._network.device, self._network.precision
 
-        from models.runtime import torch as runtime
+    def prepare(self, job: Job) -> Job:
+        assert job.image is not None
+        options, facts = job.options, self._network.facts
+        text = options.prompt or (DETAILED if options.detail else BRIEF)
+        prompt = self._prompt(f"<grounding>{text}".strip())
+        request = generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"])
+        return replace(job, prepared=(request, self._pixels(job.image)))
 
-        self._processor = Kosmos2Processor.from_pretrained(directory, local_files_only=True)
-        self._network, self.device, self.precision = runtime.load(Kosmos2ForConditionalGeneration, directory, placement)
-        self._text = self._network.config.text_config
+    def _prompt(self, text: str) -> list[int]:
+        """Return the tokens of a prompt, with room for the image before its text."""
+        count = self._network.facts["image_tokens"]
+        images = " ".join(["<image>"] * (1 + count))
+        tokens = self._network.tokens.encode(f"<s>{images} </image> {text}", special=False)
+        return [*tokens[:2], *[generation.IMAGE] * count, *tokens[2 + count :]]
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        return generation.in_batches_alike(jobs, self._predict)
+        requests, pixels = generation.prepared(jobs, self.prepare)
+        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
+        return [self._prediction(*each) for each in zip(jobs, requests, texts, strict=True)]
 
-    def _predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        """Describe images that share their options."""
-        options = jobs[0].options
-        settings = generation.settings(options, _MAX_NEW_TOKENS)
-        prompt = options.prompt or (DETAILED if options.detail else BRIEF)
-        inputs = self._processor(
-            text=[f"<grounding>{prompt}"] * len(jobs), images=[job.image for job in jobs], return_tensors="pt"
-        ).to(self._network.device, self._network.dtype)
-        prompt_tokens = inputs["input_ids"].shape[1]
-        generation.check_positions(prompt_tokens, settings["max_new_tokens"], self._text.max_position_embeddings)
-        output = self._network.generate(
-            pixel_values=inputs["pixel_values"],
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            image_embeds_position_mask=inputs["image_embeds_position_mask"],
-            **settings,
-        )
-        texts = self._processor.batch_decode(output, skip_special_tokens=True)
-        return [
-            self._prediction(
-                text,
-                job.image,
-                generation.cut_warning(tokens[prompt_tokens:], settings["max_new_tokens"], [self._text.eos_token_id]),
-            )
-            for job, text, tokens in zip(jobs, texts, output.tolist(), strict=True)
-        ]
-
-    def _prediction(self, generated: str, image: Image.Image | None, warnings: tuple[str, ...]) -> Prediction:
-        assert image is not None
-        text, found = self._processor.post_process_generation(generated)
-        view = seen_part(self._processor.image_processor, image.size)
-        return Prediction(text, entities=entities(text, found, view), warnings=warnings)
-
-
-def entities(text: str, found: Sequence[tuple[str, tuple[int, int], Sequence[Box]]], view: Box) -> tuple[Entity, ...]:
-    """Return what the processor found in a text as entities of the whole image.
-
-    Args:
-        text: the clean text.
-        found: phrase, span in `text` and boxes in fractions of what the network saw, of each.
-        view: the part of the image that the network saw, in fractions of it.
-    """
-    left, top, right, bottom = view
-    width, height = right - left, bottom - top
-    return tuple(
-        Entity(
-            text[start:end],
-            (start, end),
-            tuple(
-                # Two patches name a box; nothing but training keeps the first above and left of the second.
-                (
-                    left + width * min(x0, x1),
-                    top + height * min(y0, y1),
-                    left + width * max(x0, x1),
-                    top + height * max(y0, y1),
-                )
-                for x0, y0, x1, y1 in boxes
-            ),
-        )
-        for _, (start, end), boxes in found
-    )
-
-
-def seen_part(image_processor: Any, size: tuple[int, int]) -> Box:
-    """Return the part of an image of `size` (width, height) that reaches the network, in fractions of it.
-
-    The published checkpoint squeezes the whole image into a square. One whose processor scales the shorter side and
-    crops the centre shows the network less than the caller sees, and its boxes are fractions of that.
-    """
-    width, height = size
-    shorter_side = image_processor.size.shortest_edge
-    if not image_processor.do_center_crop or shorter_side is None:
-        return (0.0, 0.0, 1.0, 1.0)
-    shorter = min(width, height)
-    part_x = min(1.0, image_processor.crop_size.width * shorter / (shorter_side * width))
-    part_y = min(1.0, image_processor.crop_size.height * shorter / (shorter_side * height))
-    return ((1 - part_x) / 2, (1 - part_y) / 2, (1 + part_x) / 2, (1 + part_y) / 2)
+    def _prediction(self, job: Job, request: generation.Request, text: generation.Text) -> Prediction:
+        assert job.image is not None
+        # After the image, of which the text says nothing.
+        prompt = [token for token in request.prompt if token != generation.IMAGE]
+        tagged = self._network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
+        clean, entities = read(tagged, self._pixels.seen_part(job.image.size))
+        warnings = generation.cut_warning(text, request, self._network.rules.ends)
+        return Prediction(clean, entities=entities, warnings=warnings)
 
 
 MODELS = (Kosmos2("kosmos-2", Source("microsoft/kosmos-2-patch14-224", license="MIT", size_bytes=6_700_000_000)),)

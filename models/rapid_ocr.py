@@ -43,7 +43,7 @@ class RapidOCRLines(Model):
         return LoadedRapidOCRLines(directory)
 
 
-class _OnOpenVINO:
+class _OnOpenVINO(Loaded):
     # OpenVINO runs these small networks on the CPU whatever the placement, as fast as they are needed.
     device = "cpu"
     precision = "float32"

@@ -6,12 +6,17 @@ The model's page samples and puts the tags in a set, so that they change from ru
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from models import generation, runtime
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 
 _MAX_INPUT_TOKENS = 512
-_GENERATION = {"num_beams": 8, "min_length": 10, "max_length": 64, "do_sample": False, "use_cache": True}
+# The page's least and most length, 10 and 64, less the start token that they count; and its beams.
+_SEARCH = (9, 63, 8)
 
 
 class T5Tags(Model):
@@ -25,26 +30,26 @@ class T5Tags(Model):
         return LoadedT5Tags(directory, placement)
 
 
-class LoadedT5Tags:
+class LoadedT5Tags(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        from transformers import AutoTokenizer, T5ForConditionalGeneration
+        self._network = runtime.load("t5", directory, placement)
+        self.device, self.precision = self._network.device, self._network.precision
+        self._request = generation.Request((self._network.facts["start"],), *_SEARCH)
 
-        from models.runtime import torch as runtime
-
-        self._tokenizer = AutoTokenizer.from_pretrained(directory, local_files_only=True)
-        self._network, self.device, self.precision = runtime.load(T5ForConditionalGeneration, directory, placement)
+    def prepare(self, job: Job) -> Job:
+        tokens = self._network.tokens.encode(job.text or "", most=_MAX_INPUT_TOKENS)
+        return replace(job, prepared=(self._request, tokens))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        inputs = self._tokenizer(
-            [job.text for job in jobs],
-            max_length=_MAX_INPUT_TOKENS,
-            truncation=True,
-            padding=True,
-            return_tensors="pt",
-        ).to(self._network.device)
-        output = self._network.generate(**inputs, **_GENERATION)
-        texts = self._tokenizer.batch_decode(output, skip_special_tokens=True)
-        return [Prediction(text.strip(), tags=split_tags(text)) for text in texts]
+        requests, inputs = generation.prepared(jobs, self.prepare)
+        lengths = np.array([len(tokens) for tokens in inputs])
+        attended = np.arange(lengths.max()) < lengths[:, None]
+        tokens = np.full(attended.shape, self._network.facts["pad"])
+        tokens[attended] = np.concatenate(inputs)
+        given = [tokens, attended.astype(np.int64)]
+        texts, _ = generation.write(self._network, given, requests, self._network.rules)
+        written = [self._network.tokens.decode(text.tokens) for text in texts]
+        return [Prediction(text.strip(), tags=split_tags(text)) for text in written]
 
 
 def split_tags(text: str) -> tuple[str, ...]:

@@ -5,11 +5,15 @@ https://arxiv.org/abs/2109.10282.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from models import generation
+import numpy as np
+
+from models import generation, runtime
 from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
+from models.pixels import Pixels
 
 # What `generate()` does of itself.
 _MAX_NEW_TOKENS = 20
@@ -33,58 +37,31 @@ class TrOCR(Model):
         return LoadedTrOCR(directory, placement)
 
 
-class LoadedTrOCR:
+class LoadedTrOCR(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        from transformers import TrOCRProcessor, VisionEncoderDecoderModel
+        self._pixels = Pixels(directory)
+        self._network = runtime.load("trocr", directory, placement)
+        self.device, self.precision = self._network.device, self._network.precision
 
-        from models.runtime import torch as runtime
-
-        self._processor = TrOCRProcessor.from_pretrained(directory, local_files_only=True)
-        self._network, self.device, self.precision = runtime.load(VisionEncoderDecoderModel, directory, placement)
-        defaults = self._network.generation_config
-        ends = defaults.eos_token_id
-        self._ends = frozenset(ends if isinstance(ends, list) else [ends])
+    def prepare(self, job: Job) -> Job:
+        assert job.image is not None
+        facts = self._network.facts
+        request = generation.request(job.options, [facts["start"]], _MAX_NEW_TOKENS, facts["positions"])
+        return replace(job, prepared=(request, self._pixels(job.image)))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        return generation.in_batches_alike(jobs, self._predict)
+        requests, pixels = generation.prepared(jobs, self.prepare)
+        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
+        return [self._prediction(*pair) for pair in zip(requests, texts, strict=True)]
 
-    def _predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        """Read images of lines that share their options."""
-        settings = generation.settings(jobs[0].options, _MAX_NEW_TOKENS)
-        limit = settings["max_new_tokens"]
-        generation.check_positions(1, limit, self._network.config.decoder.max_position_embeddings)
-        pixels = self._processor(images=[job.image for job in jobs], return_tensors="pt").pixel_values
-        output = self._network.generate(
-            pixels.to(self._network.device, self._network.dtype),
-            output_scores=True,
-            return_dict_in_generate=True,
-            **settings,
+    def _prediction(self, request: generation.Request, text: generation.Text) -> Prediction:
+        read = self._network.tokens.decode(text.tokens).strip()
+        return Prediction(
+            read,
+            confidence=text.confidence,
+            lines=(Line(read, text.confidence, WHOLE_IMAGE),),
+            warnings=generation.cut_warning(text, request, self._network.rules.ends),
         )
-        confidences = self._confidences(output)
-        texts = self._processor.batch_decode(output.sequences, skip_special_tokens=True)
-        return [
-            Prediction(
-                text.strip(),
-                confidence=confidence,
-                lines=(Line(text.strip(), confidence, WHOLE_IMAGE),),
-                warnings=generation.cut_warning(tokens[1:], limit, self._ends),
-            )
-            for text, tokens, confidence in zip(texts, output.sequences.tolist(), confidences, strict=True)
-        ]
-
-    def _confidences(self, output: Any) -> list[float]:
-        """Return, for each text, the geometric mean of the probabilities of its tokens, its end included."""
-        beams = output.get("beam_indices")
-        # Scores of a beam search are log-probabilities already; those of a greedy one are logits.
-        scores = self._network.compute_transition_scores(
-            output.sequences, output.scores, beams, normalize_logits=beams is None
-        )
-        tokens = output.sequences[:, 1 : 1 + scores.shape[1]]
-        ended = (tokens.unsqueeze(-1) == tokens.new_tensor(sorted(self._ends))).any(dim=-1).int()
-        # What follows the end of a text is padding.
-        written = ended.cumsum(dim=1) - ended == 0
-        means = scores.float().masked_fill(~written, 0.0).sum(dim=1) / written.sum(dim=1).clamp(min=1)
-        return [float(mean) for mean in means.exp()]
 
 
 MODELS = (

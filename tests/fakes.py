@@ -35,7 +35,7 @@ class Fake(Model):
         return FakeLoaded(self)
 
 
-class FakeLoaded:
+class FakeLoaded(Loaded):
     device = "cpu"
     precision = "float32"
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,20 @@ import requests
 ROOT = Path(__file__).resolve().parent.parent
 _PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
 
+NETWORKS = tempfile.TemporaryDirectory(prefix="networks-")
+"""Where converted networks are kept for all of a run's tests."""
+
 
 class Server:
-    """A running service. Every setting that the test does not give has its default, but for an empty PRELOAD."""
+    """A running service. Every setting that the test does not give has its default, but for an empty PRELOAD, for
+    float32, in which texts can be compared, and for a cache of networks that all of a run's servers share."""
 
     def __init__(self, directory: Path, command: list[str] | None = None, **settings: Any) -> None:
         self.directory = directory
         self.log_path = directory / "server.log"
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {"PORT": "0", "PRELOAD": "", "HF_HOME": str(directory / "hub"), "HF_HUB_OFFLINE": "1"}
+        environment |= {"PRECISION": "float32", "NETWORK_CACHE": NETWORKS.name}
         environment |= {name.upper(): str(value) for name, value in settings.items()}
         self.url = "http://not.yet.known"
         with self.log_path.open("wb") as log:

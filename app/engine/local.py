@@ -97,6 +97,10 @@ class Worker:
         return self.entry.loaded is None and not self._closed
 
     def submit(self, job: Job, timeout: float) -> LocalTicket:
+        self.refuse_if_full()
+        if (loaded := self.entry.loaded) is not None:
+            # In the caller's thread: images are scaled side by side, while the worker predicts.
+            job = loaded.prepare(job)
         with self.changed:
             self.refuse_if_full()
             ticket = LocalTicket(self, job, timeout)

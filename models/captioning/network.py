@@ -163,12 +163,17 @@ class AttendingGRU(nn.Module):
 
     def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
-        lower_state, upper_state = state or self.start(memory[:, 0]).tanh().chunk(2, dim=-1)
+        lower_state, upper_state = state or self.begin(memory)
         asked, lower_state = self.lower(embedded, lower_state[None].contiguous())
         found = self._attend(asked, memory)
         both = self.dropout(torch.cat([asked, found], dim=-1))
         told, upper_state = self.upper(both, upper_state[None].contiguous())
         return self.merge(torch.cat([told, both], dim=-1)), (lower_state[0], upper_state[0])
+
+    def begin(self, memory: Tensor) -> State:
+        """Return the state before the first word."""
+        lower_state, upper_state = self.start(memory[:, 0]).tanh().chunk(2, dim=-1)
+        return lower_state, upper_state
 
     def _attend(self, asked: Tensor, memory: Tensor) -> Tensor:
         query, key, value = (
@@ -191,7 +196,11 @@ class MergingLSTM(nn.Module):
 
     def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
         """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
-        start = embedded.new_zeros(embedded.shape[0], self.hidden)
-        hidden, cell = state or (start, start)
+        hidden, cell = state or self.begin(memory)
         told, (hidden, cell) = self.lstm(embedded, (hidden[None].contiguous(), cell[None].contiguous()))
         return self.merge(self.dropout(told) + memory), (hidden[0], cell[0])
+
+    def begin(self, memory: Tensor) -> State:
+        """Return the state before the first word."""
+        start = memory.new_zeros(memory.shape[0], self.hidden)
+        return start, start

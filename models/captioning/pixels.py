@@ -6,10 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-
-def squash(image: Image.Image, size: int) -> Image.Image:
-    """Return an RGB image as a square of `size` pixels a side, all of it, its proportions lost as in training."""
-    return image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
+from models.pixels import squash
 
 
 def stack(images: Sequence[Image.Image]) -> torch.Tensor:

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import BlipForConditionalGeneration
 
+from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
-from models.networks.vision import VisionEncoder
+from models.networks.vision import VisionEncoder, image_examples
 from models.runtime.torch import read
 
 
@@ -26,10 +27,11 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
     return Networks(
         VisionEncoder(network.vision_model, layers),
         Decoder(Embedding(text.bert.embeddings), layers, text.cls.predictions, config.num_attention_heads, size),
-        VisionEncoder.examples(side, dtype),
+        image_examples(side, dtype),
+        tokenizer_of(directory),
+        rules(text.generation_config, config.sep_token_id),
         {
             "start": config.bos_token_id,
-            "end": config.sep_token_id,
             "positions": config.max_position_embeddings,
         },
     )
@@ -40,9 +42,7 @@ def _layer(layer: Any) -> Layer:
     heads, scale = own.num_attention_heads, own.attention_head_size**-0.5
     attention = SelfAttention([own.query, own.key, own.value], layer.attention.output.dense, heads, scale)
     look = CrossAttention(cross.query, cross.key, cross.value, layer.crossattention.output.dense, heads, scale)
-    feed_forward = nn.Sequential(
-        layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense
-    )
+    feed_forward = nn.Sequential(layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense)
     return Layer(
         (attention, layer.attention.output.LayerNorm),
         (look, layer.crossattention.output.LayerNorm),

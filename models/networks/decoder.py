@@ -5,11 +5,14 @@ attends to is computed once per image, by the encoder, and not repeated for each
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from models.generation import Rules
+from models.tokens import Tokens
 
 # Large enough that nothing masked counts, and finite in every number format: a row of infinities has no softmax.
 _MASKED = -1e4
@@ -20,15 +23,21 @@ class Networks:
     """What a family's `load` returns.
 
     encoder: inputs to memory, a tuple of tensors whose first dimension is that of the images.
-    decoder: see `Decoder.forward`.
+    decoder: a `Decoder`, or what has the same `states`, `start` and `forward`.
     examples: two sets of inputs for the encoder; dimensions in which they differ are free.
-    facts: what must be known besides the weights, as JSON can hold it: tokens with a meaning, limits, sizes.
+    tokens: the checkpoint's tokenizer, where it has one.
+    rules: how texts are searched for.
+    facts: what else must be known of the checkpoint, by name: tokens with a meaning, limits, sizes.
+    told: how many of the encoder's last outputs are not memory, but for whoever asks.
     """
 
     encoder: nn.Module
-    decoder: "Decoder"
+    decoder: Any
     examples: tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
-    facts: dict[str, Any] = field(default_factory=dict)
+    tokens: Tokens | None
+    rules: Rules
+    facts: dict[str, Any]
+    told: int = 0
 
 
 class SelfAttention(nn.Module):
@@ -78,12 +87,14 @@ class CrossAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         """Return what was found (rows, length, hidden); for the arguments see `Decoder.forward`."""
-        length, hidden = x.shape[1], x.shape[2]
+        keys, values = memory
         # All rows of an image ask at once, so that its memory is read once.
-        query = self.query(x)[rows.flatten()].reshape(rows.shape[0], -1, self.heads, hidden // self.heads)
-        products = torch.matmul(query.transpose(1, 2), memory[0]) + mask
-        found = join(torch.matmul(products.softmax(dim=-1), memory[1]))
-        return self.output(found.reshape(-1, length, hidden)[places])
+        query = split(
+            self.query(x)[rows.flatten()].reshape(rows.shape[0], -1, keys.shape[1] * keys.shape[2]), self.heads
+        )
+        found = join(torch.matmul((torch.matmul(query, keys) + mask).softmax(dim=-1), values))
+        answer: Tensor = self.output(found.reshape(-1, x.shape[1], found.shape[2])[places])
+        return answer
 
 
 class Layer(nn.Module):
@@ -102,6 +113,8 @@ class Layer(nn.Module):
         super().__init__()
         self.attention, self.attention_norm = attention
         self.feed_forward, self.feed_forward_norm = feed_forward
+        self.cross: Any
+        self.cross_norm: Any
         self.cross, self.cross_norm = cross or (None, None)
         self.norm_first = norm_first
 
@@ -157,9 +170,9 @@ class Decoder(nn.Module):
         """How many tensors are carried from step to step: keys and values of each layer."""
         return 2 * len(self.layers)
 
-    def start(self, rows: int, like: Tensor) -> list[Tensor]:
-        """Return the keys and values before the first step."""
-        return [like.new_zeros(rows, self.heads, 0, self.size) for _ in range(self.states)]
+    def start(self, rows: int) -> list[tuple[int, ...]]:
+        """Return the shapes of the keys and values before the first step."""
+        return [(rows, self.heads, 0, self.size)] * self.states
 
     def forward(
         self, tokens: Tensor, positions: Tensor, attended: Tensor, rows: Tensor, places: Tensor, *tensors: Tensor
@@ -196,7 +209,8 @@ class Decoder(nn.Module):
 
 def split(x: Tensor, heads: int) -> Tensor:
     """Return (batch, length, heads * size) as (batch, heads, length, size)."""
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    parts: Tensor = x.unflatten(-1, (heads, -1))  # type: ignore[no-untyped-call]
+    return parts.transpose(1, 2)
 
 
 def join(x: Tensor) -> Tensor:

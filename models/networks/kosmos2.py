@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Kosmos2ForConditionalGeneration
+from transformers import Kosmos2ForConditionalGeneration, Kosmos2Processor
 
+from models.generation import IMAGE
+from models.networks.checkpoint import rules
 from models.networks.decoder import Decoder, Layer, Networks, SelfAttention
-from models.networks.vision import VisionEncoder
+from models.networks.vision import image_examples
 from models.runtime.torch import read
-
-IMAGE = -1
-"""Stands in a prompt, in place of a token, for the next part of the image."""
+from models.tokens import Tokens
 
 
 def load(directory: Path, dtype: torch.dtype) -> Networks:
@@ -34,9 +34,10 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
             heads,
             config.embed_dim // heads,
         ),
-        VisionEncoder.examples(network.config.vision_config.image_size, dtype),
+        image_examples(network.config.vision_config.image_size, dtype),
+        Tokens.of(Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer),
+        rules(network.text_model.generation_config),
         {
-            "end": config.eos_token_id,
             "positions": config.max_position_embeddings,
             "image_tokens": network.config.latent_query_num,
         },
@@ -48,9 +49,7 @@ def _layer(layer: Any) -> Layer:
     attention = SelfAttention(
         [own.q_proj, own.k_proj, own.v_proj], own.out_proj, own.num_heads, own.scaling, own.inner_attn_ln
     )
-    return Layer(
-        (attention, layer.self_attn_layer_norm), None, (layer.ffn, layer.final_layer_norm), norm_first=True
-    )
+    return Layer((attention, layer.self_attn_layer_norm), None, (layer.ffn, layer.final_layer_norm), norm_first=True)
 
 
 class ImageEncoder(nn.Module):
@@ -86,4 +85,5 @@ class Embedding(nn.Module):
         images = parts.flatten(0, 1)
         pictured = images[index.clamp(max=images.shape[0] - 1)]
         x = torch.where(of_image[..., None], pictured, self.words(tokens.clamp(min=0)))
-        return x * self.scale + self.positions[positions]
+        embedded: Tensor = x * self.scale + self.positions[positions]
+        return embedded

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
 from models.runtime.torch import read
 
@@ -32,7 +33,9 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
             masked_memory=True,
         ),
         (_example(2, 5), _example(3, 6)),
-        {"start": config.decoder_start_token_id},
+        tokenizer_of(directory),
+        rules(network.generation_config),
+        {"start": config.decoder_start_token_id, "pad": config.pad_token_id},
     )
 
 
@@ -58,7 +61,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, encoder: nn.Module, layers: list[Layer]) -> None:
         super().__init__()
-        self.encoder, self.cross = encoder, nn.ModuleList([layer.cross for layer in layers])  # type: ignore[misc]
+        self.encoder, self.cross = encoder, nn.ModuleList([layer.cross for layer in layers])
 
     def forward(self, tokens: Tensor, attended: Tensor) -> tuple[Tensor, ...]:
         """Return the memory of texts: keys and values of each layer, and `attended` as numbers.

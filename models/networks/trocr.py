@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
 
+from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
-from models.networks.vision import VisionEncoder
+from models.networks.vision import VisionEncoder, image_examples
 from models.runtime.torch import read
 
 
@@ -26,7 +27,9 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
     return Networks(
         VisionEncoder(network.encoder, layers, between),
         Decoder(Embedding(decoder), layers, network.decoder.output_projection, heads, config.d_model // heads),
-        VisionEncoder.examples(side, dtype),
+        image_examples(side, dtype),
+        tokenizer_of(directory),
+        rules(network.generation_config),
         {
             "start": network.generation_config.decoder_start_token_id,
             "positions": config.max_position_embeddings,

@@ -19,14 +19,14 @@ class VisionEncoder(nn.Module):
     def __init__(self, vision: nn.Module, layers: Sequence[Layer], between: nn.Module | None = None) -> None:
         super().__init__()
         self.vision, self.between = vision, between or nn.Identity()
-        self.cross = nn.ModuleList([layer.cross for layer in layers])  # type: ignore[misc]
+        self.cross = nn.ModuleList([layer.cross for layer in layers])
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the memory of normalised pixels (images, 3, height, width): keys and values of each layer."""
         encoded = self.between(self.vision(pixels).last_hidden_state)
         return tuple(tensor for cross in self.cross for tensor in cross.memory(encoded))  # type: ignore[operator]
 
-    @staticmethod
-    def examples(side: int, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Return inputs of two numbers of images, squares of `side` pixels."""
-        return (torch.zeros(2, 3, side, side, dtype=dtype),), (torch.zeros(3, 3, side, side, dtype=dtype),)
+
+def image_examples(side: int, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Return inputs of two numbers of images, squares of `side` pixels."""
+    return (torch.zeros(2, 3, side, side, dtype=dtype),), (torch.zeros(3, 3, side, side, dtype=dtype),)

@@ -5,8 +5,8 @@ from step to step (its *state*, in OpenVINO's words): to hand them in and out ta
 encoder's memory is handed over as it lies, in the number format that is computed in.
 """
 
+import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from models.base import Placement
+from models.generation import Rules
 from models.runtime.threads import TURN, cores
 
 Array = NDArray[Any]
@@ -23,9 +25,18 @@ _INPUTS = ("tokens", "positions", "attended", "rows", "places")
 _CORE = ov.Core()
 
 
-def best_precision() -> str:
-    """Return bfloat16 where the CPU computes in it natively, else float32."""
-    return "bfloat16" if "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+def precision_of(placement: Placement) -> str:
+    """Return the number format that a placement means: `auto` is bfloat16 where the CPU computes in it natively, else
+    float32.
+
+    Raises:
+        ValueError: the one asked for is not for CPUs.
+    """
+    if placement.precision == "auto":
+        return "bfloat16" if "BF16" in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+    if placement.precision not in _TYPES:
+        raise ValueError(f"{placement.precision} is not for CPUs: use {' or '.join(_TYPES)}")
+    return placement.precision
 
 
 class OpenVinoNetwork:
@@ -33,20 +44,30 @@ class OpenVinoNetwork:
 
     device = "cpu"
 
-    def __init__(self, encoder: ov.Model, decoder: ov.Model, facts: dict[str, Any], precision: str) -> None:
-        self.precision, self.facts = precision, facts
+    def __init__(
+        self,
+        encoder: ov.Model,
+        decoder: ov.Model,
+        precision: str,
+        tokens: Any,
+        rules: Rules,
+        facts: dict[str, Any],
+    ) -> None:
+        self.precision, self.tokens, self.rules, self.facts = precision, tokens, rules, facts
         type_ = _TYPES[precision]
         self._encoder = _compile(_handing_out(encoder, type_), precision)
         self._decoder = _compile(_taking_in(decoder, type_), precision)
         self._names = [port.any_name for port in self._decoder.model_inputs if port.any_name.startswith("memory.")]
         self._memory: list[ov.Tensor] = []
 
-    def encode(self, *inputs: Array) -> None:
+    def encode(self, *inputs: Array) -> list[Array]:
         with TURN:
             self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
-        self._memory = [self._encoder.get_output_tensor(index) for index in range(len(self._names))]
+        outputs = self._encoder.output_tensors
+        self._memory = list(outputs[: len(self._names)])
         self._decoder.reset_state()
         self._hand_over()
+        return [np.array(tensor.data) for tensor in outputs[len(self._names) :]]
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
@@ -87,17 +108,20 @@ def convert(networks: Any) -> tuple[ov.Model, ov.Model]:
     """
     free = [_free(*tensors) for tensors in zip(*networks.examples, strict=True)]
     encoder = _convert(networks.encoder, networks.examples[0], free)
+    remembered = len(encoder.outputs) - networks.told
     for index, port in enumerate(encoder.outputs):
-        port.get_tensor().set_names({f"memory.{index}"})
-    memory = [port.get_partial_shape() for port in encoder.outputs]
+        port.get_tensor().set_names({f"memory.{index}" if index < remembered else f"told.{index - remembered}"})
+    memory = [port.get_partial_shape() for port in encoder.outputs[:remembered]]
     return encoder, _with_state(_convert_decoder(networks.decoder, memory))
 
 
 def _convert(module: Any, example: Sequence[Any], shapes: Sequence[ov.PartialShape]) -> ov.Model:
     import torch
 
+    # Of branches on sizes that are the same for all images.
+    warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
     with torch.no_grad():
-        traced = torch.jit.trace(module, tuple(example), check_trace=False)
+        traced = torch.jit.trace(module, tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
         return ov.convert_model(traced, example_input=tuple(example), input=list(shapes))
 
 
@@ -118,11 +142,13 @@ def _convert_decoder(decoder: Any, memory: Sequence[ov.PartialShape]) -> ov.Mode
         torch.arange(rows).reshape(images, width),
         torch.arange(rows),
     )
-    states = [torch.zeros(rows, decoder.heads, past, decoder.size) for _ in range(decoder.states)]
+    starts = decoder.start(rows)
+    # Lengths of the past are 0 at first; the example has some, so that they are not taken for constant.
+    states = [torch.zeros([dim or past for dim in shape]) for shape in starts]
     shapes = [
         *(ov.PartialShape([-1] * tensor.dim()) for tensor in example),
         *memory,
-        *(ov.PartialShape([-1, decoder.heads, -1, decoder.size]) for _ in states),
+        *(ov.PartialShape([-1, *(dim or -1 for dim in shape[1:])]) for shape in starts),
     ]
     looked_at = [torch.zeros([2 if dim.is_dynamic else dim.get_length() for dim in shape]) for shape in memory]
     model = _convert(decoder, (*example, *looked_at, *states), shapes)
@@ -152,8 +178,9 @@ def _with_state(model: ov.Model) -> ov.Model:
     count = ops.shape_of(parents, output_type="i64")
     for node in model.get_ops():
         if node.get_type_name() == "ReadValue":
-            _, heads, _, size = node.get_output_partial_shape(0)
-            shape = ops.concat([count, ops.constant(np.array([heads.get_length(), 0, size.get_length()]))], 0)
+            _, *dims = node.get_output_partial_shape(0)
+            rest = np.array([0 if dim.is_dynamic else dim.get_length() for dim in dims])
+            shape = ops.concat([count, ops.constant(rest)], 0)
             node.set_arguments([ops.broadcast(ops.constant(np.float32(0)), shape)])
     model.validate_nodes_and_infer_types()
     return model
@@ -167,10 +194,11 @@ def _insert(port: Any, node: Any) -> None:
 
 
 def _handing_out(model: ov.Model, type_: ov.Type) -> ov.Model:
-    """Let a network's outputs be of a type."""
+    """Let an encoder's memory be of a type."""
     steps = ov.preprocess.PrePostProcessor(model)
     for port in model.outputs:
-        steps.output(port.any_name).tensor().set_element_type(type_)
+        if port.any_name.startswith("memory."):
+            steps.output(port.any_name).tensor().set_element_type(type_)
     return steps.build()
 
 
@@ -191,8 +219,3 @@ def _compile(model: ov.Model, precision: str) -> Any:
         "INFERENCE_NUM_THREADS": cores(),
     }
     return _CORE.compile_model(model, "CPU", settings).create_infer_request()
-
-
-def save(model: ov.Model, path: Path) -> None:
-    """Write a model to `path` (.xml), its weights beside it."""
-    ov.save_model(model, path, compress_to_fp16=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.base import Placement
-from models.runtime.threads import TURN, cores
+from models.runtime.threads import TURN
 
 if TYPE_CHECKING:
     from models.networks.decoder import Networks
@@ -100,17 +100,20 @@ class TorchNetwork:
     """A family's networks on torch; see `models.runtime.Network`."""
 
     def __init__(self, networks: "Networks", device: torch.device, dtype: torch.dtype) -> None:
-        self.device, self.precision, self.facts = str(device), name(dtype), networks.facts
+        self.device, self.precision = str(device), name(dtype)
+        self.tokens, self.rules, self.facts = networks.tokens, networks.rules, networks.facts
         self._encoder, self._decoder = networks.encoder.to(device).eval(), networks.decoder.to(device).eval()
         self._place, self._dtype = device, dtype
+        self._told = networks.told
         self._memory: list[Tensor] = []
         self._past: list[Tensor] = []
 
     @torch.inference_mode()
-    def encode(self, *inputs: Array) -> None:
+    def encode(self, *inputs: Array) -> list[Array]:
         with TURN:
             self._memory = list(self._encoder(*map(self._tensor, inputs)))
         self._past = []
+        return [_floats(self._memory.pop()) for _ in range(self._told)][::-1]
 
     @torch.inference_mode()
     def step(
@@ -119,9 +122,12 @@ class TorchNetwork:
         given = [self._tensor(array) for array in (tokens, positions, attended.astype(np.int64), rows, places)]
         with TURN:
             chosen = self._tensor(parents)
-            past = [tensor[chosen] for tensor in self._past] or self._decoder.start(len(tokens), self._memory[0])
+            past = [tensor[chosen] for tensor in self._past] or self._start(len(tokens))
             logits, *self._past = self._decoder(*given, *self._memory, *past)
-            return np.asarray(logits.float().cpu().numpy())
+            return _floats(logits)
+
+    def _start(self, rows: int) -> list[Tensor]:
+        return [torch.zeros(shape, dtype=self._dtype, device=self._place) for shape in self._decoder.start(rows)]
 
     @torch.inference_mode()
     def leave(self, image: int) -> None:
@@ -132,3 +138,7 @@ class TorchNetwork:
     def _tensor(self, array: Array) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
         return tensor.to(self._place, self._dtype if tensor.is_floating_point() else None)
+
+
+def _floats(tensor: Tensor) -> Array:
+    return np.asarray(tensor.float().cpu().numpy())

@@ -13,8 +13,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from models.captioning.pixels import squash, stack
+from models.captioning.pixels import stack
 from models.captioning.vocabulary import END, PAD, START, Vocabulary
+from models.pixels import squash
 from models.training.augment import augment
 from models.training.formats import DatasetError
 from models.training.settings import Settings

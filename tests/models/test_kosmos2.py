@@ -1,17 +1,23 @@
 """Kosmos-2's ids, boxes and spans, with a made vocabulary of 64,002 pieces."""
 
+import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from models.base import InvalidJob, Options
-from models.kosmos2 import MODELS, entities, seen_part
+from models.grounding import read
+from models.kosmos2 import MODELS
+from models.pixels import Pixels
 
 SNOWMAN = (
     "<grounding> An image of<phrase> a snowman</phrase><object><patch_index_0044><patch_index_0863></object>"
     " warming himself by<phrase> a fire</phrase><object><patch_index_0005><patch_index_0911></object>."
+)
+MANY = (
+    "<grounding> 🐕 und<phrase> ein Schneemännchen ☃</phrase><object><patch_index_0863><patch_index_0044>"
+    "</delimiter_of_multi_objects/><patch_index_0000><patch_index_1023></object> am Feuer"
 )
 WHOLE = (0.0, 0.0, 1.0, 1.0)
 
@@ -36,9 +42,8 @@ def test_ids_of_the_brief_prompt(processor) -> None:  # type: ignore[no-untyped-
     assert ids == [0, 64003, *range(4, 68), 64004, 64012, *words]
 
 
-def test_a_text_with_patch_indices_has_exact_boxes(processor) -> None:  # type: ignore[no-untyped-def]
-    text, found = processor.post_process_generation(SNOWMAN)
-    snowman, fire = entities(text, found, WHOLE)
+def test_a_text_with_patch_indices_has_exact_boxes() -> None:
+    text, (snowman, fire) = read(SNOWMAN, WHOLE)
     assert text == "An image of a snowman warming himself by a fire."
     assert (snowman.phrase, snowman.span) == ("a snowman", (12, 21))
     assert snowman.boxes == ((0.390625, 0.046875, 0.984375, 0.828125),)
@@ -46,31 +51,48 @@ def test_a_text_with_patch_indices_has_exact_boxes(processor) -> None:  # type: 
     assert fire.boxes == ((0.171875, 0.015625, 0.484375, 0.890625),)
 
 
-def test_spans_index_the_text_in_code_points(processor) -> None:  # type: ignore[no-untyped-def]
-    raw = (
-        "<grounding> 🐕 und<phrase> ein Schneemännchen ☃</phrase><object><patch_index_0863><patch_index_0044>"
-        "</delimiter_of_multi_objects/><patch_index_0000><patch_index_1023></object> am Feuer"
-    )
-    text, found = processor.post_process_generation(raw)
-    (snowman,) = entities(text, found, WHOLE)
+def test_spans_index_the_text_in_code_points() -> None:
+    text, (snowman,) = read(MANY, WHOLE)
     assert text[slice(*snowman.span)] == snowman.phrase == "ein Schneemännchen ☃"
     # Corners named in the wrong order are put right, and several boxes stay several.
     assert snowman.boxes[0] == (0.390625, 0.046875, 0.984375, 0.828125)
     assert len(snowman.boxes) == 2
 
 
-def test_boxes_of_a_cropped_view_are_those_of_the_whole_image() -> None:
-    crops = SimpleNamespace(
-        do_center_crop=True,
-        size=SimpleNamespace(shortest_edge=224),
-        crop_size=SimpleNamespace(width=224, height=224),
-    )
-    squeezes = SimpleNamespace(do_center_crop=True, size=SimpleNamespace(shortest_edge=None, width=224, height=224))
-    assert seen_part(squeezes, (640, 480)) == WHOLE
-    assert seen_part(crops, (448, 448)) == WHOLE
-    assert seen_part(crops, (400, 200)) == (0.25, 0.0, 0.75, 1.0)
-    (entity,) = entities("a dog", [("a dog", (0, 5), [(0.0, 0.5, 1.0, 1.0)])], (0.25, 0.0, 0.75, 1.0))
-    assert entity.boxes == ((0.25, 0.5, 0.75, 1.0),)
+@pytest.mark.parametrize(
+    "tagged",
+    [
+        SNOWMAN,
+        MANY,
+        "",
+        "no tags at all",
+        "<object><patch_index_0001><patch_index_0500></object> at first",
+        "a <b <phrase> x > y </phrase><object><patch_index_0033><patch_index_0033></object>",
+        "<phrase>no box</phrase> and <object><patch_index_0007></object>",
+    ],
+)
+def test_tagged_text_is_read_as_transformers_reads_it(processor, tagged: str) -> None:  # type: ignore[no-untyped-def]
+    text, found = processor.post_process_generation(tagged)
+    clean, entities = read(tagged, WHOLE)
+    assert clean == text
+    assert [entity.span for entity in entities] == [span for _, span, _ in found]
+    for entity, (_, (start, end), boxes) in zip(entities, found, strict=True):
+        assert entity.phrase == text[start:end]
+        assert [set(box) for box in entity.boxes] == [set(box) for box in boxes]
+
+
+def test_boxes_of_a_cropped_view_are_those_of_the_whole_image(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    published = json.loads((checkpoints["kosmos-2"] / "preprocessor_config.json").read_text())
+    views = {}
+    for square in (True, False):
+        (tmp_path / "preprocessor_config.json").write_text(json.dumps(published | {"use_square_size": square}))
+        views[square] = Pixels(tmp_path)
+    assert views[True].seen_part((640, 480)) == WHOLE
+    assert views[False].seen_part((448, 448)) == WHOLE
+    assert views[False].seen_part((400, 200)) == (0.25, 0.0, 0.75, 1.0)
+    tagged = "<phrase>a dog</phrase><object><patch_index_0512><patch_index_1023></object>"
+    (entity,) = read(tagged, (0.25, 0.0, 0.75, 1.0))[1]
+    assert entity.boxes == ((0.2578125, 0.515625, 0.7421875, 0.984375),)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from models.captioning.vocabulary import END, START, Vocabulary
 from models.registry import Registry, discover, with_local_paths
 from tests.checkpoints import recurrent
 from tests.conftest import encoded
-from tests.server import Server
+from tests.server import NETWORKS, Server
 
 # Seeds with which different pictures give different texts.
 SEEDS = {"cnn-gru": 7, "cnn-lstm": 25}
@@ -35,7 +35,8 @@ def captioners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def load(directory: Path) -> Loaded:
-    entry = Registry(with_local_paths(discover(), {"mine": directory}).values(), Placement()).entry("mine")
+    placement = Placement(precision="float32", cache=Path(NETWORKS.name))
+    entry = Registry(with_local_paths(discover(), {"mine": directory}).values(), placement).entry("mine")
     assert entry.model.task is Task.CAPTION
     return entry.load()
 

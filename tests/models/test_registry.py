@@ -25,7 +25,9 @@ PUBLISHED = {
 
 def entry_of(directory: Path) -> Entry:
     """The entry of a model in a directory."""
-    return Registry(with_local_paths(discover(), {"mine": directory}).values(), Placement()).entry("mine")
+    return Registry(with_local_paths(discover(), {"mine": directory}).values(), Placement(precision="float32")).entry(
+        "mine"
+    )
 
 
 def test_every_published_model_is_found() -> None:
@@ -49,7 +51,7 @@ def test_a_family_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest
 
 
 def test_states_of_a_model_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    registry = Registry(discover().values(), Placement())
+    registry = Registry(discover().values(), Placement(precision="float32"))
     assert registry.entry("rapidocr").state is State.ON_DISK
     with pytest.raises(UnknownModel, match="blip-base"):
         registry.entry("nonesuch")
@@ -112,11 +114,11 @@ def test_damaged_weights_fail_with_a_wait(tmp_path: Path, checkpoints: dict[str,
 
 
 def test_all_models_load_at_once(checkpoints: dict[str, Path]) -> None:
-    registry = Registry(with_local_paths(discover(), checkpoints).values(), Placement())
+    registry = Registry(with_local_paths(discover(), checkpoints).values(), Placement(precision="float32"))
     entries = [registry.entry(name) for name in checkpoints]
     with ThreadPoolExecutor(len(entries)) as pool:
         loaded = list(pool.map(Entry.load, entries))
-    alone = [entry.model.load(checkpoints[entry.model.name], Placement()) for entry in entries]
+    alone = [entry.model.load(checkpoints[entry.model.name], Placement(precision="float32")) for entry in entries]
     job = Job(Image.new("RGB", (60, 40), "teal"), "a dog", Options())
     for together, one in zip(loaded, alone, strict=True):
         assert together.predict([job]) == one.predict([job])

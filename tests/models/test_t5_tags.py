@@ -39,13 +39,13 @@ def test_tags_are_those_of_plain_transformers_alone_and_in_a_batch(checkpoints: 
             output = network.generate(**inputs, num_beams=8, do_sample=False, min_length=10, max_length=64)
         wanted.append(split_tags(tokenizer.batch_decode(output, skip_special_tokens=True)[0]))
     assert len(set(wanted)) > 3
-    loaded = MODELS[0].load(directory, Placement())
+    loaded = MODELS[0].load(directory, Placement(precision="float32"))
     assert [loaded.predict([Job(text=text)])[0].tags for text in TEXTS] == wanted
     assert [prediction.tags for prediction in loaded.predict([Job(text=text) for text in TEXTS])] == wanted
     assert [prediction.tags for prediction in loaded.predict([Job(text=text) for text in TEXTS])] == wanted
 
 
 def test_a_text_of_more_than_512_tokens_is_cut(checkpoints: dict[str, Path]) -> None:
-    loaded = MODELS[0].load(checkpoints["t5-tags"], Placement())
+    loaded = MODELS[0].load(checkpoints["t5-tags"], Placement(precision="float32"))
     (prediction,) = loaded.predict([Job(text="word " * 20_000)])
     assert prediction.tags is not None

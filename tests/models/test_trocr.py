@@ -20,7 +20,7 @@ def test_confidence_is_the_geometric_mean_of_the_tokens_probabilities(
     """The same text, forced on plain transformers: texts that end early in their batch are no surer for it."""
     directory = checkpoints["trocr-large-handwritten"]
     jobs = [Job(picture, options=Options(num_beams=num_beams, max_new_tokens=12)) for picture in pictures]
-    predictions = MODELS[0].load(directory, Placement()).predict(jobs)
+    predictions = MODELS[0].load(directory, Placement(precision="float32")).predict(jobs)
     processor = transformers.TrOCRProcessor.from_pretrained(directory)
     network = transformers.VisionEncoderDecoderModel.from_pretrained(directory).eval()
     for picture, prediction in zip(pictures, predictions, strict=True):
@@ -42,5 +42,7 @@ def test_a_checkpoint_without_a_padding_token(
     del config["pad_token_id"]
     config["eos_token_id"] = [2, 40]
     (directory / "generation_config.json").write_text(json.dumps(config))
-    predictions = MODELS[0].load(directory, Placement()).predict([Job(picture) for picture in pictures])
+    predictions = (
+        MODELS[0].load(directory, Placement(precision="float32")).predict([Job(picture) for picture in pictures])
+    )
     assert all(0 < (prediction.confidence or 0) < 1 for prediction in predictions)

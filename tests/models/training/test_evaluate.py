@@ -40,7 +40,7 @@ def test_captioners_are_scored_by_what_they_say(
     ]
     names = (dataset / "dev.txt").read_text().split()
     pictures = [Sample(dataset / "images" / name, ()).open() for name in names]
-    loaded = BLIP[0].load(checkpoints["blip-base"], Placement())
+    loaded = BLIP[0].load(checkpoints["blip-base"], Placement(precision="float32"))
     for one, beams in zip(found["runs"], (1, 3), strict=False):
         options = Options(num_beams=beams, max_new_tokens=6)
         said = [
@@ -79,7 +79,7 @@ def test_the_batch_changes_nothing_and_the_limit_takes_the_first(run: Callable[.
 
 def test_a_model_that_was_measured_is_let_go(dataset: Path, checkpoints: dict[str, Path]) -> None:
     model = with_local_paths(discover(), checkpoints)["blip-base"]
-    entry = Entry(model, Placement())
+    entry = Entry(model, Placement(precision="float32"))
     samples = captioned(dataset / "images", dataset / "captions.txt")[:2]
     (run,) = measure(entry, samples, [Options(max_new_tokens=3)])
     assert (run.model, run.device, run.precision, len(run.outcomes)) == ("blip-base", "cpu", "float32", 2)

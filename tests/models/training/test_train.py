@@ -43,7 +43,9 @@ def test_both_shapes_learn_drawings_and_are_served(drawn: list[str], tmp_path: P
     assert [int(row["epoch"]) for row in rows] == list(range(1, 13))
     assert float(rows[-1]["loss"]) < 0.5 * float(rows[0]["loss"])
     assert Image.open(out / "curves.png").size == (1000, 400)
-    entry = Registry(with_local_paths(discover(), {"mine": out / "best"}).values(), Placement()).entry("mine")
+    entry = Registry(
+        with_local_paths(discover(), {"mine": out / "best"}).values(), Placement(precision="float32")
+    ).entry("mine")
     images = Path(drawn[1])
     names = (images.parent / "dev.txt").read_text().split()
     predictions = entry.load().predict([Job(Image.open(images / name)) for name in names])

@@ -1,0 +1,142 @@
+"""Converted networks on disk: the next start needs neither torch nor the conversion, and shares the files' memory.
+
+A directory for each set of weights, named by what it was made of. It is written beside its place and then moved there,
+so that what is there is whole; what cannot be used all the same is made again.
+"""
+
+import hashlib
+import importlib
+import importlib.metadata
+import json
+import logging
+import shutil
+import tempfile
+from dataclasses import astuple
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import openvino as ov
+
+import models
+from models.base import Placement
+from models.generation import Rules
+from models.runtime import openvino as runtime
+from models.tokens import Tokens
+
+if TYPE_CHECKING:
+    from models.runtime.openvino import OpenVinoNetwork
+
+log = logging.getLogger(__name__)
+
+_ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json", "hashes.json"
+_VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
+_LEFT_OUT = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
+
+
+def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork":
+    """Load a checkpoint on OpenVINO, from the cache if it is there; otherwise it is put there.
+
+    Raises:
+        ValueError: the checkpoint does not hold all tensors, or the precision cannot be had.
+    """
+    precision = runtime.precision_of(placement)
+    if placement.cache is None:
+        return _open(*_convert(family, directory), precision)
+    try:
+        cache = placement.cache.expanduser()
+        cache.mkdir(parents=True, exist_ok=True)
+        place = cache / _key(family, directory, cache)
+    except (OSError, RuntimeError) as error:
+        log.warning("converted networks are not kept: %s", error)
+        return _open(*_convert(family, directory), precision)
+    if place.exists():
+        try:
+            return _open(*_read(place), precision)
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            log.warning("%s is converted again: the cached networks in %s cannot be used: %s", family, place, error)
+            shutil.rmtree(place, ignore_errors=True)
+    converted = _convert(family, directory)
+    try:
+        _write(place, *converted)
+    except OSError as error:
+        log.warning("converted networks are not kept: %s", error)
+        return _open(*converted, precision)
+    # Read back, they are in the files' memory, and torch's can be freed.
+    del converted
+    return _open(*_read(place), precision)
+
+
+def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
+    rules = Rules(*(tuple(value) if isinstance(value, list) else value for value in about["rules"]))
+    tokens = Tokens(*about["tokenizer"]) if about["tokenizer"] else None
+    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, rules, about["facts"])
+
+
+def _convert(family: str, directory: Path) -> tuple[Any, Any, dict[str, Any]]:
+    import torch
+
+    networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
+    about = {
+        "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
+        "rules": astuple(networks.rules),
+        "facts": networks.facts,
+    }
+    return *runtime.convert(networks), about
+
+
+def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
+    made = Path(tempfile.mkdtemp(prefix="unfinished-", dir=place.parent))
+    try:
+        for name, network in ((_ENCODER, encoder), (_DECODER, decoder)):
+            ov.save_model(network, made / name, compress_to_fp16=False)
+        sizes = {path.name: path.stat().st_size for path in made.iterdir()}
+        (made / _ABOUT).write_text(json.dumps(about | {"sizes": sizes}), encoding="utf-8")
+        made.rename(place)
+    except OSError:
+        # Another process was faster, or there is no room.
+        shutil.rmtree(made, ignore_errors=True)
+        if not place.exists():
+            raise
+
+
+def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
+    about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+    for name, size in about["sizes"].items():
+        if (place / name).stat().st_size != size:
+            raise ValueError(f"{name} has not the size that it was written with")
+    core = ov.Core()
+    return core.read_model(place / _ENCODER), core.read_model(place / _DECODER), about
+
+
+def _key(family: str, directory: Path, cache: Path) -> str:
+    """Return the name of what is made of a checkpoint by this program on these libraries."""
+    package = Path(models.__file__).parent
+    sources = [*sorted((package / "networks").glob("*.py")), *sorted((package / "runtime").glob("*.py"))]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
+    files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
+    hashes = _hashes(files, cache / _HASHES)
+    parts = [family, *versions, *(path.read_text(encoding="utf-8") for path in sources)]
+    parts += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
+    return f"{family}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+
+
+def _hashes(files: list[Path], known_path: Path) -> list[str]:
+    """Return the hash of each file. One whose path, size and time are those of last time is not read again."""
+    try:
+        known = json.loads(known_path.read_text(encoding="utf-8"))
+        assert isinstance(known, dict)
+    except (OSError, ValueError, AssertionError):
+        known = {}
+    hashes = []
+    for path in files:
+        real = path.resolve()
+        status = real.stat()
+        seen = f"{real} {status.st_size} {status.st_mtime_ns}"
+        if seen not in known:
+            with real.open("rb") as file:
+                known[seen] = hashlib.file_digest(file, "sha256").hexdigest()
+        hashes.append(str(known[seen]))
+    unfinished = known_path.with_suffix(".unfinished")
+    unfinished.write_text(json.dumps(known), encoding="utf-8")
+    unfinished.replace(known_path)
+    return hashes
