@@ -67,9 +67,9 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
 
 
 def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
-    rules = Rules(*(tuple(value) if isinstance(value, list) else value for value in about["rules"]))
+    rules: list[Any] = [tuple(value) if isinstance(value, list) else value for value in about["rules"]]
     tokens = Tokens(*about["tokenizer"]) if about["tokenizer"] else None
-    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, rules, about["facts"])
+    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, Rules(*rules), about["facts"])
 
 
 def _convert(family: str, directory: Path) -> tuple[Any, Any, dict[str, Any]]:
