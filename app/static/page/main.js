@@ -19,13 +19,16 @@ const welcome = $("#welcome");
 
 function take(sources, task) {
   if (task) chooseTask(task);
-  forgetItems();
-  items = sources.map((source) => new Item(source));
-  for (const item of items) item.addEventListener("change", () => changed(item));
+  const fresh = sources.map((source) => new Item(source));
+  for (const item of fresh) item.addEventListener("change", () => changed(item));
+  // More pictures join those that are still on their way.
+  const going = items.some((item) => item.busy);
+  if (!going) forgetItems();
+  items = [...items, ...fresh];
   showList(items, open);
-  open(items[0]);
+  open(fresh[0]);
   if (items.length > 1) announce(count(items.length, "picture"));
-  start(items);
+  start(fresh);
 }
 
 /** Ask the chosen model, once it is on the machine. */
@@ -79,7 +82,10 @@ function render() {
   if (!current) return;
   const frame = showPicture(current, leave);
   const place = $("#answers");
+  const focused = place.contains(document.activeElement);
   place.replaceChildren(...shown(current, frame));
+  // What had the focus is gone, such as the button that cancelled.
+  if (focused) place.focus();
   if (current.state === "done") announce(`Done: ${current.runs.at(-1).answer.text || "nothing was found"}`);
 }
 
@@ -90,10 +96,9 @@ function shown(item, frame) {
   const parts = [];
   if (item.state === "failed") parts.push(failure(item));
   if (item.state === "cancelled") parts.push(el("p", { className: "nothing" }, "Cancelled. Nothing more is done for this picture."));
-  parts.push(several);
+  parts.push(again(item), several);
   if (cards.length) parts.push(comparing(item, (choice) => item.run(choice, true)));
-  const next = again(item);
-  return [...parts.filter(Boolean), ...(next ? [next] : [])];
+  return parts.filter(Boolean);
 }
 
 function failure({ problem }) {
