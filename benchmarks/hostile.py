@@ -1,0 +1,101 @@
+"""Send every file of a directory to the service, and say what came of it: `python -m benchmarks.hostile DIRECTORY`.
+
+Made for collections of broken and hostile images, such as the test images of Pillow, of PngSuite or of a fuzzer. Each
+file should get 200, 413, 415 or 422, within five seconds besides inference, and leave no memory behind.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from benchmarks.machine import Usage, usage
+from tests.server import Server
+
+EXPECTED = {200, 413, 415, 422}
+LONGEST = 5.0
+"""Seconds that a file may take besides inference."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one file with one model: the status, and the seconds besides waiting for the model and its work."""
+
+    path: Path
+    model: str
+    status: int
+    seconds: float
+
+    @property
+    def as_it_should_be(self) -> bool:
+        return self.status in EXPECTED and self.seconds <= LONGEST
+
+
+def send(server: Server, path: Path, model: str) -> Outcome:
+    """Send a file as the body of a request."""
+    started = time.monotonic()
+    try:
+        answer = server.post("/generate-text", params={"model": model}, data=path.read_bytes())
+    except requests.RequestException:
+        return Outcome(path, model, 0, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    if answer.ok:
+        timings = answer.json()["timings_ms"]
+        seconds -= (timings["queue"] + timings["inference"]) / 1000
+    return Outcome(path, model, answer.status_code, seconds)
+
+
+def table(outcomes: Sequence[Outcome], before: Usage, after: Usage) -> Iterator[str]:
+    """Yield the lines of the table, in Markdown."""
+    yield "| model | files | status | median, ms | longest, ms |"
+    yield "|---|---|---|---|---|"
+    for model in dict.fromkeys(one.model for one in outcomes):
+        mine = [one for one in outcomes if one.model == model]
+        for status, count in sorted(Counter(one.status for one in mine).items()):
+            times = [one.seconds * 1000 for one in mine if one.status == status]
+            yield f"| `{model}` | {count} | {status or 'none'} | {statistics.median(times):.0f} | {max(times):.0f} |"
+    yield ""
+    yield f"Memory of the service: {before.megabytes} MB before, {after.megabytes} MB after; with the processes that "
+    yield f"decode {before.megabytes_in_all} and {after.megabytes_in_all} MB. Open files: {before.files} and {after.files}."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table, and what is not as it should be; return 1 where there is any."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("directory", type=Path, help="with the files, in it or below")
+    parser.add_argument("--models", default="rapidocr", help="comma-separated (default: rapidocr)")
+    parser.add_argument("--model-paths", default="", help="as the setting MODEL_PATHS")
+    options = parser.parse_args(arguments)
+    files = sorted(path for path in options.directory.rglob("*") if path.is_file())
+    if not files:
+        parser.error(f"{options.directory} has no files")
+    models = options.models.split(",")
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(Path(directory), model_paths=options.model_paths)
+        try:
+            process = psutil.Process(server.process.pid)
+            # What is loaded once is not what is left behind: a few of all kinds come first.
+            for path in files[:: max(1, len(files) // 100)]:
+                for model in models:
+                    send(server, path, model)
+            before = usage(process)
+            outcomes = [send(server, path, model) for model in models for path in files]
+            after = usage(process)
+        finally:
+            server.kill()
+    print("\n".join(table(outcomes, before, after)))
+    wrong = [one for one in outcomes if not one.as_it_should_be]
+    for one in wrong:
+        print(f"{one.status} after {one.seconds:.1f} s: {one.model} {one.path}")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
