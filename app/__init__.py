@@ -73,16 +73,13 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import docs, forms, keys, limits, native, ops, origins, problems, proxies, saved, ui
+    from app.api import docs, keys, limits, native, ops, origins, problems, proxies, saved, ui
 
     keyring = keys.Keys(settings.read_keys())
     service = service or build_service(settings)
     app = Flask(__name__)
-    app.request_class = forms.InMemory
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
-    app.config["MAX_CONTENT_LENGTH"] = body_limit = settings.max_body_bytes
-    app.config["MAX_FORM_MEMORY_SIZE"] = body_limit
-    app.config["MAX_FORM_PARTS"] = 100
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     if settings.trusted_hosts:
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]

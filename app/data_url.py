@@ -24,7 +24,7 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     if (length // 4 * 3 if in_base64 else length) > max_bytes + 3:
         raise TooLarge(f"the image is larger than {max_bytes} bytes")
     try:
-        data = _unquoted(payload)
+        data = unquoted(payload)
         if in_base64:
             data = base64.b64decode(data, validate=True)
     except ValueError as error:
@@ -35,7 +35,7 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     return data
 
 
-def _unquoted(text: str) -> bytes:
+def unquoted(text: str) -> bytes:
     """Undo percent-encoding, piece by piece: `unquote_to_bytes` takes two hundred bytes of memory for an escape."""
     pieces = []
     start = 0

@@ -62,8 +62,8 @@ def table(outcomes: Sequence[Outcome], before: Usage, after: Usage) -> Iterator[
             times = [one.seconds * 1000 for one in mine if one.status == status]
             yield f"| `{model}` | {count} | {status or 'none'} | {statistics.median(times):.0f} | {max(times):.0f} |"
     yield ""
-    yield f"Memory of the service: {before.megabytes} MB before, {after.megabytes} MB after; with the processes that "
-    yield f"decode {before.megabytes_in_all} and {after.megabytes_in_all} MB. Open files: {before.files} and {after.files}."
+    yield f"Memory: {before.megabytes} MB before, {after.megabytes} MB after, with the processes that decode "
+    yield f"{before.megabytes_in_all} and {after.megabytes_in_all}; open files: {before.files} and {after.files}."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from flask import Blueprint, Response, g, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
+from app.api.forms import Form, multipart, urlencoded
 from app.api.problems import problem_of
 from app.documents import is_pdf
 from app.errors import BadRequest, ClientGone, InvalidOption, TooLarge, UnsupportedMedia
@@ -19,6 +20,7 @@ from app.service import GenerateRequest, Result, Service
 
 MAX_FIELD_BYTES = 500_000
 MAX_TAG_BODY = 1_000_000
+MAX_VALUES = 200_000
 FILE_FIELDS = ("image_file", "Image_file")
 """The field of the upload; the second is its old spelling."""
 
@@ -134,11 +136,12 @@ def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
     kind = request.mimetype
     image: bytes | None = None
     if kind == "multipart/form-data":
-        fields, image = _form_fields(), _uploaded()
+        form = multipart(request.stream, request.mimetype_params.get("boundary", ""))
+        fields, image = _form_fields(form), _uploaded(form)
     elif kind == "application/json":
         fields = _json_fields()
     elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
-        fields = _form_fields()
+        fields = _form_fields(urlencoded(_body()))
         if _body() and not fields.keys() & {"image_url", *GenerateOptions.model_fields}:
             raise UnsupportedMedia(f"the body is neither a form nor an image: send {', '.join(formats)}")
     elif kind in _RAW or kind.startswith("image/"):
@@ -157,8 +160,8 @@ def _body() -> bytes:
     return request.get_data(cache=True)
 
 
-def _form_fields() -> _Fields:
-    fields = _single(request.form.items(multi=True))
+def _form_fields(form: Form) -> _Fields:
+    fields = _single(form.fields)
     for name, value in fields.items():
         # A data: URL has the image's own limit.
         if len(value) > MAX_FIELD_BYTES and not value[:5].lower() == "data:":
@@ -168,14 +171,13 @@ def _form_fields() -> _Fields:
     return fields
 
 
-def _uploaded() -> bytes | None:
+def _uploaded(form: Form) -> bytes | None:
     images = []
-    for name, file in request.files.items(multi=True):
-        data = file.read()
+    for name, filename, data in form.files:
         if name not in FILE_FIELDS:
             raise InvalidOption(f"there is no field {name!r} for a file: send the image as image_file")
         # A browser sends a part without a name when no file was chosen.
-        if file.filename or data:
+        if filename or data:
             images.append(data)
     if len(images) > 1:
         raise BadRequest(f"send exactly one image, not {len(images)}")
@@ -183,6 +185,9 @@ def _uploaded() -> bytes | None:
 
 
 def _json_fields() -> _Fields:
+    # Each takes up to a hundred bytes of memory for one of the body. Nested without commas, they soon are too deep.
+    if _body().count(b",") > MAX_VALUES:
+        raise TooLarge(f"the JSON has more than {MAX_VALUES} values")
     try:
         fields = json.loads(_body(), object_pairs_hook=_single)
     except RecursionError as error:

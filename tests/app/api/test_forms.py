@@ -1,0 +1,100 @@
+"""Forms: what is read of them, what is refused, and that no form takes much more memory than it is long."""
+
+import io
+import tracemalloc
+from collections.abc import Callable
+from urllib.parse import quote_plus, urlencode
+
+import pytest
+import requests
+from werkzeug.exceptions import RequestEntityTooLarge
+
+from app.api.forms import MAX_FIELDS, Form, multipart, urlencoded
+from app.errors import BadRequest, TooLarge
+
+FIELDS = [("model", "rapidocr"), ("prompt", "größer & = + % als\r\n--b\r\n"), ("prompt", ""), ("", "nameless")]
+PICTURE = bytes(range(256)) * 700 + b"\r\n--b"
+
+
+def sent(**request: object) -> tuple[bytes, str]:
+    """Return the body that requests would send, and its boundary."""
+    prepared = requests.Request("POST", "http://localhost", **request).prepare()  # type: ignore[arg-type]
+    assert isinstance(prepared.body, bytes)
+    return prepared.body, prepared.headers["Content-Type"].partition("boundary=")[2]
+
+
+def read(body: bytes, boundary: str = "b") -> Form:
+    return multipart(io.BytesIO(body), boundary)
+
+
+def test_a_form_of_parts() -> None:
+    files = [("image_file", ("größer.png", PICTURE)), ("image_file", ("", b""))]
+    body, boundary = sent(data=FIELDS, files=files)
+    form = read(body, boundary)
+    assert form.fields == FIELDS
+    assert form.files == [("image_file", "größer.png", PICTURE), ("image_file", "", b"")]
+
+
+def test_a_form_of_pairs() -> None:
+    assert urlencoded(urlencode(FIELDS).encode()).fields == FIELDS
+    assert urlencoded(b"a=1&&b&=&c=d=e&f=%zz%4").fields == [
+        ("a", "1"), ("b", ""), ("", ""), ("c", "d=e"), ("f", "%zz%4"),
+    ]  # fmt: skip
+    long = "größer " * 50_000
+    assert urlencoded(f"a={quote_plus(long)}".encode()).fields == [("a", long)]
+
+
+HEAD = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no form", b"--b", b"--b\r\n", HEAD, HEAD + b"text", HEAD + b"text\r\n--b",
+     b"--b\r\nA: b\r\n\r\ntext\r\n--b--", b"--b\r\nContent-Disposition: \xff\xfe\r\n\r\n\r\n--b--"],
+)  # fmt: skip
+def test_what_is_no_form(body: bytes) -> None:
+    with pytest.raises(BadRequest, match="cut off"):
+        read(body)
+
+
+def test_many_fields_are_refused() -> None:
+    for count, refused in ((MAX_FIELDS, False), (MAX_FIELDS + 1, True)):
+        parts, pairs = (HEAD + b"x\r\n") * count + b"--b--", b"&".join([b"a=x"] * count)
+        if refused:
+            with pytest.raises(RequestEntityTooLarge):
+                read(parts)
+            with pytest.raises(TooLarge):
+                urlencoded(pairs)
+        else:
+            assert read(parts).fields == urlencoded(pairs).fields == [("a", "x")] * count
+
+
+LENGTH = 3_000_000
+
+
+@pytest.mark.parametrize(
+    ("reader", "body"),
+    [
+        (urlencoded, b"a=1&" * (LENGTH // 4)),
+        (urlencoded, b"&" * LENGTH),
+        (urlencoded, b"a=" + b"%41" * (LENGTH // 3)),
+        (urlencoded, b"a=" + b"%" * LENGTH),
+        (read, b"--b\r\n" + b"a: b\r\n" * (LENGTH // 6) + b"\r\nx\r\n--b--\r\n"),
+        (read, b"--b\r\n" + b"a: b\r\n" * (LENGTH // 6)),
+        (read, HEAD + b"\r\n" * (LENGTH // 2) + b"\r\n--b--\r\n"),
+        (read, b"--b-" * (LENGTH // 4)),
+        (read, b"x" * LENGTH),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else str(value[:20]),
+)
+def test_no_form_takes_much_memory(reader: Callable[[bytes], Form], body: bytes) -> None:
+    tracemalloc.start()
+    try:
+        reader(body)
+    except (BadRequest, TooLarge, RequestEntityTooLarge):
+        pass
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    # Percent signs are read in pieces, each of which may take some megabytes.
+    assert peak < 6 * LENGTH + 15_000_000
