@@ -39,10 +39,10 @@ class Outcome:
 
 
 def send(server: Server, path: Path, model: str) -> Outcome:
-    """Send a file as the body of a request."""
+    """Send a file as a form."""
     started = time.monotonic()
     try:
-        answer = server.post("/generate-text", params={"model": model}, data=path.read_bytes())
+        answer = server.generate(path.read_bytes(), model=model)
     except requests.RequestException:
         return Outcome(path, model, 0, time.monotonic() - started)
     seconds = time.monotonic() - started

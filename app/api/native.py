@@ -146,7 +146,8 @@ def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
             raise UnsupportedMedia(f"the body is neither a form nor an image: send {', '.join(formats)}")
     elif kind in _RAW or kind.startswith("image/"):
         # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
-        fields, image = {}, _body() or None
+        # Said to be an image, nothing is an empty one.
+        fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
     else:
         raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
     return _merged(fields, _single(request.args.items(multi=True))), image
