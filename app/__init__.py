@@ -31,7 +31,7 @@ def build_service(settings: Settings) -> Service:
     from app.storage.local import LocalStore
     from models.base import Placement
     from models.memory import Memory
-    from models.registry import Registry, check_placement, discover, with_local_paths
+    from models.registry import Registry, check_placement, discover, with_local_paths, with_revisions
 
     placement = Placement(settings.device, settings.precision, settings.runtime, settings.network_cache)
     try:
@@ -42,6 +42,10 @@ def build_service(settings: Settings) -> Service:
         models = with_local_paths(discover(), settings.model_paths)
     except ValueError as error:
         raise SettingsError(f"MODEL_PATHS: {error}") from error
+    try:
+        models = with_revisions(models, settings.model_revisions)
+    except ValueError as error:
+        raise SettingsError(f"MODEL_REVISIONS: {error}") from error
     for setting, wanted in (("DEFAULT_MODEL", (settings.default_model,)), ("PRELOAD", settings.preload)):
         if unknown := set(wanted) - models.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")

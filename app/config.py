@@ -28,13 +28,13 @@ def _split(value: Any) -> Any:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _split_paths(value: Any) -> Any:
+def _split_pairs(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     pairs = [part.partition("=") for part in _split(value)]
-    if any(not name.strip() or not path.strip() for name, _, path in pairs):
-        raise ValueError("write name=directory, and commas between several")
-    return {name.strip(): path.strip() for name, _, path in pairs}
+    if any(not name.strip() or not meant.strip() for name, _, meant in pairs):
+        raise ValueError("write name=value, and commas between several")
+    return {name.strip(): meant.strip() for name, _, meant in pairs}
 
 
 def _empty_is_none(value: Any) -> Any:
@@ -51,7 +51,8 @@ Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
-Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_paths)]
+Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_pairs)]
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_pairs)]
 
 
 class Settings(BaseSettings):
@@ -87,6 +88,9 @@ class Settings(BaseSettings):
         {},
         description="name=directory,...: load that model from a local directory instead of the hub; a new name is a "
         "model of its own, its family read from config.json.",
+    )
+    model_revisions: Pairs = Field(
+        {}, description="name=revision,...: take that model's weights from this commit, tag or branch on the hub."
     )
     max_upload_mb: float = Field(200, gt=0, le=2000, description="Largest image in megabytes of 1,000,000 bytes.")
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image in pixels.")

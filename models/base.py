@@ -57,6 +57,12 @@ class ModelUnavailable(ModelError):
         return str(self.args[0])
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """True for what Python, and torch on a GPU and on the CPU, raise where memory does not suffice."""
+    name, message = type(error).__name__, str(error)
+    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in message
+
+
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a caller may ask of a model; None means the model's own default."""

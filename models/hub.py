@@ -1,5 +1,6 @@
 """The hub's cache on disk, and downloads into it."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from models.base import ModelUnavailable, Source
 _SMALL_FILES = ["*.json", "*.txt", "*.model"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
+_SUMS = "SHA256SUMS"
 _TIMEOUT = 5.0
 
 
@@ -44,6 +46,25 @@ def _has_weights(directory: Path) -> bool:
                 return False
             return all((directory / shard).is_file() for shard in shards)
     return False
+
+
+def verify(directory: Path) -> None:
+    """Compare the files of a checkpoint with its SHA256SUMS, where it has one, as those of this project do.
+
+    Raises:
+        ModelUnavailable: a file is missing, or is not the one that was published.
+    """
+    sums = directory / _SUMS
+    if not sums.is_file():
+        return
+    try:
+        for line in sums.read_text(encoding="utf-8").splitlines():
+            expected, name = line.split(maxsplit=1)
+            with (directory / name.removeprefix("*")).open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected:
+                    raise ValueError(name)
+    except (OSError, ValueError) as error:
+        raise ModelUnavailable(f"its files are not those of its {_SUMS}: get them again") from error
 
 
 def download(source: Source, report: Callable[[float], None]) -> Path:

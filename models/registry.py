@@ -17,7 +17,7 @@ from pathlib import Path
 
 import models
 from models import hub
-from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Task, UnknownModel
+from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Task, UnknownModel, is_out_of_memory
 from models.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -102,7 +102,8 @@ class Entry:
                 self.refuse_if_failed()
                 try:
                     loaded = self._load()
-                except Exception as error:
+                except BaseException as error:
+                    # Not only an Exception: what ends the thread would leave all that wait for the model without word.
                     self._memory.free(self._place)
                     raise self._failed(error) from error
                 finally:
@@ -147,6 +148,7 @@ class Entry:
             log.info("%s: downloading %s", self.model.name, self.model.source.hub_id)
             path = hub.download(self.model.source, self._report)
         self._busy, started = State.LOADING, time.monotonic()
+        hub.verify(path)
         self._memory.make_room(self._place, path)
         loaded = self.model.load(path, self._placement)
         self._memory.fill(self._place, loaded)
@@ -162,9 +164,10 @@ class Entry:
     def _report(self, fraction: float) -> None:
         self.progress = fraction
 
-    def _failed(self, error: Exception) -> ModelUnavailable:
+    def _failed(self, error: BaseException) -> ModelUnavailable:
         known = isinstance(error, ModelUnavailable)
-        message = str(error) if known else "its weights could not be loaded; the log says why"
+        why = "there is not enough memory for it" if is_out_of_memory(error) else "its weights could not be loaded"
+        message = str(error) if known else f"{why}; the log says more"
         if message != self.error:
             # Once: a hub that is away for a night is not worth a line a minute.
             reason = f" ({error.__cause__})" if known and error.__cause__ else ""
@@ -234,6 +237,20 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
                 raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
             source = replace(result[name].source, directory=directory)
         result[name] = family(name, source)
+    return result
+
+
+def with_revisions(known: Mapping[str, Model], revisions: Mapping[str, str]) -> dict[str, Model]:
+    """Return `known` with the named models taken from a commit, tag or branch of their repositories on the hub.
+
+    Raises:
+        ValueError: there is no such model, or it does not come from the hub.
+    """
+    result = dict(known)
+    for name, revision in revisions.items():
+        if name not in result or result[name].source.hub_id is None:
+            raise ValueError(f"{name}: no model of that name comes from the hub")
+        result[name] = replace(result[name], source=replace(result[name].source, revision=revision))
     return result
 
 

@@ -168,6 +168,7 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
         ({"device": "cuda:7"}, ["DEVICE: cuda:7 is not here"]),
         ({"model_paths": "mine"}, ["MODEL_PATHS: "]),
+        ({"model_revisions": "rapidocr=v2"}, ["MODEL_REVISIONS: rapidocr: "]),
         ({"model_paths": "mine=/nowhere"}, ["MODEL_PATHS: mine: /nowhere is not a directory"]),
     ],
 )

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from app.errors import PredictionFailed, QueueFull, QueueTimeout, Unavailable
-from models.base import Job, Loaded, ModelError, Prediction
+from models.base import Job, Loaded, ModelError, Prediction, is_out_of_memory
 from models.registry import Entry, Registry
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,8 @@ class Worker:
             return self._queue.index(ticket) + 1 if ticket in self._queue else 0
 
     def _wake(self) -> None:
-        if self._thread is None:
+        # Not alive in a process that was forked off.
+        if self._thread is None or not self._thread.is_alive():
             # A daemon: a prediction that hangs must not keep the process from ending.
             self._thread = threading.Thread(target=self._work, name=f"model-{self.name}", daemon=True)
             self._thread.start()
@@ -204,12 +205,20 @@ class Worker:
             return list(predictions)
         except ModelError as error:
             failure: Exception = error
-        except Exception as error:
+        except BaseException as error:
+            # Not only an Exception: libraries in Rust panic with what is none, and the worker has to go on.
             log.error("%s: a batch of %d failed", self.name, len(batch), exc_info=error)
-            failure = PredictionFailed(f"{self.name} failed on this; the service's log says why")
+            failure = self._failed(error)
         if len(batch) == 1:
             return [failure]
         return [outcome for ticket in batch for outcome in self._predict(loaded, [ticket])]
+
+    def _failed(self, error: BaseException) -> Exception:
+        if is_out_of_memory(error):
+            return Unavailable(
+                f"{self.name} ran out of memory on this: send less at once, or try again later", RETRY_BUSY_AFTER
+            )
+        return PredictionFailed(f"{self.name} failed on this; the service's log says why")
 
     def _finish(self, ticket: LocalTicket, outcome: Prediction | Exception) -> None:
         with self.changed:

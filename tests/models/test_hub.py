@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
-from tests.hub import Hub
+from tests.hub import COMMIT, Hub
 from tests.server import Server
 
 REPOSITORY = "Salesforce/blip-image-captioning-base"
@@ -59,6 +59,15 @@ def test_preload_downloads_and_loads_at_start(make_server: Callable[..., Server]
     server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", preload="blip-base")
     server.wait_for_state("blip-base", "ready")
     assert server.get("/readyz").json() == {"status": "ready", "model": "blip-base"}
+
+
+def test_a_pinned_revision_is_what_is_asked_for(make_server: Callable[..., Server], hub: Hub) -> None:
+    server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", model_revisions=f"blip-base={COMMIT}")
+    server.post("/models/blip-base/load")
+    assert server.wait_for_state("blip-base", "ready")["revision"] == COMMIT
+    asked = [line for line in hub.requests if "/revision/" in line or "/resolve/" in line]
+    assert asked
+    assert all(COMMIT in line for line in asked)
 
 
 def test_a_hub_that_refuses_is_found_out_in_seconds_and_said_in_one_line(make_server: Callable[..., Server]) -> None:

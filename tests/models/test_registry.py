@@ -1,5 +1,6 @@
 """The registry: what is known, where weights are, states, and MODEL_PATHS."""
 
+import hashlib
 import json
 import shutil
 import sys
@@ -10,8 +11,18 @@ import pytest
 from PIL import Image
 
 from models.base import Job, ModelUnavailable, Options, Placement, UnknownModel
-from models.registry import DEFAULT_ORDER, Entry, Registry, State, check_placement, discover, with_local_paths
+from models.registry import (
+    DEFAULT_ORDER,
+    Entry,
+    Registry,
+    State,
+    check_placement,
+    discover,
+    with_local_paths,
+    with_revisions,
+)
 from tests.fakes import fake, registry_of
+from tests.server import ROOT
 
 PUBLISHED = {
     "blip-base": "Salesforce/blip-image-captioning-base",
@@ -169,6 +180,42 @@ def test_a_config_that_asks_for_its_own_code_is_not_obeyed(tmp_path: Path, check
     (directory / "evil.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Config: pass\nclass Model: pass\n")
     entry_of(directory).load()
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("damage", ["none", "changed", "missing", "garbled"])
+def test_files_are_compared_with_their_sums(tmp_path: Path, checkpoints: dict[str, Path], damage: str) -> None:
+    directory = tmp_path / "blip"
+    shutil.copytree(checkpoints["blip-large"], directory)
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(directory.iterdir())]
+    (directory / "SHA256SUMS").write_text("\n".join(lines) + ("\ngarbled" if damage == "garbled" else "\n"))
+    if damage == "changed":
+        config = directory / "generation_config.json"
+        config.write_text(config.read_text() + " ")
+    elif damage == "missing":
+        (directory / "vocab.txt").unlink()
+    if damage == "none":
+        assert entry_of(directory).load().device == "cpu"
+    else:
+        with pytest.raises(ModelUnavailable, match="SHA256SUMS"):
+            entry_of(directory).load()
+
+
+def test_the_weights_that_come_with_the_project_have_their_sums() -> None:
+    for directory in (ROOT / "models" / "weights").glob("*/"):
+        listed = {line.split(maxsplit=1)[1] for line in (directory / "SHA256SUMS").read_text().splitlines()}
+        files = {path.name for path in directory.iterdir() if path.suffix in (".safetensors", ".json", ".txt")}
+        assert files, directory
+        assert files <= listed
+        assert not list(directory.glob("*.bin")), "safetensors only"
+
+
+def test_a_revision_can_be_pinned() -> None:
+    known = with_revisions(discover(), {"blip-base": "0123abc"})
+    assert known["blip-base"].source.revision == "0123abc"
+    assert known["blip-large"] == discover()["blip-large"]
+    for name in ("nonesuch", "rapidocr"):
+        with pytest.raises(ValueError, match=name):
+            with_revisions(discover(), {name: "v1"})
 
 
 def test_load_is_once_for_all_callers() -> None:
