@@ -33,7 +33,7 @@ class Heavy(Odd):
     """One that does not fit into memory."""
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
-        np.ones(1 << 60)
+        np.ones(1 << 50)
         return LoadedOdd()
 
 
@@ -51,7 +51,7 @@ class LoadedOdd:
         elif what == "raise":
             raise RuntimeError("/a/secret/path of 127.0.0.1")
         elif what == "memory":
-            np.ones(1 << 60)
+            np.ones(1 << 50)
         elif what == "crash":
             # As libraries in Rust end a thread: not an Exception.
             raise SystemExit("/a/secret/path")

@@ -12,7 +12,7 @@ import requests
 from tests.internet import Answer, Upstream, certificate, tls_server
 from tests.server import ROOT, Server
 
-CAP = 100_000
+CAP = 600_000
 """The largest image of the servers with limits, in bytes."""
 
 
@@ -35,6 +35,7 @@ class Online:
             max_upload_mb=CAP / 1_000_000,
             fetch_timeout=1,
             fetch_allow_hosts="allowed.test",
+            trusted_hosts="photos.example",
             http_proxy=self.proxy.url(),
             https_proxy=self.proxy.url(),
             all_proxy=self.proxy.url(),

@@ -171,21 +171,6 @@ def post_and_leave(server: Server, request_id: str, **headers: str) -> http.clie
     return connection
 
 
-def test_a_client_that_hangs_up_while_queued_is_dropped(make_server: Callable[..., Server]) -> None:
-    server = make_server(log_level="DEBUG")
-    ahead = [post_and_leave(server, f"ahead-{number}") for number in range(12)]
-    server.wait_for_log("batch of")
-    plain = post_and_leave(server, "hung-up")
-    streaming = post_and_leave(server, "hung-up-too", **EVENTS)
-    assert streaming.getresponse().readline() == b"event: queued\n"
-    plain.close()
-    streaming.close()
-    server.wait_for_log("POST /generate-text 499 .* hung-up\n")
-    assert [connection.getresponse().status for connection in ahead] == [200] * 12
-    assert events(server, FIVE, model="rapidocr")[-1][0] == "result"
-    assert server.log.count("batch of") == 13, "neither was run"
-
-
 # With models that wait for a signal
 
 

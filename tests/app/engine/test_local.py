@@ -1,6 +1,9 @@
 """The engine: batches, one load, limits, deadlines, and what a failing model does to others."""
 
+import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -15,6 +18,7 @@ from app.engine.local import LocalEngine
 from models.base import InvalidJob, Job, ModelUnavailable, Prediction
 from models.registry import State
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
+from tests.server import ROOT
 
 MakeEngine = Callable[..., LocalEngine]
 
@@ -284,3 +288,45 @@ def test_a_model_at_work_is_not_idle() -> None:
         assert ticket.result().text == "a"
     finally:
         engine.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_an_engine_goes_on_in_a_process_that_was_forked_off() -> None:
+    code = """
+import os
+from app.engine.local import LocalEngine
+from models.base import Job
+from tests.fakes import fake, registry_of
+
+engine = LocalEngine(registry_of(fake()), 4)
+# The worker of this process, which the other one does not have.
+assert engine.submit("fake", Job(text="parent"), 5).result().text == "parent"
+child = os.fork()
+if not child:
+    os._exit(0 if engine.submit("fake", Job(text="child"), 5).result().text == "child" else 1)
+assert os.waitpid(child, 0)[1] == 0
+assert engine.submit("fake", Job(text="parent"), 5).result().text == "parent"
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+)
+def test_out_of_memory_is_no_fault_of_the_job(make_engine: MakeEngine, error: Exception) -> None:
+    def fails(jobs: Sequence[Job]) -> list[Prediction]:
+        if len(jobs) > 1 or jobs[0].text == "large":
+            raise error
+        return echo(jobs)
+
+    gate = Gate()
+    engine = make_engine(fake(predict=lambda jobs: gate(jobs) if jobs[0].text == "first" else fails(jobs)))
+    first = engine.submit("fake", Job(text="first"), 30)
+    gate.begun.wait(30)
+    tickets = [engine.submit("fake", Job(text=text), 30) for text in ("small", "large")]
+    gate.open.set()
+    assert first.result().text == "first"
+    # What does not fit together may fit alone.
+    assert tickets[0].result().text == "small"
+    with pytest.raises(errors.Unavailable, match="ran out of memory"):
+        tickets[1].result()
