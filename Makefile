@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin/python
 
-.PHONY: run test check wheel clean
+.PHONY: run test check audit wheel clean
 
 run: $(VENV)/.installed
 	$(BIN) run.py
@@ -15,6 +15,10 @@ check: $(VENV)/.installed-dev
 	$(BIN) -m ruff check
 	$(BIN) -m ruff format --check
 	$(BIN) -m mypy
+
+# Known vulnerabilities of what is installed
+audit: $(VENV)/.installed-dev
+	$(BIN) .ci/audit.py
 
 wheel: $(VENV)/.installed-dev
 	$(BIN) -m build --wheel

@@ -1,0 +1,75 @@
+"""Guards switched off one at a time: `python -m tests.faults.mutants` says whether a test fails without each.
+
+In a copy of the project, so that nothing here changes. A guard whose code has moved is said, and is a failure.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.server import ROOT
+
+
+class Guard(NamedTuple):
+    """What is taken out of which file, what stands there instead, and the number of the fault whose test must fail."""
+
+    file: str
+    code: str
+    instead: str
+    fault: int
+
+
+GUARDS = (
+    Guard("app/guard.py", "not named and not all(is_public", "False and not all(is_public", 1),
+    Guard("app/guard.py", "if here and (", "if False and (", 14),
+    Guard("app/fetch.py", "session.trust_env = False", "session.trust_env = True", 16),
+    Guard("app/fetch.py", "connection.shutdown(socket.SHUT_RDWR)", "pass", 18),
+    Guard("app/fetch.py", "if len(body) > self._max_bytes:", "if False:", 19),
+    Guard("app/api/native.py", "MAX_FIELD_BYTES = 500_000", "MAX_FIELD_BYTES = 10**9", 30),
+    Guard("app/api/origins.py", "    app.before_request(check_origin)", "    pass", 40),
+    Guard(
+        "app/service.py",
+        "with self._kept(data, sha256, pages.format):\n            said",
+        "if True:\n            said",
+        57,
+    ),
+    Guard("models/registry.py", "        if self.retry_in:", "        if False:", 61),
+    Guard("models/base.py", "return isinstance(error, MemoryError) or", "return False and", 62),
+    Guard("app/jobs.py", "        ticket.cancel()", "        pass", 65),
+    Guard("app/storage/local.py", 'self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"', "target", 67),
+    Guard("app/engine/local.py", "        except BaseException as error:", "        except Exception as error:", 68),
+)
+
+
+def main() -> int:
+    """Try all, print what came of each, and return 1 if a guard is not missed."""
+    missed = [_is_missed(guard) for guard in GUARDS]
+    return 0 if all(missed) else 1
+
+
+def _is_missed(guard: Guard) -> bool:
+    with tempfile.TemporaryDirectory() as directory:
+        copy = Path(directory) / "project"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".git", ".venv", "runs", "__pycache__", ".*_cache"))
+        file = copy / guard.file
+        source = file.read_text(encoding="utf-8")
+        found = source.count(guard.code)
+        file.write_text(source.replace(guard.code, guard.instead), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest", "-qx", "--timeout", "40", "-p", "no:cacheprovider"]
+        command += ["tests/faults", "-k", f"test_{guard.fault:02}_"]
+        result = subprocess.run(command, cwd=copy, capture_output=True, text=True, check=False)
+    # 1: tests ran, and some failed.
+    missed = found > 0 and result.returncode == 1
+    last = (result.stdout.strip().splitlines() or [""])[-1]
+    print(
+        f"{'missed' if missed else 'NOT MISSED'} by {guard.fault}: {guard.file}: {guard.code.strip()!r}: {last}",
+        flush=True,
+    )
+    return missed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
