@@ -2,6 +2,7 @@
 
 import io
 import mimetypes
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,6 +12,8 @@ from flask import Blueprint, Response, abort, render_template, request, send_fil
 from PIL import Image
 
 _SAMPLES_DIR = Path(__file__).resolve().parents[2] / "Input"
+_MODULES_DIR = Path(__file__).parents[1] / "static" / "page"
+_IMPORT = re.compile(r'^import .* from "\./(.+)";$', re.MULTILINE)
 _THUMBNAIL = (240, 180)
 _DAY = 86_400
 
@@ -42,6 +45,17 @@ _HEADERS = {
 mimetypes.add_type("text/javascript", ".js")
 
 
+TASKS = {
+    "describe": "Describe",
+    "boxes": "Describe with boxes",
+    "print": "Read print",
+    "handwriting": "Read handwriting",
+    "tags": "Tags",
+    "alt": "Alt text",
+}
+"""What a person may want of a picture, by the name under which `tasks.js` says which models can do it."""
+
+
 class Sample(NamedTuple):
     """A picture to try the service with, and the task of the page that suits it."""
 
@@ -62,14 +76,15 @@ SAMPLES = (
 def blueprint(max_upload_bytes: int, image_formats: Sequence[str], max_pages: int) -> Blueprint:
     """Return the routes of the page, which says the limits before anything is sent."""
     ui = Blueprint("ui", __name__)
-    # With the page, so that none waits until another that imports it has come.
-    modules = sorted(path.name for path in (Path(__file__).parents[1] / "static" / "page").glob("*.js"))
+    # Named in the page, so that none waits until another that imports it has come.
+    modules = _with_imports("main.js", [])
 
     @ui.get("/")
     def page() -> Response:
         """Return the page."""
         html = render_template(
             "page.html",
+            tasks=TASKS.items(),
             samples=SAMPLES,
             modules=modules,
             max_upload_bytes=max_upload_bytes,
@@ -88,6 +103,15 @@ def blueprint(max_upload_bytes: int, image_formats: Sequence[str], max_pages: in
         return send_file(_SAMPLES_DIR / name, max_age=_DAY)
 
     return ui
+
+
+def _with_imports(module: str, found: list[str]) -> list[str]:
+    """Add a module of the page to `found`, and those without which it does not start."""
+    if module not in found:
+        found.append(module)
+        for imported in _IMPORT.findall((_MODULES_DIR / module).read_text(encoding="utf-8")):
+            _with_imports(imported, found)
+    return found
 
 
 @cache

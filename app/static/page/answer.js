@@ -10,14 +10,26 @@ import { layOver } from "./stage.js";
 import { textOf } from "./text.js";
 import { percent, seconds } from "./words.js";
 
-const EXPORTS = [["hOCR", "hocr", ".hocr"], ["ALTO", "alto", ".xml"], ["Searchable PDF", "pdf", ".pdf"]];
+const EXPORTS = [
+  ["hOCR", "hocr", ".hocr"],
+  ["ALTO", "alto", ".xml"],
+  ["Searchable PDF", "pdf", ".pdf"],
+];
 
 /** Show one answer beside the picture in `frame`; the first of several lays its marks over the picture. */
 export function answerCard(item, run, frame, first) {
   const { answer } = run;
   const body = el("div", { className: "said" }, answer.pages ? answer.pages.map(pageOf) : spoken(answer));
-  const card = el("article", { className: "answer", aria: { label: `Answer of ${answer.model}` } },
-    head(answer), body, tagsOf(answer), partsOf(answer), warningsOf(answer), actions(item, run));
+  const card = el(
+    "article",
+    { className: "answer", aria: { label: `Answer of ${answer.model}` } },
+    head(answer),
+    body,
+    tagsOf(answer),
+    partsOf(answer),
+    warningsOf(answer),
+    actions(item, run),
+  );
   if (answer.pages) return card;
   const marks = () => layOver(frame, answer);
   if (first) marks();
@@ -53,19 +65,36 @@ function head({ model, confidence, timings_ms: timings, lines }) {
 function tagsOf({ tags, tag_scores: scores }) {
   if (!tags) return null;
   if (!tags.length) return el("p", { className: "nothing" }, "No tags.");
-  return el("ul", { className: "chips", aria: { label: "Tags" } }, tags.map((tag, number) =>
-    el("li", {}, tag, scores ? el("span", { className: "score" }, ` ${percent(scores[number])}`) : null)));
+  return el(
+    "ul",
+    { className: "chips", aria: { label: "Tags" } },
+    tags.map((tag, number) =>
+      el("li", {}, tag, scores ? el("span", { className: "score" }, ` ${percent(scores[number])}`) : null),
+    ),
+  );
 }
 
 function partsOf({ parts }) {
   if (!parts) return null;
-  const rows = [[`Seen by ${parts.captioner}`, parts.caption], [`Read by ${parts.reader}`, parts.words]];
-  return el("dl", { className: "parts" }, rows.filter(([, said]) => said).flatMap(([who, said]) =>
-    [el("dt", {}, who), el("dd", {}, said)]));
+  const rows = [
+    [`Seen by ${parts.captioner}`, parts.caption],
+    [`Read by ${parts.reader}`, parts.words],
+  ];
+  return el(
+    "dl",
+    { className: "parts" },
+    rows.filter(([, said]) => said).flatMap(([who, said]) => [el("dt", {}, who), el("dd", {}, said)]),
+  );
 }
 
 function warningsOf({ warnings }) {
-  return warnings.length ? el("ul", { className: "warnings", aria: { label: "Notes" } }, warnings.map((text) => el("li", {}, text))) : null;
+  return warnings.length
+    ? el(
+        "ul",
+        { className: "warnings", aria: { label: "Notes" } },
+        warnings.map((text) => el("li", {}, text)),
+      )
+    : null;
 }
 
 function actions(item, run) {
@@ -76,15 +105,29 @@ function actions(item, run) {
   };
   const json = () => JSON.stringify(answer, null, 2);
   const name = stem(item.name);
-  return el("footer", {},
-    el("div", { className: "row-of", role: "group", aria: { label: "Copy" } },
+  return el(
+    "footer",
+    {},
+    el(
+      "div",
+      { className: "row-of", role: "group", aria: { label: "Copy" } },
       copying("Copy text", () => (answer.tags && !answer.text ? answer.tags.join(", ") : answer.text)),
-      copying("JSON", json), copying("curl", () => curl(item, fields, key()))),
-    el("details", { className: "menu" }, el("summary", {}, "Download"),
-      el("div", { className: "row-of" },
+      copying("JSON", json),
+      copying("curl", () => curl(item, fields, key())),
+    ),
+    el(
+      "details",
+      { className: "menu" },
+      el("summary", {}, "Download"),
+      el(
+        "div",
+        { className: "row-of" },
         button("Text", () => save(`${name}.txt`, `${answer.text}\n`)),
         button("JSON", () => save(`${name}.json`, `${json()}\n`, "application/json")),
-        answer.lines || answer.pages ? EXPORTS.map((format) => exporting(item, run, format)) : null)));
+        answer.lines || answer.pages ? EXPORTS.map((format) => exporting(item, run, format)) : null,
+      ),
+    ),
+  );
 }
 
 /** A format that the service renders: it reads the picture once more. */
@@ -93,7 +136,10 @@ function exporting(item, { fields }, [label, format, suffix]) {
     made.disabled = true;
     announce(`Making ${label}`);
     try {
-      const response = await request("/generate-text", { method: "POST", body: formOf(item.source, { ...fields, format }) });
+      const response = await request("/generate-text", {
+        method: "POST",
+        body: formOf(item.source, { ...fields, format }),
+      });
       save(stem(item.name) + suffix, await response.blob());
     } catch (problem) {
       alarm(problem.message);
@@ -106,16 +152,35 @@ function exporting(item, { fields }, [label, format, suffix]) {
 /** A form that asks a second model about the same picture. */
 export function comparing(item, start) {
   const asked = item.runs.map((run) => run.answer.model);
-  const able = [...all().filter(({ task, accepts }) => accepts.includes("image") && task !== "segment"), { name: "alt-text", state: "ready" }]
-    .filter(({ name }) => !asked.includes(name));
-  const select = el("select", { name: "compare" }, able.map((model) =>
-    el("option", { value: model.name, disabled: !onMachine(model) }, onMachine(model) ? model.name : `${model.name} (${stateOf(model)})`)));
+  const able = [
+    ...all().filter(({ task, accepts }) => accepts.includes("image") && task !== "segment"),
+    { name: "alt-text", state: "ready" },
+  ].filter(({ name }) => !asked.includes(name));
+  const select = el(
+    "select",
+    { name: "compare" },
+    able.map((model) =>
+      el(
+        "option",
+        { value: model.name, disabled: !onMachine(model) },
+        onMachine(model) ? model.name : `${model.name} (${stateOf(model)})`,
+      ),
+    ),
+  );
   if (!able.some(onMachine)) return null;
   select.value = able.find(onMachine).name;
-  return el("form", { className: "compare", onsubmit: (event) => {
-    event.preventDefault();
-    start({ task: "compare", fields: { model: select.value } });
-  } }, el("label", {}, "Compare with ", select), el("button", { className: "button small" }, "Compare"));
+  return el(
+    "form",
+    {
+      className: "compare",
+      onsubmit: (event) => {
+        event.preventDefault();
+        start({ task: "compare", fields: { model: select.value } });
+      },
+    },
+    el("label", {}, "Compare with ", select),
+    el("button", { className: "button small" }, "Compare"),
+  );
 }
 
 /** Words selected on the picture light up their lines in the text. */
@@ -125,7 +190,8 @@ function selectTogether(frame, body) {
     const selection = getSelection();
     const over = frame.querySelector(".over");
     for (const group of over?.children ?? []) {
-      const chosen = !selection.isCollapsed && over.contains(selection.anchorNode) && selection.containsNode(group, true);
+      const chosen =
+        !selection.isCollapsed && over.contains(selection.anchorNode) && selection.containsNode(group, true);
       body.querySelector(`[data-mark="${group.dataset.mark}"]`)?.classList.toggle("chosen", chosen);
     }
     return undefined;

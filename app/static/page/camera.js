@@ -11,17 +11,31 @@ export async function open(takeFiles) {
       video: { facingMode: "environment", width: { ideal: 2560 }, height: { ideal: 1920 } },
     });
   } catch (error) {
-    return alarm(error.name === "NotAllowedError"
-      ? "The browser does not let this page use the camera: allow it in the address bar, then try again."
-      : "There is no camera here that can be used.");
+    return alarm(
+      error.name === "NotAllowedError"
+        ? "The browser does not let this page use the camera: allow it in the address bar, then try again."
+        : "There is no camera here that can be used.",
+    );
   }
-  const video = el("video", { srcObject: stream, autoplay: true, muted: true, playsInline: true, aria: { label: "What the camera sees" } });
-  const shoot = button("Take the picture", async () => {
-    const file = await photograph(video);
-    box.close();
-    takeFiles([file]);
-  }, { symbol: "camera", className: "button primary", disabled: true });
-  video.addEventListener("playing", () => { shoot.disabled = false; });
+  const video = el("video", {
+    srcObject: stream,
+    autoplay: true,
+    muted: true,
+    playsInline: true,
+    aria: { label: "What the camera sees" },
+  });
+  const shoot = button(
+    "Take the picture",
+    async () => {
+      const file = await photograph(video);
+      box.close();
+      takeFiles([file]);
+    },
+    { symbol: "camera", className: "button primary", disabled: true },
+  );
+  video.addEventListener("playing", () => {
+    shoot.disabled = false;
+  });
   const box = dialog("Camera", video, el("footer", {}, shoot));
   box.addEventListener("close", () => stream.getTracks().forEach((track) => track.stop()));
   return undefined;

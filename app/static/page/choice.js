@@ -21,7 +21,8 @@ const task = () => form.elements.task.value;
 export function chosen() {
   const wanted = optionsOf(task(), byName(model.value));
   const options = Object.fromEntries(
-    $$("[data-option]", form).map((label) => $("input, select", label))
+    $$("[data-option]", form)
+      .map((label) => $("input, select", label))
       .filter((input) => input.name !== "tagger" && wanted.includes(input.name))
       .map((input) => [input.name, input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim()])
       .filter(([, value]) => value !== ""),
@@ -67,7 +68,9 @@ function renderOptions() {
 function renderNeeds() {
   const rows = needs(task(), model.value, tagger.value);
   fillNeeds($("#needs"), rows);
-  for (const { model: { name, state } } of rows) {
+  for (const {
+    model: { name, state },
+  } of rows) {
     if (told.has(name) && told.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
     told.set(name, state);
   }
@@ -83,17 +86,36 @@ export function fillNeeds(list, rows) {
 
 function needRow({ model: needed, optional }) {
   const { name, state, error, size_bytes: size } = needed;
-  const row = el("li", { className: "need", dataset: { state } },
+  const row = el(
+    "li",
+    { className: "need", dataset: { state } },
     el("span", { className: "dot", aria: { hidden: "true" } }),
-    el("span", {}, el("strong", {}, name), ` ${stateOf(needed)}${optional && !onMachine(needed) ? ", for a description" : ""}`));
+    el(
+      "span",
+      {},
+      el("strong", {}, name),
+      ` ${stateOf(needed)}${optional && !onMachine(needed) ? ", for a description" : ""}`,
+    ),
+  );
   if (state === "downloading") {
-    row.append(el("progress", { max: 1, value: needed.progress ?? 0, aria: { label: `${name}: ${percent(needed.progress ?? 0)}` } }));
+    row.append(
+      el("progress", {
+        max: 1,
+        value: needed.progress ?? 0,
+        aria: { label: `${name}: ${percent(needed.progress ?? 0)}` },
+      }),
+    );
   } else if (state === "loading") {
     row.append(el("progress", { aria: { label: `${name} is loading` } }));
   } else if (state !== "ready") {
-    const label = state === "on_disk" ? "Load" : state === "failed" ? "Try again" : `Download${size ? ` ${bytes(size)}` : ""}`;
-    row.append(button(label, () => load(name).catch((problem) => alarm(problem.message)),
-      { className: state === "on_disk" ? "quiet small" : "button small", aria: { label: `${label}: ${name}` } }));
+    const label =
+      state === "on_disk" ? "Load" : state === "failed" ? "Try again" : `Download${size ? ` ${bytes(size)}` : ""}`;
+    row.append(
+      button(label, () => load(name).catch((problem) => alarm(problem.message)), {
+        className: state === "on_disk" ? "quiet small" : "button small",
+        aria: { label: `${label}: ${name}` },
+      }),
+    );
   }
   if (state === "failed") row.append(el("span", { className: "why" }, error));
   return row;

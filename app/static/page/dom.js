@@ -25,8 +25,7 @@ export function svg(tag, attributes = {}, ...children) {
   return element;
 }
 
-export const icon = (name) =>
-  svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
+export const icon = (name) => svg("svg", { class: "icon", "aria-hidden": "true" }, svg("use", { href: `#i-${name}` }));
 
 export const button = (label, onclick, { symbol, className = "quiet", ...rest } = {}) =>
   el("button", { type: "button", className, onclick, ...rest }, symbol ? icon(symbol) : null, label);
@@ -40,7 +39,11 @@ export function announce(text) {
 export function alarm(text = "") {
   const place = $("#alarm");
   place.replaceChildren();
-  if (text) place.append(el("p", {}, text), button("Close", () => alarm(), { className: "quiet close" }));
+  if (text)
+    place.append(
+      el("p", {}, text),
+      button("Close", () => alarm(), { className: "quiet close" }),
+    );
 }
 
 /** Make a modal dialog with a heading, shown at once and gone when it is closed. */

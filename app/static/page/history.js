@@ -28,7 +28,14 @@ async function within(mode, act) {
 
 /** Keep what was said of a picture; the oldest go when there are too many. Returns its id. */
 export async function keep(item) {
-  const entry = { at: Date.now(), name: item.name, url: item.url, blob: item.blob, small: await thumbnail(item.blob), runs: item.runs };
+  const entry = {
+    at: Date.now(),
+    name: item.name,
+    url: item.url,
+    blob: item.blob,
+    small: await thumbnail(item.blob),
+    runs: item.runs,
+  };
   if (item.kept) entry.id = item.kept;
   const id = await within("readwrite", (store) => store.put(entry));
   const ids = await within("readonly", (store) => store.getAllKeys());
@@ -47,8 +54,13 @@ export const forgetAll = () => within("readwrite", (store) => store.clear());
 
 /** True for an entry in which all words of a search occur: in its name, its texts, tags or models. */
 export function matches({ name, runs }, search) {
-  const held = [name, ...runs.flatMap(({ answer }) => [answer.text, answer.model, ...(answer.tags ?? [])])].join("\n").toLowerCase();
-  return search.toLowerCase().split(/\s+/).every((word) => held.includes(word));
+  const held = [name, ...runs.flatMap(({ answer }) => [answer.text, answer.model, ...(answer.tags ?? [])])]
+    .join("\n")
+    .toLowerCase();
+  return search
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => held.includes(word));
 }
 
 async function thumbnail(blob) {

@@ -10,7 +10,11 @@ export function listen(take) {
     const refusals = files.map(refusal).filter(Boolean);
     alarm(refusals.join(" "));
     const good = files.filter((file) => !refusal(file));
-    if (good.length) take(good.map((file) => ({ file })), task);
+    if (good.length)
+      take(
+        good.map((file) => ({ file })),
+        task,
+      );
   };
   const takeUrl = (text) => {
     const url = text.trim();
@@ -29,8 +33,12 @@ export function listen(take) {
     takeUrl($("#url").value);
   });
   for (const sample of $$("[data-sample]")) {
-    sample.addEventListener("click", () => fetchSample(sample.dataset.sample)
-      .then((file) => takeFiles([file], sample.dataset.task), (problem) => alarm(problem.message)));
+    sample.addEventListener("click", () =>
+      fetchSample(sample.dataset.sample).then(
+        (file) => takeFiles([file], sample.dataset.task),
+        (problem) => alarm(problem.message),
+      ),
+    );
   }
   $("#open-camera").addEventListener("click", async () => (await import("./camera.js")).open(takeFiles));
   $("#open-sketch").addEventListener("click", async () => (await import("./sketch.js")).open(takeFiles));
@@ -77,6 +85,8 @@ function pasting(takeFiles, takeUrl) {
 }
 
 async function fetchSample(name) {
-  const response = await fetch(`/static/samples/${name}`).catch(() => { throw Problem.unreachable(); });
+  const response = await fetch(`/static/samples/${name}`).catch(() => {
+    throw Problem.unreachable();
+  });
   return new File([await response.blob()], name, { type: response.headers.get("Content-Type") });
 }

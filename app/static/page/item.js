@@ -27,11 +27,17 @@ export class Item extends EventTarget {
     this.name = name ?? file?.name ?? nameOf(url);
   }
 
-  get source() { return { file: this.file, url: this.url }; }
+  get source() {
+    return { file: this.file, url: this.url };
+  }
 
-  get busy() { return this.state === "waiting" || this.state === "working"; }
+  get busy() {
+    return this.state === "waiting" || this.state === "working";
+  }
 
-  get answer() { return this.runs[0]?.answer; }
+  get answer() {
+    return this.runs[0]?.answer;
+  }
 
   /** Ask a model; `compare` keeps what others answered. */
   async run({ task, fields }, compare = false) {
@@ -44,10 +50,13 @@ export class Item extends EventTarget {
       await turn(signal);
       this.startedAt = performance.now();
       this.#become("working");
-      const answer = await generate(this.source, fields, { signal, onStep: (step) => {
-        this.step = step;
-        this.#changed();
-      } }).finally(done);
+      const answer = await generate(this.source, fields, {
+        signal,
+        onStep: (step) => {
+          this.step = step;
+          this.#changed();
+        },
+      }).finally(done);
       const others = compare ? this.runs.filter((run) => run.answer.model !== answer.model) : [];
       this.runs = compare ? [...others, { task, fields, answer }] : [{ task, fields, answer }];
       await this.#fetchPicture(answer);
@@ -58,10 +67,14 @@ export class Item extends EventTarget {
     }
   }
 
-  cancel() { this.#abort?.abort(); }
+  cancel() {
+    this.#abort?.abort();
+  }
 
   /** The picture's bytes, where this browser has them. */
-  get blob() { return this.file ?? this.#blob; }
+  get blob() {
+    return this.file ?? this.#blob;
+  }
 
   /** An address under which this page alone can show the picture, or null. */
   get address() {
@@ -92,7 +105,9 @@ export class Item extends EventTarget {
     this.#changed();
   }
 
-  #changed() { this.dispatchEvent(new Event("change")); }
+  #changed() {
+    this.dispatchEvent(new Event("change"));
+  }
 }
 
 /** Wait for a turn: a few pictures at once keep the service busy without filling its queue. */

@@ -6,8 +6,15 @@ const { maxBytes, formats, maxPages } = document.body.dataset;
 const MAX_BYTES = Number(maxBytes);
 const FORMATS = formats.split(",");
 const SUFFIXES = {
-  JPEG: ["jpg", "jpeg", "jpe", "jfif"], PNG: ["png", "apng"], WEBP: ["webp"], GIF: ["gif"], BMP: ["bmp", "dib"],
-  TIFF: ["tif", "tiff"], AVIF: ["avif"], HEIF: ["heif", "heic"], PDF: ["pdf"],
+  JPEG: ["jpg", "jpeg", "jpe", "jfif"],
+  PNG: ["png", "apng"],
+  WEBP: ["webp"],
+  GIF: ["gif"],
+  BMP: ["bmp", "dib"],
+  TIFF: ["tif", "tiff"],
+  AVIF: ["avif"],
+  HEIF: ["heif", "heic"],
+  PDF: ["pdf"],
 };
 const READ = [...FORMATS, "PDF"];
 

@@ -8,11 +8,19 @@ import { brief, count } from "./words.js";
 /** What is shown of a picture in one line. */
 export function lineOf(item) {
   switch (item.state) {
-    case "done": return brief((item.answer.tags?.join(", ") || item.answer.text || "Nothing was found").replaceAll("\n", " "), 160);
-    case "failed": return item.problem.message;
-    case "cancelled": return "Cancelled";
-    case "new": return "Not sent yet";
-    default: return whereIs(item);
+    case "done":
+      return brief(
+        (item.answer.tags?.join(", ") || item.answer.text || "Nothing was found").replaceAll("\n", " "),
+        160,
+      );
+    case "failed":
+      return item.problem.message;
+    case "cancelled":
+      return "Cancelled";
+    case "new":
+      return "Not sent yet";
+    default:
+      return whereIs(item);
   }
 }
 
@@ -25,7 +33,9 @@ export function showList(items, open) {
   const stop = button("Cancel all", () => items.forEach((item) => item.cancel()));
   const downloads = [
     button("CSV", () => save("pictures.csv", csv(rowsOf(items)), "text/csv"), { symbol: "download" }),
-    button("JSON", () => save("pictures.json", `${JSON.stringify(recordsOf(items), null, 2)}\n`, "application/json"), { symbol: "download" }),
+    button("JSON", () => save("pictures.json", `${JSON.stringify(recordsOf(items), null, 2)}\n`, "application/json"), {
+      symbol: "download",
+    }),
   ];
   const progress = () => {
     const done = items.filter((item) => item.state === "done").length;
@@ -33,18 +43,32 @@ export function showList(items, open) {
     stop.hidden = !items.some((item) => item.busy);
     for (const download of downloads) download.disabled = !done;
   };
-  section.replaceChildren(el("header", {}, heading, el("div", { className: "row-of" }, stop, downloads)),
-    el("ul", { className: "rows" }, items.map((item) => rowOf(item, open, progress))));
+  section.replaceChildren(
+    el("header", {}, heading, el("div", { className: "row-of" }, stop, downloads)),
+    el(
+      "ul",
+      { className: "rows" },
+      items.map((item) => rowOf(item, open, progress)),
+    ),
+  );
   progress();
   return undefined;
 }
 
 function rowOf(item, open, progress) {
   const said = el("span", { className: "said" });
-  const row = el("button", { type: "button", className: "row", onclick: () => open(item) },
-    item.address ? el("img", { src: item.address, alt: "", loading: "lazy", decoding: "async" }) : el("span", { className: "no-image" }),
-    el("span", { className: "name" }, item.name), said);
-  row.querySelector("img")?.addEventListener("error", ({ target }) => target.replaceWith(el("span", { className: "no-image" })));
+  const row = el(
+    "button",
+    { type: "button", className: "row", onclick: () => open(item) },
+    item.address
+      ? el("img", { src: item.address, alt: "", loading: "lazy", decoding: "async" })
+      : el("span", { className: "no-image" }),
+    el("span", { className: "name" }, item.name),
+    said,
+  );
+  row
+    .querySelector("img")
+    ?.addEventListener("error", ({ target }) => target.replaceWith(el("span", { className: "no-image" })));
   const show = () => {
     row.dataset.state = item.state;
     said.textContent = lineOf(item);
@@ -57,8 +81,18 @@ function rowOf(item, open, progress) {
 
 function rowsOf(items) {
   const header = ["name", "state", "model", "text", "tags", "confidence", "error"];
-  return [header, ...items.map(({ name, state, answer, problem }) =>
-    [name, state, answer?.model, answer?.text, answer?.tags?.join(", "), answer?.confidence, problem?.message])];
+  return [
+    header,
+    ...items.map(({ name, state, answer, problem }) => [
+      name,
+      state,
+      answer?.model,
+      answer?.text,
+      answer?.tags?.join(", "),
+      answer?.confidence,
+      problem?.message,
+    ]),
+  ];
 }
 
 const recordsOf = (items) =>

@@ -11,7 +11,8 @@ export function tie(...roots) {
   let kept = null;
   const marked = (mark) => roots.flatMap((root) => [...root.querySelectorAll(`[data-mark="${mark}"]`)]);
   const of = (event) => event.target.closest?.("[data-mark]")?.dataset.mark;
-  const light = (mark, lit) => mark !== undefined && marked(mark).forEach((element) => element.classList.toggle("lit", lit));
+  const light = (mark, lit) =>
+    mark !== undefined && marked(mark).forEach((element) => element.classList.toggle("lit", lit));
   const keep = (mark) => {
     if (kept !== null) marked(kept).forEach((element) => press(element, false));
     kept = mark === kept ? null : mark;
@@ -26,7 +27,8 @@ export function tie(...roots) {
       const mark = of(event);
       if (mark === undefined || !getSelection().isCollapsed) return;
       keep(mark);
-      for (const other of roots) if (other !== root) other.querySelector(`[data-mark="${mark}"]`)?.scrollIntoView({ block: "nearest" });
+      for (const other of roots)
+        if (other !== root) other.querySelector(`[data-mark="${mark}"]`)?.scrollIntoView({ block: "nearest" });
     });
     root.addEventListener("keydown", (event) => onKey(event, root, keep, of));
   }

@@ -29,7 +29,10 @@ export async function refresh() {
   if (asked.size || models.some(({ state }) => BUSY.includes(state))) timer = setTimeout(quietly, EVERY);
 }
 
-const quietly = () => refresh().catch(() => { timer = setTimeout(quietly, 5 * EVERY); });
+const quietly = () =>
+  refresh().catch(() => {
+    timer = setTimeout(quietly, 5 * EVERY);
+  });
 
 /** Start downloading and loading a model. */
 export async function load(name) {
@@ -41,11 +44,17 @@ export async function load(name) {
 /** Say in a few words where a model is. */
 export function stateOf(model) {
   switch (model.state) {
-    case "ready": return "ready";
-    case "on_disk": return "on this machine";
-    case "loading": return "loading";
-    case "downloading": return `downloading ${percent(model.progress ?? 0)}`;
-    case "failed": return "failed";
-    default: return model.size_bytes ? `${bytes(model.size_bytes)} to download` : "to download";
+    case "ready":
+      return "ready";
+    case "on_disk":
+      return "on this machine";
+    case "loading":
+      return "loading";
+    case "downloading":
+      return `downloading ${percent(model.progress ?? 0)}`;
+    case "failed":
+      return "failed";
+    default:
+      return model.size_bytes ? `${bytes(model.size_bytes)} to download` : "to download";
   }
 }

@@ -12,35 +12,65 @@ export async function showPast(open) {
   const search = el("input", { type: "search", id: "search-history", autocomplete: "off" });
   const list = el("ul", { className: "past", aria: { busy: "true" } });
   const none = el("p", { className: "nothing" });
-  const clear = button("Delete all", async () => {
-    await forgetAll();
-    kept = [];
-    show();
-  }, { symbol: "trash" });
+  const clear = button(
+    "Delete all",
+    async () => {
+      await forgetAll();
+      kept = [];
+      show();
+    },
+    { symbol: "trash" },
+  );
   const show = () => {
     const found = kept.filter((entry) => matches(entry, search.value.trim()));
     list.replaceChildren(...found.map((entry) => row(entry)));
-    none.textContent = kept.length ? "Nothing matches." : "Nothing yet. What is read here is kept in this browser, and only there.";
+    none.textContent = kept.length
+      ? "Nothing matches."
+      : "Nothing yet. What is read here is kept in this browser, and only there.";
     none.hidden = found.length > 0;
     clear.hidden = !kept.length;
     announce(`${count(found.length, "entry", "entries")}`);
   };
   const row = (entry) => {
     const text = entry.runs.map(({ answer }) => answer.tags?.join(", ") || answer.text).join(" ");
-    const item = el("li", {},
-      el("button", { type: "button", className: "row", onclick: () => { box.close(); open(entry); } },
-        small(entry), el("span", { className: "name" }, entry.name),
-        el("span", { className: "when" }, WHEN.format(entry.at)), el("span", { className: "said" }, brief(text, 140))),
-      button("", async () => {
-        await forget(entry.id);
-        kept = kept.filter(({ id }) => id !== entry.id);
-        show();
-        search.focus();
-      }, { symbol: "trash", className: "quiet delete", aria: { label: `Delete ${entry.name}` } }));
+    const item = el(
+      "li",
+      {},
+      el(
+        "button",
+        {
+          type: "button",
+          className: "row",
+          onclick: () => {
+            box.close();
+            open(entry);
+          },
+        },
+        small(entry),
+        el("span", { className: "name" }, entry.name),
+        el("span", { className: "when" }, WHEN.format(entry.at)),
+        el("span", { className: "said" }, brief(text, 140)),
+      ),
+      button(
+        "",
+        async () => {
+          await forget(entry.id);
+          kept = kept.filter(({ id }) => id !== entry.id);
+          show();
+          search.focus();
+        },
+        { symbol: "trash", className: "quiet delete", aria: { label: `Delete ${entry.name}` } },
+      ),
+    );
     return item;
   };
   search.addEventListener("input", show);
-  const box = dialog("History", el("div", { className: "search" }, el("label", { for: search.id }, "Search"), search, clear), none, list);
+  const box = dialog(
+    "History",
+    el("div", { className: "search" }, el("label", { for: search.id }, "Search"), search, clear),
+    none,
+    list,
+  );
   box.classList.add("history");
   search.focus();
   kept = await entries();

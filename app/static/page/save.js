@@ -39,9 +39,12 @@ export function curl({ url, name }, fields, key) {
   // A name may hold what curl takes for a separator.
   const image = url ? `image_url=${url}` : `image_file=@"${name.replaceAll(/["\\]/g, "\\$&")}"`;
   const parts = Object.entries(fields).map(([field, value]) => ["--form-string", `${field}=${value}`]);
-  return ["curl", ...(key ? ["-H", '"Authorization: Bearer $API_KEY"'] : []),
+  return [
+    "curl",
+    ...(key ? ["-H", '"Authorization: Bearer $API_KEY"'] : []),
     ...[[url ? "--form-string" : "-F", image], ...parts].flatMap(([flag, value]) => [flag, quoted(value)]),
-    quoted(`${location.origin}/generate-text`)].join(" ");
+    quoted(`${location.origin}/generate-text`),
+  ].join(" ");
 }
 
 const cell = (value) => {

@@ -4,27 +4,66 @@ import { announce, button, dialog, el } from "./dom.js";
 
 // A strip for a wide screen, and a sheet that a finger can write on for a phone.
 const [WIDTH, HEIGHT] = innerWidth < 600 ? [900, 760] : [1200, 480];
-const SIZES = [["Fine", 4], ["Medium", 9], ["Broad", 20]];
-const COLOURS = [["Black", "#111111"], ["Blue", "#1d4ed8"], ["Red", "#c81e1e"], ["Green", "#15803d"]];
+const SIZES = [
+  ["Fine", 4],
+  ["Medium", 9],
+  ["Broad", 20],
+];
+const COLOURS = [
+  ["Black", "#111111"],
+  ["Blue", "#1d4ed8"],
+  ["Red", "#c81e1e"],
+  ["Green", "#15803d"],
+];
 const ERASER = 4;
 
 /** Open the sheet; `takeFiles` gets the drawing, flattened on white, and the task that suits it. */
 export function open(takeFiles) {
   const sheet = new Sheet();
-  const tools = el("div", { className: "tools", role: "group", aria: { label: "Tools" } },
-    choice("Brush", "size", SIZES, (value) => { sheet.size = value; sheet.erasing = false; }, SIZES[1]),
-    choice("Colour", "colour", COLOURS, (value) => { sheet.colour = value; sheet.erasing = false; }, COLOURS[0]),
-    el("div", { className: "set" },
+  const tools = el(
+    "div",
+    { className: "tools", role: "group", aria: { label: "Tools" } },
+    choice(
+      "Brush",
+      "size",
+      SIZES,
+      (value) => {
+        sheet.size = value;
+        sheet.erasing = false;
+      },
+      SIZES[1],
+    ),
+    choice(
+      "Colour",
+      "colour",
+      COLOURS,
+      (value) => {
+        sheet.colour = value;
+        sheet.erasing = false;
+      },
+      COLOURS[0],
+    ),
+    el(
+      "div",
+      { className: "set" },
       toggle("Eraser", sheet),
       button("Undo", () => sheet.undo(), { symbol: "undo" }),
       button("Redo", () => sheet.redo(), { symbol: "redo" }),
-      button("Clear", () => sheet.clear(), { symbol: "trash" })));
-  const done = button("Read it", async () => {
-    const file = await sheet.file();
-    box.close();
-    takeFiles([file], "handwriting");
-  }, { className: "button primary", disabled: true });
-  sheet.onchange = () => { done.disabled = sheet.empty; };
+      button("Clear", () => sheet.clear(), { symbol: "trash" }),
+    ),
+  );
+  const done = button(
+    "Read it",
+    async () => {
+      const file = await sheet.file();
+      box.close();
+      takeFiles([file], "handwriting");
+    },
+    { className: "button primary", disabled: true },
+  );
+  sheet.onchange = () => {
+    done.disabled = sheet.empty;
+  };
   const box = dialog("Draw a word", tools, sheet.canvas, el("footer", {}, done));
   box.classList.add("sketch");
   box.addEventListener("keydown", (event) => {
@@ -36,19 +75,39 @@ export function open(takeFiles) {
 }
 
 function choice(legend, name, options, onchange, standard) {
-  return el("fieldset", { className: `set ${name}` }, el("legend", { className: "hidden" }, legend),
+  return el(
+    "fieldset",
+    { className: `set ${name}` },
+    el("legend", { className: "hidden" }, legend),
     options.map(([label, value]) => {
       const sample = el("span", { className: "sample-dot" });
       if (name === "colour") sample.style.background = value;
       else sample.style.width = sample.style.height = `${value}px`;
-      return el("label", { title: label },
-        el("input", { type: "radio", name, checked: value === standard[1], onchange: () => onchange(value), onclick: () => onchange(value) }),
-        sample, el("span", { className: "hidden" }, label));
-    }));
+      return el(
+        "label",
+        { title: label },
+        el("input", {
+          type: "radio",
+          name,
+          checked: value === standard[1],
+          onchange: () => onchange(value),
+          onclick: () => onchange(value),
+        }),
+        sample,
+        el("span", { className: "hidden" }, label),
+      );
+    }),
+  );
 }
 
 function toggle(label, sheet) {
-  const made = button(label, () => { sheet.erasing = !sheet.erasing; }, { symbol: "eraser", aria: { pressed: "false" } });
+  const made = button(
+    label,
+    () => {
+      sheet.erasing = !sheet.erasing;
+    },
+    { symbol: "eraser", aria: { pressed: "false" } },
+  );
   sheet.onerasing = (erasing) => made.setAttribute("aria-pressed", erasing);
   return made;
 }
@@ -65,24 +124,36 @@ class Sheet {
 
   constructor() {
     this.canvas = el("canvas", {
-      width: WIDTH, height: HEIGHT, className: "sheet", role: "img", aria: { label: "Sheet: draw with mouse, pen or finger" },
+      width: WIDTH,
+      height: HEIGHT,
+      className: "sheet",
+      role: "img",
+      aria: { label: "Sheet: draw with mouse, pen or finger" },
     });
     this.canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     this.canvas.addEventListener("pointermove", (event) => this.#move(event));
   }
 
-  get erasing() { return this.#erasing; }
+  get erasing() {
+    return this.#erasing;
+  }
 
   set erasing(erasing) {
     this.#erasing = erasing;
     this.onerasing(erasing);
   }
 
-  get empty() { return !this.#strokes.some((stroke) => !stroke.erases); }
+  get empty() {
+    return !this.#strokes.some((stroke) => !stroke.erases);
+  }
 
-  undo() { this.#step(this.#strokes, this.#undone, "Undone"); }
+  undo() {
+    this.#step(this.#strokes, this.#undone, "Undone");
+  }
 
-  redo() { this.#step(this.#undone, this.#strokes, "Redone"); }
+  redo() {
+    this.#step(this.#undone, this.#strokes, "Redone");
+  }
 
   clear() {
     this.#strokes = [];
@@ -114,7 +185,13 @@ class Sheet {
     event.preventDefault();
     this.canvas.setPointerCapture(event.pointerId);
     const width = this.size * (this.erasing ? ERASER : 1);
-    this.#strokes.push({ pointer: event.pointerId, erases: this.erasing, colour: this.colour, width, points: [this.#at(event)] });
+    this.#strokes.push({
+      pointer: event.pointerId,
+      erases: this.erasing,
+      colour: this.colour,
+      width,
+      points: [this.#at(event)],
+    });
     this.#undone = [];
     this.#draw();
   }

@@ -16,7 +16,10 @@ export function showPicture(item, onLeave) {
   const frame = el("div", { className: "frame" }, shown.picture);
   const facts = [item.name, item.blob ? bytes(item.blob.size) : null].filter(Boolean).join(" · ");
   const stage = $("#stage");
-  stage.replaceChildren(frame, el("div", { className: "caption" }, el("span", {}, facts), button("Another picture", onLeave)));
+  stage.replaceChildren(
+    frame,
+    el("div", { className: "caption" }, el("span", {}, facts), button("Another picture", onLeave)),
+  );
   stage.hidden = false;
   $("#intake").hidden = true;
   return frame;
@@ -44,8 +47,11 @@ export const altOf = (item) => item.answer?.text || `The picture ${item.name}, n
 /** An empty sheet of the picture's shape, where the picture itself cannot be shown. */
 function sheetOf(item) {
   const { width = 4, height = 3 } = item.answer?.image ?? {};
-  const sheet = el("div", { className: "blank", role: "img", aria: { label: altOf(item) } },
-    el("span", {}, item.answer ? "This browser cannot show it" : item.name));
+  const sheet = el(
+    "div",
+    { className: "blank", role: "img", aria: { label: altOf(item) } },
+    el("span", {}, item.answer ? "This browser cannot show it" : item.name),
+  );
   sheet.style.aspectRatio = `${width} / ${height}`;
   return sheet;
 }
@@ -58,17 +64,31 @@ export function layOver(frame, { entities, lines }) {
 }
 
 function boxes(entities) {
-  return el("div", { className: "boxes" }, entities.flatMap(({ phrase, boxes: places }, number) =>
-    places.map(([x0, y0, x1, y1]) => {
-      const box = el("button", {
-        type: "button", className: `box c${number % COLOURS}`, dataset: { mark: number },
-        aria: { pressed: "false", label: `${number + 1}: ${phrase}` },
-      }, el("span", {}, String(number + 1)));
-      Object.assign(box.style, {
-        left: `${x0 * 100}%`, top: `${y0 * 100}%`, width: `${(x1 - x0) * 100}%`, height: `${(y1 - y0) * 100}%`,
-      });
-      return box;
-    })));
+  return el(
+    "div",
+    { className: "boxes" },
+    entities.flatMap(({ phrase, boxes: places }, number) =>
+      places.map(([x0, y0, x1, y1]) => {
+        const box = el(
+          "button",
+          {
+            type: "button",
+            className: `box c${number % COLOURS}`,
+            dataset: { mark: number },
+            aria: { pressed: "false", label: `${number + 1}: ${phrase}` },
+          },
+          el("span", {}, String(number + 1)),
+        );
+        Object.assign(box.style, {
+          left: `${x0 * 100}%`,
+          top: `${y0 * 100}%`,
+          width: `${(x1 - x0) * 100}%`,
+          height: `${(y1 - y0) * 100}%`,
+        });
+        return box;
+      }),
+    ),
+  );
 }
 
 /** The lines as polygons, and their text, unseen, to be selected where it stands. */
@@ -78,9 +98,18 @@ function over(lines) {
     const [[ax, ay], [bx, by], , [dx, dy]] = polygon;
     // One unit of the text's own box, 1 x 1, spans the line: its sides are the polygon's.
     const matrix = `matrix(${bx - ax} ${by - ay} ${dx - ax} ${dy - ay} ${ax} ${ay})`;
-    layer.append(svg("g", { "data-mark": number, class: confidence < LOW ? "low" : "" },
-      svg("polygon", { points: polygon.map((point) => point.join(",")).join(" ") }),
-      svg("text", { transform: matrix, y: 0.8, "font-size": 1, textLength: 1, lengthAdjust: "spacingAndGlyphs" }, text)));
+    layer.append(
+      svg(
+        "g",
+        { "data-mark": number, class: confidence < LOW ? "low" : "" },
+        svg("polygon", { points: polygon.map((point) => point.join(",")).join(" ") }),
+        svg(
+          "text",
+          { transform: matrix, y: 0.8, "font-size": 1, textLength: 1, lengthAdjust: "spacingAndGlyphs" },
+          text,
+        ),
+      ),
+    );
   });
   return layer;
 }

@@ -7,12 +7,12 @@ const ALT_TEXT = "alt-text";
 
 /** `kinds` are tasks of models, the most fitting first; `verb` names the button. */
 export const TASKS = {
-  describe: { label: "Describe", verb: "Describe", kinds: CAPTIONERS },
-  boxes: { label: "Describe with boxes", verb: "Describe", kinds: ["grounded-caption"] },
-  print: { label: "Read print", verb: "Read", kinds: ["read-page"] },
-  handwriting: { label: "Read handwriting", verb: "Read", kinds: ["read-line", "read-page"] },
-  tags: { label: "Tags", verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
-  alt: { label: "Alt text", verb: "Write alt text", kinds: [] },
+  describe: { verb: "Describe", kinds: CAPTIONERS },
+  boxes: { verb: "Describe", kinds: ["grounded-caption"] },
+  print: { verb: "Read", kinds: ["read-page"] },
+  handwriting: { verb: "Read", kinds: ["read-line", "read-page"] },
+  tags: { verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
+  alt: { verb: "Write alt text", kinds: [] },
 };
 
 /** The models that can do a task, the most fitting kind first. Alt text is made by several together. */
@@ -27,7 +27,7 @@ export const taggers = () => all().filter((model) => model.task === "tag");
 export function suggestion(task) {
   const able = candidates(task);
   const standard = able.find((model) => model.name === standardModel());
-  return standard && TASKS[task].kinds[0] === standard.task ? standard : able.find(onMachine) ?? able[0];
+  return standard && TASKS[task].kinds[0] === standard.task ? standard : (able.find(onMachine) ?? able[0]);
 }
 
 /** The names of the options that a task with a model takes. */
@@ -42,12 +42,18 @@ export function needs(task, modelName, taggerName) {
     const captioner = all().find((model) => CAPTIONERS.includes(model.task) && onMachine(model));
     const wanted = captioner ?? all().find((model) => model.task === "caption");
     return [
-      ...all().filter((model) => model.task === "read-page").slice(0, 1).map((model) => ({ model })),
+      ...all()
+        .filter((model) => model.task === "read-page")
+        .slice(0, 1)
+        .map((model) => ({ model })),
       ...(wanted ? [{ model: wanted, optional: true }] : []),
     ];
   }
   const names = TASKS[task].tagged ? [modelName, taggerName] : [modelName];
-  return names.map(byName).filter(Boolean).map((model) => ({ model }));
+  return names
+    .map(byName)
+    .filter(Boolean)
+    .map((model) => ({ model }));
 }
 
 /** The fields of a request to the service. */

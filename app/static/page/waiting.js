@@ -8,11 +8,16 @@ export function whereIs({ state, step }) {
   if (state === "waiting") return "Waiting for its turn";
   if ("uploading" in step) return `Uploading ${percent(step.uploading)}`;
   switch (step.stage) {
-    case "downloading": return `Downloading the model ${step.done} %`;
-    case "loading": return "Loading the model";
-    case "lines": return step.done < step.found ? `Line ${step.done + 1} of ${step.found}` : `${count(step.found, "line")} read`;
-    case "pages": return step.done < step.found ? `Page ${step.done + 1} of ${step.found}` : `${count(step.found, "page")} read`;
-    default: break;
+    case "downloading":
+      return `Downloading the model ${step.done} %`;
+    case "loading":
+      return "Loading the model";
+    case "lines":
+      return step.done < step.found ? `Line ${step.done + 1} of ${step.found}` : `${count(step.found, "line")} read`;
+    case "pages":
+      return step.done < step.found ? `Page ${step.done + 1} of ${step.found}` : `${count(step.found, "page")} read`;
+    default:
+      break;
   }
   if (step.queued > 1) return `Place ${step.queued} in the queue`;
   return step.queued === 1 ? "Next in the queue" : "Looking at the picture";
@@ -26,8 +31,18 @@ export function waiting(item) {
   const where = el("p", { className: "where" });
   const bar = el("progress", { max: 1, aria: { label: "Progress" } });
   const clock = el("span", { className: "clock", aria: { hidden: "true" } });
-  const panel = el("div", { className: "waiting" }, where, bar,
-    el("p", { className: "foot" }, clock, button("Cancel", () => item.cancel(), { className: "button small" })));
+  const panel = el(
+    "div",
+    { className: "waiting" },
+    where,
+    bar,
+    el(
+      "p",
+      { className: "foot" },
+      clock,
+      button("Cancel", () => item.cancel(), { className: "button small" }),
+    ),
+  );
   let said = 0;
   const show = () => {
     const words = whereIs(item);
