@@ -1,0 +1,1 @@
+"""A model family for the benchmark, found as those in `models` are."""

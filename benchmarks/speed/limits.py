@@ -1,0 +1,133 @@
+"""What the machine can do, and how long a model would take if nothing but that held it up.
+
+A text takes at least the arithmetic of its encoder, at the rate of large matrix products, and for each new token the
+weights that a decoder step reads, at the bandwidth of memory. A batch has the arithmetic of each of its images, and
+reads the weights once.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.speed import NEW_TOKENS
+
+_BYTES = 2
+"""Of a weight in bfloat16, in which this service computes where the processor has it."""
+_ROUNDS = 8
+_TEXT_TOKENS = 64
+"""Of a text to tag; its encoder's part is small."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Operations per second of a large matrix product in bfloat16, and bytes per second read from memory."""
+
+    rate: float
+    bandwidth: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Operations for one input before its first token, bytes that each step reads, and how many steps there are."""
+
+    flop: float
+    step_bytes: float
+    steps: int
+
+    def seconds(self, machine: Machine, batch: int = 1) -> float:
+        """Return the least time for a batch."""
+        return batch * self.flop / machine.rate + self.steps * self.step_bytes / machine.bandwidth
+
+
+def machine() -> Machine:
+    """Measure this machine: the best of some rounds each."""
+    side = 4096
+    a, b = (torch.randn(side, side, dtype=torch.bfloat16) for _ in range(2))
+    much = torch.ones(256 * 1024 * 1024)  # a gigabyte: far more than any cache
+    rows, column = much.view(8192, -1), torch.ones(much.numel() // 8192)
+    reading = min(_best(lambda: much.sum()), _best(lambda: rows @ column))
+    return Machine(2 * side**3 / _best(lambda: a @ b), much.numel() * much.element_size() / reading)
+
+
+def _best(work: Callable[[], Tensor]) -> float:
+    seconds = []
+    for _ in range(_ROUNDS):
+        started = time.perf_counter()
+        work()
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
+
+
+def cost(directory: Path) -> Cost:
+    """Count what a checkpoint's network does, without its weights. T5 ends when it likes: `steps` is the most.
+
+    Raises:
+        KeyError: of a family that is not counted here.
+    """
+    config = transformers.AutoConfig.from_pretrained(directory)
+    kind = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
+    with torch.device("meta"):
+        return {"blip": _blip, "kosmos-2": _kosmos2, "vision-encoder-decoder": _trocr, "t5": _t5}[kind](config)
+
+
+def _blip(config: Any) -> Cost:
+    network = transformers.BlipForConditionalGeneration(config)
+    vision = config.vision_config
+    flop = _flop(lambda: network.vision_model(_image(vision.image_size)))
+    across, step = _linears(network.text_decoder, ("crossattention.self.key", "crossattention.self.value"))
+    return Cost(flop + 2 * across * _patches(vision.image_size, vision.patch_size), step * _BYTES, NEW_TOKENS)
+
+
+def _trocr(config: Any) -> Cost:
+    network = transformers.VisionEncoderDecoderModel(config)
+    encoder = config.encoder
+    flop = _flop(lambda: network.encoder(_image(encoder.image_size)))
+    across, step = _linears(network.decoder, ("encoder_attn.k_proj", "encoder_attn.v_proj"))
+    return Cost(flop + 2 * across * _patches(encoder.image_size, encoder.patch_size), step * _BYTES, NEW_TOKENS)
+
+
+def _kosmos2(config: Any) -> Cost:
+    network = transformers.Kosmos2ForConditionalGeneration(config)
+    flop = _flop(lambda: network.vision_model(_image(config.vision_config.image_size)))
+    _, step = _linears(network.text_model, ())
+    # Its image is a prompt: 64 embeddings and a few words, through the whole text model, but for the words' matrix.
+    prompt = config.latent_query_num + 6
+    head = config.text_config.vocab_size * config.text_config.embed_dim
+    return Cost(flop + 2 * (step - head) * prompt, step * _BYTES, NEW_TOKENS)
+
+
+def _t5(config: Any) -> Cost:
+    network = transformers.T5ForConditionalGeneration(config)
+    across, step = _linears(network.decoder, ("EncDecAttention.k", "EncDecAttention.v"))
+    tokens = torch.zeros(1, _TEXT_TOKENS, dtype=torch.long)
+    flop = _flop(lambda: network.encoder(tokens)) + 2 * across * _TEXT_TOKENS
+    return Cost(flop, (step + config.vocab_size * config.d_model) * _BYTES, 64)
+
+
+def _flop(run: Callable[[], object]) -> float:
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        run()
+    return float(counter.get_total_flops())
+
+
+def _linears(network: nn.Module, once: tuple[str, ...]) -> tuple[int, int]:
+    """Return how many weights of linear layers work once for a text, and how many at every step."""
+    found = {name: part.weight.numel() for name, part in network.named_modules() if isinstance(part, nn.Linear)}
+    first = sum(count for name, count in found.items() if name.endswith(once)) if once else 0
+    return first, sum(found.values()) - first
+
+
+def _image(side: int) -> Tensor:
+    return torch.zeros(1, 3, side, side)
+
+
+def _patches(side: int, patch: int) -> int:
+    return (side // patch) ** 2 + 1
