@@ -7,6 +7,8 @@ Each argument is a model and a directory with its checkpoint in the published la
 import argparse
 import os
 import platform
+import signal
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -55,6 +57,8 @@ def about() -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure section by section, and print each as soon as it is known."""
     options = parse(arguments)
+    # Asked to end, it ends its servers first.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as directory:
         context = Context(options.weights, Path(directory), options.share)
         for name in options.only:

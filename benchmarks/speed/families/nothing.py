@@ -16,7 +16,7 @@ class Nothing(Model):
         return LoadedNothing()
 
 
-class LoadedNothing:
+class LoadedNothing(Loaded):
     device = "cpu"
     precision = "float32"
 
