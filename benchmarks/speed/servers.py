@@ -127,8 +127,8 @@ def _ours(
         "RESULT_CACHE_MB": "0",
         "LOG_LEVEL": "WARNING",
         "HF_HUB_OFFLINE": "1",
-        # What it keeps between two starts is the benchmark's own.
-        "XDG_CACHE_HOME": str(directory / "cache"),
+        # The benchmark's own, shared by the servers that it starts.
+        "NETWORK_CACHE": str(directory.parent / "networks"),
         **{name.upper(): str(value) for name, value in settings.items()},
     }
     return Server(label, [sys.executable, *program], "/healthz", directory, environment)
