@@ -46,8 +46,8 @@ class Said:
 class OneModel:
     """One model says it; a reader says it of every page.
 
-    As every composition, it has the `entries` it needs at least, and a `question`: all that what it says of an image
-    depends on, besides the image.
+    As every composition, it has the `entries` it needs at least; a `question`: all that what it says of an image
+    depends on, besides the image; and where an image is only looked at as a small square, the `side` of that.
     """
 
     def __init__(self, registry: Registry, entry: Entry, asked: GenerateOptions) -> None:
@@ -62,6 +62,7 @@ class OneModel:
         entry.model.check(self._options)
         self.entries = [entry, *([self._segmenter] if self._segmenter else [])]
         self.reads_documents = entry.model.task in (Task.READ_LINE, Task.READ_PAGE)
+        self.side = entry.model.input_side
         self.question = (*(entry.identity for entry in self.entries), self._options)
 
     def run(self, jobs: Jobs, pages: Pages) -> Steps[Said]:
@@ -71,7 +72,7 @@ class OneModel:
         for number in range(count):
             image = pages.image(number)
             prediction = yield from self._page(jobs, image)
-            said.append(SaidOfPage(image.size, prediction))
+            said.append(SaidOfPage(pages.size(number), prediction))
             if count > 1:
                 yield Progress(stage="pages", done=len(said), found=count)
         return Said(
@@ -102,6 +103,7 @@ class AltText:
     """A captioner and a reader, side by side, say one sentence fit for an `alt` attribute."""
 
     reads_documents = False
+    side = None
 
     def __init__(self, registry: Registry, asked: GenerateOptions) -> None:
         self._captioner = registry.first_on_machine(CAPTIONER_ORDER)

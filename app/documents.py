@@ -30,11 +30,14 @@ class Pages(Protocol):
     def image(self, number: int) -> Image.Image:
         """Return a page, counted from 0, as an upright RGB image."""
 
+    def size(self, number: int) -> tuple[int, int]:
+        """Return the width and height in pixels of a page that was decoded, as the file has it."""
+
     def points(self, number: int) -> tuple[float, float] | None:
         """Return the width and height of a page in points of 1/72 inch, where the file tells."""
 
 
-def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True) -> Pages:
+def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True, side: int | None = None) -> Pages:
     """Return the pages of a PDF, a TIFF, or an image of any other format, which has one.
 
     Args:
@@ -42,6 +45,7 @@ def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True) 
         limits: what is decoded at all.
         cage: where it is decoded.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
+        side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
 
     Raises:
         UnsupportedMedia: none of these.
@@ -50,7 +54,7 @@ def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True) 
     """
     if is_pdf(data) and not all_pages:
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-    pages: Pages = PdfPages(data, limits, cage) if is_pdf(data) else ImagePages(data, limits, cage)
+    pages: Pages = PdfPages(data, limits, cage) if is_pdf(data) else ImagePages(data, limits, cage, side)
     if all_pages and pages.count > limits.max_pages:
         raise InvalidImage(f"the document has {pages.count} pages, more than the {limits.max_pages} allowed: split it")
     return pages
@@ -68,10 +72,12 @@ def is_pdf(data: bytes) -> bool:
 class ImagePages:
     """The frames of a TIFF, or the one image of another format."""
 
-    def __init__(self, data: bytes, limits: Limits, cage: Cage) -> None:
+    def __init__(self, data: bytes, limits: Limits, cage: Cage, side: int | None) -> None:
         self._data = data
         self._limits = limits
         self._cage = cage
+        self._side = side
+        self._sizes: dict[int, tuple[int, int]] = {}
         first = self._decoded(0)
         self._first = _image_of(first)
         self.format: str = first.facts["format"]
@@ -80,12 +86,20 @@ class ImagePages:
     def image(self, number: int) -> Image.Image:
         return self._first if number == 0 else _image_of(self._decoded(number))
 
+    def size(self, number: int) -> tuple[int, int]:
+        return self._sizes[number]
+
     def points(self, number: int) -> None:
         return None
 
     def _decoded(self, frame: int) -> Decoded:
         limits = self._limits
-        return self._cage.run("image", self._data, formats=limits.formats, max_pixels=limits.max_pixels, frame=frame)
+        decoded = self._cage.run(
+            "image", self._data, formats=limits.formats, max_pixels=limits.max_pixels, frame=frame, side=self._side
+        )
+        width, height = decoded.facts["size"]
+        self._sizes[frame] = width, height
+        return decoded
 
 
 class PdfPages:
@@ -99,12 +113,18 @@ class PdfPages:
         self._cage = cage
         self._sizes = cage.run("pdf", data).facts["sizes"]
         self.count = len(self._sizes)
+        self._rendered: dict[int, tuple[int, int]] = {}
 
     def image(self, number: int) -> Image.Image:
         limits = self._limits
-        return _image_of(
+        image = _image_of(
             self._cage.run("pdf_page", self._data, number=number, dpi=limits.pdf_dpi, max_pixels=limits.max_pixels)
         )
+        self._rendered[number] = image.size
+        return image
+
+    def size(self, number: int) -> tuple[int, int]:
+        return self._rendered[number]
 
     def points(self, number: int) -> tuple[float, float]:
         width, height = self._sizes[number]

@@ -171,7 +171,8 @@ class Service:
             export = EXPORTS.get(request.format)
             if export is None:
                 return Result(answer, None)
-            pages = made.pages or self._pages(request, data, composition.reads_documents)
+            # Decoded anew where it is only remembered, or was decoded just well enough for a model.
+            pages = made.pages if made.pages and not composition.side else self._pages(request, data, composition)
             return Result(answer, export.render(document(made.said, pages)))
 
     def tag(self, request_id: str, options: TagOptions, fresh: bool = False) -> TagAnswer:
@@ -306,9 +307,11 @@ class Service:
             raise errors.TooLarge(f"the image is larger than {self._settings.max_upload_bytes} bytes")
         return data
 
-    def _pages(self, request: GenerateRequest, data: bytes, all_pages: bool) -> Pages:
+    def _pages(
+        self, request: GenerateRequest, data: bytes, composition: OneModel | AltText, side: int | None = None
+    ) -> Pages:
         try:
-            return open_pages(data, self._limits, self._cage, all_pages)
+            return open_pages(data, self._limits, self._cage, composition.reads_documents, side)
         except errors.UnsupportedMedia as error:
             if (request.image_url or "").lower().startswith("http"):
                 raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
@@ -319,7 +322,7 @@ class Service:
         for entry in composition.entries:
             self._engine.refuse_if_full(entry.model.name)
         clock = _Clock()
-        pages = self._pages(request, data, composition.reads_documents)
+        pages = self._pages(request, data, composition, composition.side)
         decoded = clock.lap()
         jobs = Jobs(self._engine, self._settings.request_timeout)
         # On disk before the models work, so that a full one is found out first.

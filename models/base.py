@@ -202,6 +202,9 @@ class Model(ABC):
     """The fields of `Options`, besides `prompt`, that this family takes."""
     model_type: ClassVar[str | None] = None
     """What `config.json` calls this family, for checkpoints that the user names."""
+    input_side: ClassVar[int | None] = None
+    """The side in pixels of the square that is all the network sees of an image; a much larger one need not be decoded
+    in full. None where it sees more."""
     max_new_tokens: ClassVar[int | None] = None
     """How many tokens a text has at most where the caller does not say."""
     special_tokens: ClassVar[re.Pattern[str] | None] = None

@@ -27,6 +27,7 @@ class Blip(Model):
     accepts = ("image", "prompt")
     options = generation.OPTIONS
     model_type = "blip"
+    input_side = 384
     special_tokens = _SPECIAL_TOKENS
     max_new_tokens = _MAX_NEW_TOKENS
 

@@ -34,6 +34,7 @@ class Kosmos2(Model):
     accepts = ("image", "prompt")
     options = generation.OPTIONS | {"detail"}
     model_type = "kosmos-2"
+    input_side = 224
     special_tokens = _SPECIAL_TOKENS
     max_new_tokens = _MAX_NEW_TOKENS
     batch_size = 4

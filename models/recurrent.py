@@ -26,6 +26,8 @@ class Recurrent(Model):
     accepts = ("image",)
     options = generation.OPTIONS
     model_type = "recurrent-captioner"
+    # Checkpoints have squares of their own, which are no larger.
+    input_side = 224
     max_new_tokens = _MAX_NEW_TOKENS
 
     def load(self, directory: Path, placement: Placement) -> Loaded:

@@ -51,7 +51,7 @@ def _answer(header: Header, data: bytes) -> tuple[Header, bytes]:
 
 def _image(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
     decoded = images.decode(data, **arguments)
-    return {"format": decoded.format, "frames": decoded.frames}, decoded.image
+    return {"format": decoded.format, "frames": decoded.frames, "size": decoded.size}, decoded.image
 
 
 def _pdf(data: bytes) -> tuple[dict[str, Any], None]:

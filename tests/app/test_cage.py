@@ -49,7 +49,7 @@ def started() -> Started:
 
 def test_an_image_comes_as_it_was_decoded(cage: Cage) -> None:
     decoded = decode(cage, PHOTO)
-    assert decoded.facts == {"format": "PNG", "frames": 1}
+    assert decoded.facts == {"format": "PNG", "frames": 1, "size": list(decoded.image.size)}
     assert decoded.image is not None
     with Image.open(io.BytesIO(PHOTO)) as expected:
         assert np.array_equal(np.asarray(decoded.image), np.asarray(expected))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFile
+from PIL import ExifTags, Image, ImageFile
 
 from app.config import FORMATS
 from app.errors import InvalidImage, UnsupportedMedia
@@ -461,3 +461,57 @@ print(*found)
     command = [sys.executable, "-c", program, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
     assert sorted(done.stdout.split()) == sorted(FORMATS), done.stderr
+
+
+def natural(width: int, height: int) -> Image.Image:
+    """Return a picture with as much of each frequency as photographs have, and less colour than light."""
+    random = np.random.default_rng(0)
+    across, down = np.meshgrid(np.fft.fftfreq(width), np.fft.fftfreq(height))
+    # As 1/f, and somewhat faster: a lens blurs.
+    falling = np.maximum(np.hypot(across, down), 1 / max(width, height)) ** -1.3
+    waves = falling[..., None] * np.exp(2j * np.pi * random.random((height, width, 4)))
+    light, *colours = np.moveaxis(np.fft.ifft2(waves, axes=(0, 1)).real, 2, 0)
+    pixels = np.stack([light + 0.2 * colour for colour in colours], axis=2)
+    pixels = 128 + 50 * (pixels - pixels.mean()) / pixels.std()
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("side", "part"), [(None, 1), (200, 1), (161, 1), (160, 2), (100, 2), (49, 2), (48, 4), (20, 4)]
+)
+def test_a_jpeg_much_larger_than_what_is_seen_of_it_is_decoded_at_a_part_of_its_size(
+    side: int | None, part: int
+) -> None:
+    data = encoded(natural(1203, 962), "JPEG", quality=92)
+    full = decode(data, FORMATS, 10_000_000)
+    decoded = decode(data, FORMATS, 10_000_000, side=side)
+    assert decoded.size == full.size == (1203, 962)
+    assert decoded.image.size == (-(-1203 // part), -(-962 // part))
+    if side:
+        small, expected = (
+            np.asarray(image.resize((side, side), Image.Resampling.BICUBIC), float)
+            for image in (decoded.image, full.image)
+        )
+        assert np.abs(small - expected).mean() < 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_part_of_its_size_is_upright_too(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data = encoded(natural(640, 480), "JPEG", exif=exif)
+    decoded, full = (decode(data, FORMATS, 10_000_000, side=side) for side in (64, None))
+    assert decoded.size == full.size == full.image.size
+    assert decoded.image.size == (full.size[0] // 2, full.size[1] // 2)
+    small, expected = (np.asarray(image.resize((64, 64)), float) for image in (decoded.image, full.image))
+    assert np.abs(small - expected).mean() < 1.5
+
+
+def test_the_limit_of_pixels_is_that_of_the_file() -> None:
+    with pytest.raises(InvalidImage, match="pixels allowed"):
+        decode(encoded(natural(640, 480), "JPEG"), FORMATS, 300_000, side=20)
+
+
+def test_other_formats_are_decoded_in_full() -> None:
+    decoded = decode(encoded(natural(640, 480)), FORMATS, 10_000_000, side=20)
+    assert decoded.image.size == decoded.size == (640, 480)
