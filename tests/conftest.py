@@ -75,8 +75,8 @@ def make_odd(make_server: Callable[..., Server]) -> Callable[..., Server]:
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, model_paths: str) -> Iterator[Server]:
-    """A server with all models, shared by the tests that change nothing."""
-    running = Server(tmp_path_factory.mktemp("server"), model_paths=model_paths, log_level="DEBUG")
+    """A server with all models, shared by the tests that change nothing; it remembers nothing of other tests either."""
+    running = Server(tmp_path_factory.mktemp("server"), model_paths=model_paths, result_cache_mb=0, log_level="DEBUG")
     yield running
     running.kill()
 

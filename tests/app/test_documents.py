@@ -236,3 +236,22 @@ def test_memory_does_not_grow_from_page_to_page(cage: Cage) -> None:
     for _ in range(12):
         pages.image(0)
     assert resident() - before < 40_000_000, "an image is 12 MB"
+
+
+def test_an_image_that_is_only_looked_at_keeps_its_size(cage: Cage) -> None:
+    photograph = encoded(Image.linear_gradient("L").resize((700, 400)), "JPEG")
+    pages = open_pages(photograph, LIMITS, cage, all_pages=False, side=50)
+    assert (pages.image(0).size, pages.size(0)) == ((350, 200), (700, 400))
+    pages = open_pages(photograph, LIMITS, cage)
+    assert (pages.image(0).size, pages.size(0)) == ((700, 400), (700, 400))
+
+
+def test_every_page_has_the_size_of_its_image(cage: Cage) -> None:
+    shapes = [(40, 30), (30, 50)]
+    for data in (
+        drawn.tiff([Image.new("RGB", shape) for shape in shapes]),
+        drawn.pdf([drawn.page(["a"], (90, 70))] * 2),
+    ):
+        pages = open_pages(data, LIMITS, cage)
+        for number in range(pages.count):
+            assert pages.image(number).size == pages.size(number)

@@ -29,8 +29,7 @@ from tests.fakes import Fake, Gate, Predict, registry_of, wait_until
 from tests.hub import Hub
 from tests.server import Server
 
-# Anew each time: the same page is asked for with and without events.
-EVENTS = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
+EVENTS = {"Accept": "text/event-stream"}
 FIVE = encoded(drawn.page(drawn.numbered(5), (620, 300)))
 Event = tuple[str, dict[str, Any]]
 

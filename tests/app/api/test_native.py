@@ -301,3 +301,11 @@ def test_auto_says_which_model_spoke(server: Server, limited: Server) -> None:
     assert limited.generate(SMALL).json()["model"] == "rapidocr"
     assert server.generate(SMALL, max_new_tokens=2).json()["model"] == "blip-large"
     assert json.loads(server.generate(SMALL, model="auto", max_new_tokens=2).text)["model"] == "blip-large"
+
+
+def test_a_large_photograph_has_its_own_size_in_the_answer(server: Server) -> None:
+    photograph = encoded(Image.linear_gradient("L").resize((2400, 2320)), "JPEG")
+    answer = server.generate(photograph, model="blip-base", max_new_tokens=3).json()
+    assert (answer["image"]["width"], answer["image"]["height"]) == (2400, 2320)
+    tsv = server.generate(photograph, model="blip-base", max_new_tokens=3, format="tsv").text
+    assert "2400\t2320" in tsv
