@@ -27,11 +27,18 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("weights", nargs="*", metavar="NAME=DIRECTORY", help="a model and its checkpoint")
     parser.add_argument("--only", metavar="SECTION,...", help=f"some of {', '.join(SECTIONS)} (default: all)")
     parser.add_argument("--share", type=float, default=1.0, help="of the requests; 0.1 for a quick look (default: 1)")
+    parser.add_argument("--clients", default="1,4,16,64", help="at once, for captions (default: 1,4,16,64)")
     parser.add_argument("--write", action="store_true", help="put the results into benchmarks/README.md")
     options = parser.parse_args(arguments)
     options.only = options.only.split(",") if options.only else list(SECTIONS)
     if unknown := set(options.only) - SECTIONS.keys():
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    try:
+        options.clients = sorted({int(count) for count in options.clients.split(",")})
+    except ValueError:
+        options.clients = []
+    if not options.clients or min(options.clients) < 1:
+        parser.error("--clients must be numbers such as 1,16")
     if options.share <= 0:
         parser.error("--share must be more than 0")
     options.weights = {name: Path(path).resolve() for name, _, path in (one.partition("=") for one in options.weights)}
@@ -60,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Asked to end, it ends its servers first.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as directory:
-        context = Context(options.weights, Path(directory), options.share)
+        context = Context(options.weights, Path(directory), options.share, options.clients)
         for name in options.only:
             text = "\n\n".join([about(), *SECTIONS[name](context)])
             print(f"## {name}\n\n{text}\n", flush=True)

@@ -1,6 +1,6 @@
 """What the sections of the speed benchmark share."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +25,7 @@ class Context:
     weights: Mapping[str, Path]
     directory: Path
     share: float = 1.0
+    clients: Sequence[int] = (1, 4, 16, 64)
     throughput: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def requests(self, clients: int) -> int:
