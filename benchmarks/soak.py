@@ -1,0 +1,237 @@
+"""Mix good, bad, slow, cancelled and huge requests at 32 clients for a while: `python -m benchmarks.soak --minutes 10`.
+
+Twelve clients send good requests one after another, first alone and then beside twenty others that do harm. No request
+may stay unanswered, none may fail with 500, the good ones may take twice as long as alone at the 95th percentile, and
+in the end memory, open files and threads are back to where they were.
+"""
+
+import argparse
+import io
+import random
+import socket
+import statistics
+import struct
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import requests
+from PIL import Image, ImageDraw, ImageFont
+
+from benchmarks.machine import Usage, usage
+from tests import hostile
+from tests.server import Server
+
+GOOD_CLIENTS, OTHER_CLIENTS = 12, 20
+PATIENCE = 180.0
+"""Seconds after which a request counts as unanswered."""
+FRESH = {"Cache-Control": "no-cache"}
+
+
+@dataclass
+class Seen:
+    """What clients of one kind saw: statuses, 0 where no answer came, and the seconds that the answers took."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: list[float] = field(default_factory=list)
+
+    def add(self, status: int, seconds: float) -> None:
+        self.statuses[status] += 1
+        self.seconds.append(seconds)
+
+
+Request = Callable[[str, random.Random], int]
+
+
+def good(url: str, chance: random.Random) -> int:
+    """Send a line of text."""
+    return _post(url, _line(str(chance.randrange(10**6))), headers=FRESH)
+
+
+def bad(url: str, chance: random.Random) -> int:
+    """Send what is no image, is broken, or asks for what there is not."""
+    form, json = ({"Content-Type": f"application/{kind}"} for kind in ("x-www-form-urlencoded", "json"))
+    wrong: list[tuple[bytes, dict[str, object]]] = [
+        (b"no image", {}),
+        (_line("broken")[:700], {}),
+        (_line("what"), {"params": {"model": "nonesuch"}}),
+        (b"a=1&" * 200_000, {"headers": form}),
+        (b'{"image_url": "http://127.0.0.1/"}', {"headers": json}),
+    ]
+    data, options = chance.choice(wrong)
+    return _post(url, data, **options)
+
+
+def huge(url: str, chance: random.Random) -> int:
+    """Send what takes long to decode, much memory, or many bytes."""
+    return _post(url, chance.choice(_huge()))
+
+
+def slow(url: str, chance: random.Random) -> int:
+    """Send a request over some seconds, piece by piece."""
+    data = _line("slow")
+
+    def pieces() -> Iterator[bytes]:
+        for start in range(0, len(data), len(data) // 8):
+            time.sleep(chance.random())
+            yield data[start : start + len(data) // 8]
+
+    return _post(url, pieces())
+
+
+def cancelled(url: str, chance: random.Random) -> int:
+    """Hang up in the middle of a request, or before its answer; 499 stands for what nobody reads."""
+    host, port = urlsplit(url).netloc.split(":")
+    data = _line("gone")
+    head = f"POST /generate-text?model=rapidocr HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
+    with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
+        connection.sendall(head.encode() + data[: chance.choice([0, 100, len(data)])])
+        time.sleep(chance.random())
+        # With a reset, as a client that crashed.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return 499
+
+
+OTHERS: tuple[Request, ...] = (bad, bad, huge, slow, cancelled)
+
+
+def clients(url: str, kinds: Sequence[Request], end: float) -> dict[str, Seen]:
+    """Let a client of each kind send requests until a time, and return what they saw, by kind."""
+    seen = {kind.__name__: Seen() for kind in kinds}
+
+    def work(number: int, kind: Request) -> None:
+        chance = random.Random(number)
+        while time.monotonic() < end:
+            started = time.monotonic()
+            try:
+                status = kind(url, chance)
+            except requests.RequestException:
+                status = 0
+            seen[kind.__name__].add(status, time.monotonic() - started)
+            # A refusal is no reason to ask again at once.
+            time.sleep(0.05 if kind is good else chance.random())
+
+    threads = [threading.Thread(target=work, args=each) for each in enumerate(kinds)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return seen
+
+
+def settled(process: psutil.Process) -> Usage:
+    """Return what the service takes once all connections are closed."""
+    end = time.monotonic() + 60
+    last = usage(process)
+    while time.monotonic() < end:
+        time.sleep(3)
+        last, before = usage(process), last
+        if last == before:
+            break
+    return last
+
+
+def _post(url: str, data: bytes | Iterator[bytes], **options: object) -> int:
+    arguments = {"params": {"model": "rapidocr"}, "timeout": PATIENCE, **options}
+    return requests.post(f"{url}/generate-text", data=data, **arguments).status_code  # type: ignore[arg-type]
+
+
+def _line(text: str) -> bytes:
+    image = Image.new("L", (320, 48), "white")
+    ImageDraw.Draw(image).text((12, 8), text, "black", ImageFont.load_default(size=28))
+    return _encoded(image)
+
+
+def _encoded(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+_HUGE: list[bytes] = []
+
+
+def _huge() -> list[bytes]:
+    if not _HUGE:
+        _HUGE.extend(
+            [
+                hostile.nested_pdf(),
+                hostile.exif_in_pieces(500),
+                hostile.tiff_of_a_huge_tile(),
+                hostile.tiff_of_many_frames(),
+                _encoded(Image.new("1", (6_000, 6_000), 1)),
+                bytes(210_000_000),
+            ]
+        )
+    return _HUGE
+
+
+def p95(seconds: Sequence[float]) -> float:
+    """Return the 95th percentile."""
+    return statistics.quantiles(seconds, n=20)[-1]
+
+
+def table(alone: Seen, mixed: dict[str, Seen], before: Usage, after: Usage) -> Iterator[str]:
+    """Yield the lines of the tables, in Markdown."""
+    yield "| clients | requests | statuses | median, s | p95, s |"
+    yield "|---|---|---|---|---|"
+    for name, seen in (("good, alone", alone), *mixed.items()):
+        statuses = ", ".join(f"{status or 'none'}: {count}" for status, count in sorted(seen.statuses.items()))
+        yield (
+            f"| {name} | {seen.statuses.total()} | {statuses} | {statistics.median(seen.seconds):.2f} "
+            f"| {p95(seen.seconds):.2f} |"
+        )
+    yield ""
+    yield "| | memory, MB | with what decodes, MB | open files | threads |"
+    yield "|---|---|---|---|---|"
+    for name, taken in (("before", before), ("after", after)):
+        yield f"| {name} | {taken.megabytes} | {taken.megabytes_in_all} | {taken.files} | {taken.threads} |"
+
+
+def wrong(alone: Seen, mixed: dict[str, Seen], before: Usage, after: Usage) -> Iterator[str]:
+    """Yield what is not as it should be."""
+    for name, seen in (("good, alone", alone), *mixed.items()):
+        if bad_ones := {status: seen.statuses[status] for status in (0, 500) if seen.statuses[status]}:
+            yield f"{name}: {bad_ones}"
+    if (ratio := p95(mixed["good"].seconds) / p95(alone.seconds)) > 2:
+        yield f"good requests take {ratio:.1f} times as long beside the others"
+    if after.megabytes > before.megabytes * 1.1 + 50:
+        yield f"memory grew from {before.megabytes} to {after.megabytes} MB"
+    if after.files > before.files + 5 or after.threads > before.threads + 5:
+        yield f"open files or threads are left: {before} to {after}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the tables, and what is not as it should be; return 1 where there is any."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10, help="how long, the half of it good clients alone")
+    options = parser.parse_args(arguments)
+    half = options.minutes * 30
+    with tempfile.TemporaryDirectory() as directory:
+        server = Server(Path(directory))
+        try:
+            process = psutil.Process(server.process.pid)
+            _huge()
+            # What is loaded once is not what is left behind.
+            clients(server.url, [good, *OTHERS], time.monotonic() + min(half, 20))
+            before = settled(process)
+            alone = clients(server.url, [good] * GOOD_CLIENTS, time.monotonic() + half)["good"]
+            kinds = [good] * GOOD_CLIENTS + [OTHERS[number % len(OTHERS)] for number in range(OTHER_CLIENTS)]
+            mixed = clients(server.url, kinds, time.monotonic() + half)
+            after = settled(process)
+        finally:
+            server.kill()
+    print("\n".join(table(alone, mixed, before, after)))
+    found = list(wrong(alone, mixed, before, after))
+    print(*found, sep="\n")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
