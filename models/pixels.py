@@ -34,8 +34,8 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
         "crop_size": 224,
         "do_center_crop": True,
         "resample": _BICUBIC,
-        "image_mean": [0.485, 0.456, 0.406],
-        "image_std": [0.229, 0.224, 0.225],
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
     },
 }
 

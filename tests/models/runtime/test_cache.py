@@ -1,0 +1,102 @@
+"""Converted networks on disk: found again, made again when they cannot be used, and needing no torch."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from models.base import Job, Placement
+from models.blip import MODELS
+from tests.server import ROOT
+
+BLIP = MODELS[0]
+
+
+@pytest.fixture(scope="module")
+def filled(checkpoints: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache that holds blip-base."""
+    cache = tmp_path_factory.mktemp("cache")
+    BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=cache))
+    return cache
+
+
+@pytest.fixture
+def cache(filled: Path, tmp_path: Path) -> Path:
+    """A copy of it."""
+    return Path(shutil.copytree(filled, tmp_path / "cache"))
+
+
+def said(directory: Path, cache: Path | None, picture: Image.Image, runtime: str = "auto") -> str:
+    loaded = BLIP.load(directory, Placement("cpu", "float32", runtime, cache))
+    return loaded.predict([Job(picture)])[0].text
+
+
+def entries(cache: Path) -> list[Path]:
+    return sorted(path for path in cache.iterdir() if path.is_dir())
+
+
+def test_the_second_start_imports_neither_torch_nor_transformers(checkpoints: dict[str, Path], cache: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from PIL import Image; from models.blip import MODELS; "
+        "from models.base import Job, Placement; "
+        f"loaded = MODELS[0].load(Path({str(checkpoints['blip-base'])!r}), "
+        f"Placement('cpu', 'float32', cache=Path({str(cache)!r}))); "
+        "print(loaded.predict([Job(Image.new('RGB', (90, 60), 'red'))])[0].text); "
+        "print(sorted({'torch', 'transformers', 'rapidocr', 'cv2'} & set(sys.modules)))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    text, modules = result.stdout.splitlines()
+    assert modules == "[]"
+    assert text == said(checkpoints["blip-base"], None, Image.new("RGB", (90, 60), "red"), "torch")
+    assert len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("damage", ["shorter weights", "no network", "other json", "no json", "an empty folder"])
+def test_what_cannot_be_used_is_made_again(
+    checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image], damage: str
+) -> None:
+    (entry,) = entries(cache)
+    if damage == "shorter weights":
+        os.truncate(entry / "decoder.bin", 1000)
+    elif damage == "no network":
+        (entry / "encoder.xml").unlink()
+    elif damage == "other json":
+        (entry / "about.json").write_text(json.dumps({"sizes": {}}))
+    elif damage == "no json":
+        (entry / "about.json").write_bytes(b"\x00\xff")
+    else:
+        shutil.rmtree(entry)
+        entry.mkdir()
+    whole = said(checkpoints["blip-base"], cache, pictures[0])
+    assert whole == said(checkpoints["blip-base"], None, pictures[0], "torch")
+    assert entries(cache) == [entry]
+    assert (entry / "decoder.bin").stat().st_size > 1000
+
+
+def test_other_weights_are_another_entry(
+    checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    said(checkpoints["blip-large"], cache, pictures[0])
+    assert len(entries(cache)) == 2
+    # The same weights elsewhere are not.
+    moved = shutil.copytree(checkpoints["blip-base"], tmp_path / "elsewhere")
+    said(moved, cache, pictures[0])
+    assert len(entries(cache)) == 2
+
+
+@pytest.mark.parametrize("broken", ["hashes", "a file in its place"])
+def test_a_cache_that_cannot_be_kept_does_no_harm(
+    checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image], broken: str
+) -> None:
+    if broken == "hashes":
+        (cache / "hashes.json").write_text('["no", "hashes"]')
+    else:
+        shutil.rmtree(cache)
+        cache.write_text("not a directory")
+    assert said(checkpoints["blip-base"], cache, pictures[0])
+    assert broken == "a file in its place" or len(entries(cache)) == 1

@@ -1,0 +1,97 @@
+"""The loop's texts are those of transformers' `generate`, on both runtimes: whatever the search, alone and mixed."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+
+from models import runtime
+from models.base import Placement
+from models.generation import Request, Rules, Text, cut_warning, write
+from tests.server import NETWORKS
+
+IMAGES = 6
+START, END = 2, 2
+SEARCHES = [
+    Request((START,), 0, 20),
+    Request((START,), 7, 15, 3),
+    Request((START,), 0, 12, 5),
+    Request((START,), 12, 12),
+    Request((START,), 0, 25, 2),
+    Request((START,), 3, 9, 4),
+]
+RULES = [
+    {},
+    {"length_penalty": 0.0},
+    {"length_penalty": 2.0, "early_stopping": True},
+    {"length_penalty": -1.5, "early_stopping": "never"},
+    {"length_penalty": 0.7, "early_stopping": "never", "suppress_tokens": [5, 9, 20]},
+    {"eos_token_id": [2, 11, 30]},
+]
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray[Any, Any]:
+    return np.random.default_rng(3).standard_normal((IMAGES, 3, 64, 64)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def plain(checkpoints: dict[str, Path]) -> Any:
+    return transformers.VisionEncoderDecoderModel.from_pretrained(checkpoints["trocr-base-handwritten"]).eval()
+
+
+@pytest.fixture(scope="module", params=["openvino", "torch"])
+def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> runtime.Network:
+    placement = Placement("cpu", "float32", request.param, Path(NETWORKS.name))
+    return runtime.load("trocr", checkpoints["trocr-base-handwritten"], placement)
+
+
+def generated(plain: Any, pixels: np.ndarray[Any, Any], search: Request, rules: dict[str, Any]) -> tuple[int, ...]:
+    with torch.inference_mode():
+        output = plain.generate(
+            torch.from_numpy(pixels[None]),
+            max_new_tokens=search.most,
+            min_new_tokens=search.least or None,
+            num_beams=search.beams,
+            use_cache=True,
+            **rules,
+        )
+    return tuple(output[0, 1:].tolist())
+
+
+def ours(rules: dict[str, Any]) -> Rules:
+    return Rules(
+        tuple(rules.get("eos_token_id", [END])),
+        tuple(rules.get("suppress_tokens", ())),
+        rules.get("length_penalty", 1.0),
+        rules.get("early_stopping", False),
+    )
+
+
+@pytest.mark.parametrize("rules", RULES, ids=str)
+def test_mixed_searches_in_one_batch(
+    network: runtime.Network, plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
+) -> None:
+    wanted = [generated(plain, *pair, rules) for pair in zip(pixels, SEARCHES, strict=True)]
+    assert len(set(wanted)) == IMAGES
+    texts, told = write(network, [pixels], SEARCHES, ours(rules))
+    assert [text.tokens for text in texts] == wanted
+    assert told == []
+
+
+def test_alone_as_in_a_batch(network: runtime.Network, pixels: np.ndarray[Any, Any]) -> None:
+    together, _ = write(network, [pixels], SEARCHES, Rules((END,)))
+    for index in reversed(range(IMAGES)):
+        (alone,), _ = write(network, [pixels[index : index + 1]], [SEARCHES[index]], Rules((END,)))
+        assert alone.tokens == together[index].tokens
+        assert alone.scores == pytest.approx(together[index].scores, abs=1e-4)
+
+
+def test_a_cut_text_is_warned_of() -> None:
+    search = Request((START,), 0, 3)
+    assert cut_warning(Text((4, 5, 6), ()), search, [END])
+    assert not cut_warning(Text((4, 5, END), ()), search, [END])
+    assert not cut_warning(Text((4, END), ()), search, [END])
