@@ -203,8 +203,11 @@ def test_many_pictures_fill_a_list(page: Page, fakes: FakeService, tmp_path: Pat
     bad = tmp_path / "=bad.png"
     bad.write_bytes(b"no picture")
     fakes.go.clear()
-    ask(page, "Describe", *files, bad)
+    ask(page, "Describe", *files)
     heading = page.locator("#list h2")
+    expect(heading).to_have_text("0 of 20 pictures")
+    # One more joins those that are on their way.
+    page.set_input_files("#file", bad)
     expect(heading).to_have_text("0 of 21 pictures")
     assert_accessible(page)
     fakes.go.set()

@@ -121,7 +121,7 @@ function again(item) {
     return el(
       "div",
       { className: "missing" },
-      el("h2", {}, "One download first"),
+      el("h2", {}, "A download comes first"),
       el("p", {}, "This takes a model that is not on this machine yet. It goes on by itself when the model is here."),
       list,
     );

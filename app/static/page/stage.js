@@ -50,7 +50,7 @@ function sheetOf(item) {
   const sheet = el(
     "div",
     { className: "blank", role: "img", aria: { label: altOf(item) } },
-    el("span", {}, item.answer ? "This browser cannot show it" : item.name),
+    el("span", {}, item.blob && item.answer ? "This browser cannot show it" : item.name),
   );
   sheet.style.aspectRatio = `${width} / ${height}`;
   return sheet;
