@@ -98,7 +98,7 @@ def _say_hello(settings: Settings, service: Service, listener: socket.socket) ->
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
     if settings.exposed and not settings.read_keys():
-        log.warning("others than this machine can reach the service, and it needs no key: set API_KEYS")
+        log.warning("no API_KEYS are set: whoever can reach this address from elsewhere may use the service")
     models = service.models().models
     here = [model.name for model in models if model.state != "absent"]
     log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", settings.default_model)

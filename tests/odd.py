@@ -1,8 +1,7 @@
 """The service with a model that does what its prompt says: `python -m tests.odd`, for what real models do too rarely.
 
-`sleep SECONDS`, `raise`, `memory` (more than there is), `crash` (what `except Exception` does not catch) and
-`clock SECONDS` (the clock jumps); any other
-prompt is the answer.
+`sleep SECONDS`, `raise`, `memory` and `memory early` (more than there is), `crash` (what `except Exception` does not
+catch) and `clock SECONDS` (the clock jumps); any other prompt is the answer.
 """
 
 import sys
@@ -37,9 +36,14 @@ class Heavy(Odd):
         return LoadedOdd()
 
 
-class LoadedOdd:
+class LoadedOdd(Loaded):
     device = "cpu"
     precision = "float32"
+
+    def prepare(self, job: Job) -> Job:
+        if job.options.prompt == "memory early":
+            np.ones(1 << 50)
+        return job
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         return [Prediction(self._obey(job.options.prompt or "")) for job in jobs]

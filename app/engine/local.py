@@ -100,13 +100,22 @@ class Worker:
         self.refuse_if_full()
         if (loaded := self.entry.loaded) is not None:
             # In the caller's thread: images are scaled side by side, while the worker predicts.
-            job = loaded.prepare(job)
+            job = self._prepared(loaded, job)
         with self.changed:
             self.refuse_if_full()
             ticket = LocalTicket(self, job, timeout)
             self._queue.append(ticket)
             self._wake()
         return ticket
+
+    def _prepared(self, loaded: Loaded, job: Job) -> Job:
+        try:
+            return loaded.prepare(job)
+        except ModelError:
+            raise
+        except BaseException as error:
+            log.error("%s: preparing a job failed", self.name, exc_info=error)
+            raise self._failed(error) from error
 
     def prepare(self, until_loaded: bool) -> None:
         with self.changed:
