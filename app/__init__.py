@@ -5,7 +5,6 @@ This module does the wiring, and nothing else: settings to a service, a service 
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ def build_service(settings: Settings) -> Service:
     from models.base import Placement
     from models.memory import Memory
     from models.registry import Registry, check_placement, discover, with_local_paths, with_revisions
+    from models.runtime.threads import cores
 
     placement = Placement(settings.device, settings.precision, settings.runtime, settings.network_cache)
     try:
@@ -63,7 +63,7 @@ def build_service(settings: Settings) -> Service:
         settings.fetch_allow_hosts,
         settings.port,
     )
-    cage = Cage(os.cpu_count() or 1, settings.decode_timeout, settings.max_decode_bytes)
+    cage = Cage(cores(), settings.decode_timeout, settings.max_decode_bytes)
     engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
     return Service(settings, registry, engine, store, fetcher, cage)
 

@@ -17,6 +17,7 @@ from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import decode
 from models.reading.detection import find_fragments
 from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
+from models.runtime.threads import TURN, cores
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 RECOGNISER = "PP-OCRv6_rec_small.onnx"
@@ -111,7 +112,8 @@ class PageReader:
         right = MARGIN + -(width + 2 * MARGIN) % STEP
         padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-        probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
+        with TURN:
+            probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
         return decode(probabilities, self._characters)
 
     def _read_line(self, sheet: Sheet, line: TextLine) -> tuple[str, float]:
@@ -153,7 +155,8 @@ class PageReader:
         return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
+        with TURN:
+            maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
         return np.asarray(maps[0, 0], np.float32)
 
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
@@ -164,7 +167,8 @@ class PageReader:
 def _compile(core: Any, network: Path, shapes: int) -> Any:
     """Return a network's infer request, which keeps what it prepared for so many shapes of input. Unbounded, it would
     take a gigabyte for twenty pages of different sizes."""
-    return core.compile_model(network, "CPU", {"CPU_RUNTIME_CACHE_CAPACITY": shapes}).create_infer_request()
+    settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
+    return core.compile_model(network, "CPU", settings).create_infer_request()
 
 
 def is_text(text: str, confidence: float) -> bool:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from models.base import Placement
-from models.runtime.threads import TURN
+from models.runtime.threads import TURN, cores
 
 if TYPE_CHECKING:
     from models.networks.decoder import Networks
@@ -100,6 +100,9 @@ class TorchNetwork:
     """A family's networks on torch; see `models.runtime.Network`."""
 
     def __init__(self, networks: "Networks", device: torch.device, dtype: torch.dtype) -> None:
+        if device.type == "cpu":
+            # By itself torch does not look at a container's limit.
+            torch.set_num_threads(cores())
         self.device, self.precision = str(device), name(dtype)
         self.tokens, self.rules, self.facts = networks.tokens, networks.rules, networks.facts
         self._encoder, self._decoder = networks.encoder.to(device).eval(), networks.decoder.to(device).eval()

@@ -11,6 +11,7 @@ from models.base import Job, Options, Placement
 from models.rapid_ocr import MODELS, LoadedRapidOCRLines
 from models.reading.crops import Pixels
 from models.reading.reader import PageReader, is_text
+from models.runtime.threads import TURN
 from tests import drawn
 from tests.conftest import INPUT
 
@@ -196,3 +197,13 @@ def test_two_readers_do_not_disturb_each_other(reader: PageReader) -> None:
 )
 def test_what_is_hardly_sure_is_no_text(text: str, confidence: float, expected: bool) -> None:
     assert is_text(text, confidence) is expected
+
+
+def test_reading_waits_for_its_turn(reader: PageReader) -> None:
+    image = pixels(drawn.page(drawn.numbered(1), (420, 80)))
+    with ThreadPoolExecutor(1) as pool:
+        with TURN:
+            reading = pool.submit(reader.recognise, image)
+            with pytest.raises(TimeoutError):
+                reading.result(0.3)
+        assert reading.result(30) == reader.recognise(image)
