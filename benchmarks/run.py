@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.speed import report
@@ -19,6 +20,7 @@ from benchmarks.speed.context import Context
 from benchmarks.speed.sections import NEEDS_BLIP, SECTIONS
 
 HERE = Path(__file__).resolve().parent
+_LIBRARIES = ("torch", "transformers", "openvino")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +60,11 @@ def about() -> str:
     except (OSError, StopIteration):
         processor = platform.processor()
     cores = len(os.sched_getaffinity(0))
-    return f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor}, Python {platform.python_version()}."
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor}, load {os.getloadavg()[0]:.1f} before; Python "
+        f"{platform.python_version()}, {libraries}."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

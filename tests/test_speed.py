@@ -1,5 +1,6 @@
 """The benchmark of speed counts what it says, measures real servers, and writes where it should."""
 
+import base64
 import io
 import json
 import re
@@ -17,6 +18,7 @@ from benchmarks.speed import limits, pictures, plain, report
 from benchmarks.speed.client import Request, Run, form, load
 from benchmarks.speed.limits import Cost, Machine
 from benchmarks.speed.sections import SECTIONS
+from tests.conftest import encoded
 from tests.server import ROOT
 
 
@@ -167,6 +169,18 @@ def test_the_plain_way_says_what_the_service_says(checkpoints: dict[str, Path], 
         ours = [prediction.text for prediction in loaded.predict([Job(image, options=options) for image in pictures])]
         texts = plain.load(checkpoints[name], torch.float32)(pictures)
         assert [text.strip() for text in texts] == ours
+
+
+def test_litserve_captions_a_batch(checkpoints: dict[str, Path], pictures: list[Image.Image]) -> None:
+    pytest.importorskip("litserve", reason="requirements-bench.txt is not installed")
+    from benchmarks.speed.lit import Captioner
+
+    captioner = Captioner(checkpoints["blip-base"])
+    captioner.setup("cpu")
+    requests = [{"image": base64.b64encode(encoded(picture)).decode()} for picture in pictures[:3]]
+    texts = captioner.predict([captioner.decode_request(request) for request in requests])
+    assert [captioner.encode_response(text) for text in texts] == [{"text": text} for text in texts]
+    assert len(texts) == 3
 
 
 def test_the_http_section_measures_a_real_server(
