@@ -1,5 +1,6 @@
 """The service with models that say what they are told to, at once or when a test lets them."""
 
+import socket
 import threading
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,9 +81,7 @@ class FakeService:
             FakeReader("rapidocr", source).behave(self._when_free(page_of_lines())),
             FakeSegmenter("rapidocr-lines", source).behave(self._cut),
             FakeLineReader("trocr-large-handwritten", source).behave(self._when_free(Prediction("a line", 0.7))),
-            Fake("t5-tags", source).behave(
-                lambda jobs: [Prediction("", tags=TAGS, tag_scores=(0.9, 0.8, 0.7)) for _ in jobs]
-            ),
+            Fake("t5-tags", source).behave(self._when_free(Prediction("", tags=TAGS, tag_scores=(0.9, 0.8, 0.7)))),
             FakeCaptioner("nowhere", Source(hub_id="nobody/nothing", size_bytes=990_000_000)).behave(),
         )
         self.engine = LocalEngine(self.registry, 32)
@@ -96,17 +95,15 @@ class FakeService:
         )
         store = LocalStore(self.settings.images_dir)
         store.open()
-        self.service = Service(self.settings, self.registry, self.engine, store, Fetcher(3_000_000, 5), cage)
-        self.app = create_app(self.settings, self.service)
+        listener = socket.create_server(("127.0.0.1", 0))
+        host = f"127.0.0.1:{listener.getsockname()[1]}"
+        # It may fetch the samples from itself.
+        fetcher = Fetcher(3_000_000, 5, allow_hosts=(host,))
+        self.service = Service(self.settings, self.registry, self.engine, store, fetcher, cage)
         self._server = create_server(
-            self.app,
-            host="127.0.0.1",
-            port=0,
-            threads=16,
-            channel_request_lookahead=1,
-            clear_untrusted_proxy_headers=True,
+            create_app(self.settings, self.service), sockets=[listener], threads=16, channel_request_lookahead=1
         )
-        self.url = f"http://127.0.0.1:{self._server.effective_port}"  # type: ignore[union-attr]
+        self.url = f"http://{host}"
         threading.Thread(target=self._server.run, daemon=True).start()
 
     def close(self) -> None:

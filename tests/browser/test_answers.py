@@ -184,15 +184,19 @@ def test_markup_in_an_answer_is_text(page: Page, fakes: FakeService) -> None:
 
 
 def test_two_models_side_by_side(page: Page) -> None:
-    ask(page, "Describe")
-    says(page, CAPTION)
+    ask(page, "Describe with boxes")
+    expect(page.locator(".answer h2")).to_have_text("kosmos-2")
     page.get_by_label("Compare with").select_option("rapidocr")
     page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator(".answer h2")).to_have_text(["blip-base", "rapidocr"])
+    expect(page.locator(".answer h2")).to_have_text(["kosmos-2", "rapidocr"])
     assert page.get_by_label("Compare with").locator("option[value=rapidocr]").count() == 0
     page.locator(".line").first.hover()
     expect(page.locator(".over g.lit")).to_have_count(1)
+    expect(page.locator(".box, .phrase.lit")).to_have_count(0)
     assert_accessible(page)
+    page.locator(".phrase").first.hover()
+    expect(page.locator(".box.lit")).to_have_count(1)
+    expect(page.locator(".over, .line.lit")).to_have_count(0)
 
 
 def test_many_pictures_fill_a_list(page: Page, fakes: FakeService, tmp_path: Path) -> None:

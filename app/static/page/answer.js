@@ -31,15 +31,17 @@ export function answerCard(item, run, frame, first) {
     actions(item, run),
   );
   if (answer.pages) return card;
-  const marks = () => layOver(frame, answer);
-  if (first) marks();
-  else if (answer.entities?.length || answer.lines?.length) {
-    // Two models' marks at once would be read as one's.
-    card.addEventListener("pointerenter", marks);
-    card.addEventListener("focusin", marks);
+  // One model's marks at a time: those of the answer that was pointed at last.
+  const shown = () => frame.dataset.answer === answer.id;
+  const show = () => shown() || layOver(frame, answer);
+  if (first) show();
+  if (answer.entities?.length || answer.lines?.length) {
+    // Before the marks within it hear of it.
+    card.addEventListener("pointerover", show, true);
+    card.addEventListener("focusin", show, true);
+    tie([body, frame], shown);
+    selectTogether(frame, body, shown);
   }
-  tie(body, frame);
-  if (answer.lines?.length) selectTogether(frame, body);
   return card;
 }
 
@@ -184,9 +186,10 @@ export function comparing(item, start) {
 }
 
 /** Words selected on the picture light up their lines in the text. */
-function selectTogether(frame, body) {
+function selectTogether(frame, body, shown) {
   const follow = () => {
     if (!frame.isConnected) return document.removeEventListener("selectionchange", follow);
+    if (!shown()) return undefined;
     const selection = getSelection();
     const over = frame.querySelector(".over");
     for (const group of over?.children ?? []) {

@@ -6,11 +6,11 @@ export const LOW = 0.8;
 /** Phrases have one colour each, as many as answer.css has; their numbers say the same. */
 export const COLOURS = 6;
 
-/** Tie all elements of a group that have the same `data-mark` together, on hover, focus and tap. */
-export function tie(...roots) {
+/** Tie all elements in `roots` that have the same `data-mark` together, on hover, focus and tap, while `active()`. */
+export function tie(roots, active) {
   let kept = null;
   const marked = (mark) => roots.flatMap((root) => [...root.querySelectorAll(`[data-mark="${mark}"]`)]);
-  const of = (event) => event.target.closest?.("[data-mark]")?.dataset.mark;
+  const of = (event) => (active() ? event.target.closest?.("[data-mark]")?.dataset.mark : undefined);
   const light = (mark, lit) =>
     mark !== undefined && marked(mark).forEach((element) => element.classList.toggle("lit", lit));
   const keep = (mark) => {

@@ -57,7 +57,8 @@ function sheetOf(item) {
 }
 
 /** Lay the boxes of phrases or the lines of a text over the picture. */
-export function layOver(frame, { entities, lines }) {
+export function layOver(frame, { id, entities, lines }) {
+  frame.dataset.answer = id;
   for (const old of frame.querySelectorAll(".boxes, .over")) old.remove();
   if (entities?.length) frame.append(boxes(entities));
   else if (lines?.length) frame.append(over(lines));
