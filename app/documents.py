@@ -56,7 +56,7 @@ def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True, 
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
     pages: Pages = PdfPages(data, limits, cage) if is_pdf(data) else ImagePages(data, limits, cage, side)
     if all_pages and pages.count > limits.max_pages:
-        raise InvalidImage(f"the document has {pages.count} pages, more than the {limits.max_pages} allowed: split it")
+        raise InvalidImage(f"the document has more than the {limits.max_pages} pages allowed: split it")
     return pages
 
 
@@ -95,7 +95,13 @@ class ImagePages:
     def _decoded(self, frame: int) -> Decoded:
         limits = self._limits
         decoded = self._cage.run(
-            "image", self._data, formats=limits.formats, max_pixels=limits.max_pixels, frame=frame, side=self._side
+            "image",
+            self._data,
+            formats=limits.formats,
+            max_pixels=limits.max_pixels,
+            frame=frame,
+            side=self._side,
+            max_frames=limits.max_pages,
         )
         width, height = decoded.facts["size"]
         self._sizes[frame] = width, height

@@ -40,6 +40,7 @@ _REDUCED = {4: 5, 2: 3}
 """A JPEG can be decoded at a quarter or half of its size. Reduced then to a model's square, it differs from one decoded
 in full by less than one grey level on average, where it is still so many times as large: benchmarks/README.md."""
 
+_MAX_METADATA = 16_000_000
 # The entry that says which item of an AVIF is its Exif: ISO 14496-12, section 8.11.6.
 _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
 
@@ -56,7 +57,12 @@ class DecodedImage:
 
 
 def decode(
-    data: bytes, formats: Sequence[str], max_pixels: int, frame: int = 0, side: int | None = None
+    data: bytes,
+    formats: Sequence[str],
+    max_pixels: int,
+    frame: int = 0,
+    side: int | None = None,
+    max_frames: int = 1_000,
 ) -> DecodedImage:
     """Decode an image: EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
 
@@ -67,6 +73,7 @@ def decode(
         frame: which frame of a TIFF, counted from 0.
         side: of the square, in pixels, to which the image is going to be reduced. A JPEG much larger than that is
             decoded at a part of its size, which is faster.
+        max_frames: how many frames of a TIFF are told apart from more.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -76,10 +83,12 @@ def decode(
         raise InvalidImage("the image is empty: zero bytes came")
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         data = _without_exif(data)
+    if data[:2] == b"\xff\xd8":
+        _check_metadata(data)
     try:
         with Image.open(io.BytesIO(data), formats=list(formats)) as file:
-            frames = getattr(file, "n_frames", 1) if file.format == "TIFF" else 1
-            if frame:
+            frames = _frames(file, max_frames) if file.format == "TIFF" else 1
+            if file.format == "TIFF":
                 file.seek(frame)
             _check_size(file.size, max_pixels)
             if file.format == "PNG":
@@ -114,6 +123,27 @@ def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
         if accepts is not None and accepts(prefix):
             return True
     return False
+
+
+def _check_metadata(jpeg: bytes) -> None:
+    """Add up what stands before the pixels. Pillow joins Exif in many segments one by one, and copies those before."""
+    at = 2
+    while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in (b"\xda", b""):
+        # Any byte of filling may come before a marker.
+        filled = jpeg[at + 1] == 0xFF
+        at += 1 if filled else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
+        if at > _MAX_METADATA:
+            raise InvalidImage(f"the JPEG has more than {_MAX_METADATA} bytes of metadata: save it without")
+
+
+def _frames(file: Image.Image, most: int) -> int:
+    """Return how many frames there are, or `most` and one."""
+    for number in range(1, most + 1):
+        try:
+            file.seek(number)
+        except EOFError:
+            return number
+    return most + 1
 
 
 def _without_exif(avif: bytes) -> bytes:

@@ -165,7 +165,7 @@ def _huge() -> list[bytes]:
                 hostile.exif_in_pieces(500),
                 hostile.tiff_of_a_huge_tile(),
                 hostile.tiff_of_many_frames(),
-                _encoded(Image.new("1", (6_000, 6_000), 1)),
+                _encoded(Image.new("1", (10_001, 10_000), 1)),
                 bytes(210_000_000),
             ]
         )
@@ -210,7 +210,7 @@ def wrong(alone: Seen, mixed: dict[str, Seen], before: Usage, after: Usage) -> I
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the tables, and what is not as it should be; return 1 where there is any."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10, help="how long, the half of it good clients alone")
+    parser.add_argument("--minutes", type=float, default=10, help="half of it with good clients alone")
     options = parser.parse_args(arguments)
     half = options.minutes * 30
     with tempfile.TemporaryDirectory() as directory:
@@ -219,10 +219,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             process = psutil.Process(server.process.pid)
             _huge()
             # What is loaded once is not what is left behind.
-            clients(server.url, [good, *OTHERS], time.monotonic() + min(half, 20))
+            kinds = [good] * GOOD_CLIENTS + [OTHERS[number % len(OTHERS)] for number in range(OTHER_CLIENTS)]
+            clients(server.url, kinds, time.monotonic() + min(half, 60))
             before = settled(process)
             alone = clients(server.url, [good] * GOOD_CLIENTS, time.monotonic() + half)["good"]
-            kinds = [good] * GOOD_CLIENTS + [OTHERS[number % len(OTHERS)] for number in range(OTHER_CLIENTS)]
             mixed = clients(server.url, kinds, time.monotonic() + half)
             after = settled(process)
         finally:

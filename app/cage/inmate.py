@@ -33,6 +33,7 @@ def main(seconds: float, memory: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     service = socket.socket(fileno=0)
     with contextlib.suppress(EOFError, ConnectionError):
+        send(service, {"ready": True})
         while True:
             header, data = receive(service, memory)
             # Unlike RLIMIT_CPU it can be wound up again. No handler: what hangs in C would not let one run.

@@ -1,6 +1,7 @@
 """The service's side of the cage: starts processes, hands them files, and ends them when they take too long."""
 
 import contextlib
+import os
 import signal
 import socket
 import subprocess
@@ -16,8 +17,11 @@ from app.errors import InvalidImage, ServiceError, Unavailable, UnsupportedMedia
 
 _PATIENCE = 30.0
 """Seconds to wait for a process that is free."""
-_WALL = 3
+_WALL = 5
 """Seconds by the clock for each of processor time, on a machine that is busy with other things too."""
+_LONG = 1.0
+"""Seconds after which a file has to stand back for others."""
+_NICE = 5
 _MOMENT = 0.2
 """Seconds that a process has to end by itself when its socket is closed."""
 _ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in (InvalidImage, UnsupportedMedia)}
@@ -44,8 +48,10 @@ class Cage:
     """Processes that decode. They start when they are needed; one that had to be ended is replaced at the next need."""
 
     def __init__(self, processes: int, seconds: float, memory: int) -> None:
-        """Take so many files at once, each for so many seconds of processor time, in so many bytes of memory."""
-        self._free = threading.BoundedSemaphore(processes)
+        """Take so many images at once, and as many pages of PDFs, for which images need not wait; each for so many
+        seconds of processor time, in so many bytes of memory."""
+        self._free_for = {kind: threading.BoundedSemaphore(processes) for kind in ("image", "pdf", "pdf_page")}
+        self._free_for["pdf_page"] = self._free_for["pdf"]
         self._seconds = seconds
         self._memory = memory
         # The one used last is used next: few are busy where few are needed.
@@ -57,9 +63,10 @@ class Cage:
         Raises:
             InvalidImage: broken, over the limits, or more than a process can take.
             UnsupportedMedia: nothing that is decoded here.
-            Unavailable: all processes were busy for long.
+            Unavailable: all processes were busy for long, or none starts.
         """
-        if not self._free.acquire(timeout=_PATIENCE):
+        free = self._free_for[task]
+        if not free.acquire(timeout=_PATIENCE):
             raise Unavailable("other files take very long to decode: try again later", _PATIENCE)
         try:
             process = self._process()
@@ -67,9 +74,12 @@ class Cage:
                 header, pixels = process.ask({"task": task, "arguments": arguments}, data)
             except (OSError, EOFError, ValueError) as error:
                 raise InvalidImage(_why(process.end())) from error
-            self._idle.append(process)
+            if process.slowed:
+                process.end()
+            else:
+                self._idle.append(process)
         finally:
-            self._free.release()
+            free.release()
         if "error" in header:
             raise _ERRORS[header["error"]](header["detail"])
         image = Image.frombuffer("RGB", header["size"], pixels, "raw", "RGB", 0, 1) if pixels else None
@@ -89,16 +99,21 @@ class Cage:
         with contextlib.suppress(IndexError):
             while True:
                 process = self._idle.pop()
-                if process.alive:
+                if process.is_ready():
                     return process
                 process.end()
-        return _Process(self._seconds, self._memory)
+        process = _Process(self._seconds, self._memory)
+        if not process.is_ready():
+            raise Unavailable(f"what decodes does not start ({process.end()}): the service's log has more", _PATIENCE)
+        return process
 
 
 class _Process:
     """One process, which takes one file at a time."""
 
     def __init__(self, seconds: float, memory: int) -> None:
+        self.slowed = False
+        self._started = False
         self._seconds = seconds * _WALL
         self._memory = memory
         self._socket, its_end = socket.socketpair()
@@ -111,9 +126,14 @@ class _Process:
                 start_new_session=True,
             )
 
-    @property
-    def alive(self) -> bool:
-        return self._popen.poll() is None
+    def is_ready(self) -> bool:
+        """Wait until it has started, and say whether it lives."""
+        if not self._started:
+            self._socket.settimeout(_PATIENCE)
+            with contextlib.suppress(OSError, EOFError, ValueError):
+                receive(self._socket, self._memory)
+                self._started = True
+        return self._started and self._popen.poll() is None
 
     def ask(self, header: Header, data: bytes) -> tuple[Header, bytearray]:
         """Send a file and return what comes back.
@@ -123,7 +143,18 @@ class _Process:
         """
         self._socket.settimeout(self._seconds)
         send(self._socket, header, data)
+        self._slow_down_after(_LONG)
         return receive(self._socket, self._memory)
+
+    def _slow_down_after(self, seconds: float) -> None:
+        """Wait for the answer for so long; then let other processes go first, as from then on they do for good."""
+        self._socket.settimeout(seconds)
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except TimeoutError:
+            os.setpriority(os.PRIO_PROCESS, self._popen.pid, _NICE)
+            self.slowed = True
+        self._socket.settimeout(self._seconds)
 
     def end(self) -> int:
         """End it, whatever it does, and return its exit status."""

@@ -18,7 +18,7 @@ from PIL import Image
 from app.cage.keeper import Cage, Decoded
 from app.cage.wire import receive
 from app.config import FORMATS
-from app.errors import InvalidImage, UnsupportedMedia
+from app.errors import InvalidImage, Unavailable, UnsupportedMedia
 from tests import drawn, hostile
 from tests.conftest import encoded
 from tests.server import ROOT
@@ -29,7 +29,7 @@ PHOTO = encoded(Image.effect_noise((64, 48), 50).convert("RGB"), "PNG")
 
 
 def decode(cage: Cage, data: bytes, max_pixels: int = 100_000_000) -> Decoded:
-    return cage.run("image", data, formats=FORMATS, max_pixels=max_pixels)
+    return cage.run("image", data, formats=FORMATS, max_pixels=max_pixels, max_frames=10**6)
 
 
 @pytest.fixture
@@ -77,10 +77,47 @@ def test_a_process_is_used_again(started: Started, strict: Cage) -> None:
     assert started() == [process]
 
 
-@pytest.mark.parametrize("make", [hostile.exif_in_pieces, hostile.tiff_of_many_frames])
-def test_what_takes_too_long(strict: Cage, make: Callable[[], bytes]) -> None:
+def test_an_image_does_not_wait_for_a_pdf(strict: Cage) -> None:
+    data, refused = hostile.nested_pdf(), threading.Event()
+
+    def render() -> None:
+        with pytest.raises(InvalidImage):
+            strict.run("pdf_page", data, number=0, dpi=72, max_pixels=1_000_000)
+        refused.set()
+
+    threading.Thread(target=render).start()
+    time.sleep(0.2)
+    decode(strict, PHOTO)
+    assert not refused.is_set()
+    assert refused.wait(30)
+
+
+def test_what_takes_long_lets_others_go_first(started: Started) -> None:
+    cage = Cage(1, 3.0, MEMORY)
+    cage.warm()
+    (process,) = started()
+    errors: list[str] = []
+
+    def work() -> None:
+        try:
+            decode(cage, hostile.tiff_of_many_frames())
+        except InvalidImage as error:
+            errors.append(error.detail)
+
+    refused = threading.Thread(target=work)
+    refused.start()
+    end = time.monotonic() + 20
+    while process.nice() == 0:
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    refused.join()
+    assert "too long" in errors[0]
+    cage.close()
+
+
+def test_what_takes_too_long(strict: Cage) -> None:
     with pytest.raises(InvalidImage, match="too long"):
-        decode(strict, make())
+        decode(strict, hostile.tiff_of_many_frames())
     assert decode(strict, PHOTO).facts["format"] == "PNG", "the next one has a new process"
 
 
@@ -148,6 +185,11 @@ def test_many_threads_share_a_few_processes(started: Started) -> None:
     assert max(seen) <= 2
     cage.close()
     assert started() == []
+
+
+def test_what_cannot_start_is_no_fault_of_the_file() -> None:
+    with pytest.raises(Unavailable, match="does not start"):
+        decode(Cage(1, 1.0, -5), PHOTO)
 
 
 def test_a_message_longer_than_agreed_is_not_read() -> None:

@@ -17,6 +17,7 @@ from PIL import ExifTags, Image, ImageFile
 from app.config import FORMATS
 from app.errors import InvalidImage, UnsupportedMedia
 from app.images import DecodedImage, decode, looks_like_image
+from tests import hostile
 from tests.conftest import encoded
 from tests.server import ROOT
 
@@ -367,6 +368,18 @@ def test_a_bomb_of_metadata(bomb: bytes, place: str) -> None:
             read(data)
 
     assert peak_memory_of(refused) < 10_000_000
+
+
+def test_exif_without_end() -> None:
+    with pytest.raises(InvalidImage, match="metadata"):
+        read(hostile.exif_in_pieces(300))
+    assert read(hostile.exif_in_pieces(3)).image.size == (8, 8)
+
+
+def test_frames_are_not_counted_without_end() -> None:
+    data = hostile.tiff_of_many_frames(60_000)
+    assert decode(data, FORMATS, MAX_PIXELS, max_frames=20).frames == 21
+    assert decode(hostile.tiff_of_many_frames(20), FORMATS, MAX_PIXELS, max_frames=20).frames == 20
 
 
 def test_deep_greys_take_little_memory() -> None:
