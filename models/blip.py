@@ -38,26 +38,26 @@ class Blip(Model):
 class LoadedBlip(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self._network = runtime.load("blip", directory, placement)
-        self.device, self.precision = self._network.device, self._network.precision
+        self.network = runtime.load("blip", directory, placement)
+        self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:
         assert job.image is not None
         return replace(job, prepared=(self._request(job.options), self._pixels(job.image)))
 
     def _request(self, options: Options) -> generation.Request:
-        facts = self._network.facts
+        facts = self.network.facts
         # BLIP starts from its own start token: in place of a prompt's [CLS], or alone. A prompt's [SEP] is dropped.
-        words = self._network.tokens.encode(options.prompt)[1:-1] if options.prompt else []
+        words = self.network.tokens.encode(options.prompt)[1:-1] if options.prompt else []
         return generation.request(options, [facts["start"], *words], _MAX_NEW_TOKENS, facts["positions"])
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)
-        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
+        texts, _ = generation.write(self.network, [np.stack(pixels)], requests, self.network.rules)
         return [
             Prediction(
-                self._network.tokens.decode(request.prompt + text.tokens).strip(),
-                warnings=generation.cut_warning(text, request, self._network.rules.ends),
+                self.network.tokens.decode(request.prompt + text.tokens).strip(),
+                warnings=generation.cut_warning(text, request, self.network.rules.ends),
             )
             for request, text in zip(requests, texts, strict=True)
         ]

@@ -46,12 +46,12 @@ class Kosmos2(Model):
 class LoadedKosmos2(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self._network = runtime.load("kosmos2", directory, placement)
-        self.device, self.precision = self._network.device, self._network.precision
+        self.network = runtime.load("kosmos2", directory, placement)
+        self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:
         assert job.image is not None
-        options, facts = job.options, self._network.facts
+        options, facts = job.options, self.network.facts
         text = options.prompt or (DETAILED if options.detail else BRIEF)
         prompt = self._prompt(f"<grounding>{text}".strip())
         request = generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"])
@@ -59,23 +59,23 @@ class LoadedKosmos2(Loaded):
 
     def _prompt(self, text: str) -> list[int]:
         """Return the tokens of a prompt, with room for the image before its text."""
-        count = self._network.facts["image_tokens"]
+        count = self.network.facts["image_tokens"]
         images = " ".join(["<image>"] * (1 + count))
-        tokens = self._network.tokens.encode(f"<s>{images} </image> {text}", special=False)
+        tokens = self.network.tokens.encode(f"<s>{images} </image> {text}", special=False)
         return [*tokens[:2], *[generation.IMAGE] * count, *tokens[2 + count :]]
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)
-        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
+        texts, _ = generation.write(self.network, [np.stack(pixels)], requests, self.network.rules)
         return [self._prediction(*each) for each in zip(jobs, requests, texts, strict=True)]
 
     def _prediction(self, job: Job, request: generation.Request, text: generation.Text) -> Prediction:
         assert job.image is not None
         # After the image, of which the text says nothing.
         prompt = [token for token in request.prompt if token != generation.IMAGE]
-        tagged = self._network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
+        tagged = self.network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
         clean, entities = read(tagged, self._pixels.seen_part(job.image.size))
-        warnings = generation.cut_warning(text, request, self._network.rules.ends)
+        warnings = generation.cut_warning(text, request, self.network.rules.ends)
         return Prediction(clean, entities=entities, warnings=warnings)
 
 

@@ -47,9 +47,9 @@ class LoadedRecurrent(Loaded):
         if placement.precision == "auto":
             # The recurrent part is small; in half precision it would gain no time and lose digits.
             placement = replace(placement, precision="float32")
-        self._network = runtime.load("recurrent", directory, placement)
-        self.device, self.precision = self._network.device, self._network.precision
-        self._facts = facts = self._network.facts
+        self.network = runtime.load("recurrent", directory, placement)
+        self.device, self.precision = self.network.device, self.network.precision
+        self._facts = facts = self.network.facts
         if len(self._vocabulary) != facts["words"]:
             raise ValueError(f"{directory} has {len(self._vocabulary)} words, and a network of {facts['words']}")
         self._pixels = Squashed(facts["image_size"], facts["image_mean"], facts["image_std"])
@@ -63,8 +63,8 @@ class LoadedRecurrent(Loaded):
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)
-        rules = self._network.rules
-        texts, (scores,) = generation.write(self._network, [np.stack(pixels)], requests, rules)
+        rules = self.network.rules
+        texts, (scores,) = generation.write(self.network, [np.stack(pixels)], requests, rules)
         return [self._prediction(*each) for each in zip(requests, texts, scores.tolist(), strict=True)]
 
     def _prediction(self, request: generation.Request, text: generation.Text, scores: Sequence[float]) -> Prediction:
@@ -73,7 +73,7 @@ class LoadedRecurrent(Loaded):
             self._vocabulary.text(text.tokens),
             tags=tuple(tag for tag, _ in tags),
             tag_scores=tuple(score for _, score in tags),
-            warnings=generation.cut_warning(text, request, self._network.rules.ends),
+            warnings=generation.cut_warning(text, request, self.network.rules.ends),
         )
 
     def _tags(self, scores: Sequence[float]) -> list[tuple[str, float]]:

@@ -32,23 +32,23 @@ class T5Tags(Model):
 
 class LoadedT5Tags(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        self._network = runtime.load("t5", directory, placement)
-        self.device, self.precision = self._network.device, self._network.precision
-        self._request = generation.Request((self._network.facts["start"],), *_SEARCH)
+        self.network = runtime.load("t5", directory, placement)
+        self.device, self.precision = self.network.device, self.network.precision
+        self._request = generation.Request((self.network.facts["start"],), *_SEARCH)
 
     def prepare(self, job: Job) -> Job:
-        tokens = self._network.tokens.encode(job.text or "", most=_MAX_INPUT_TOKENS)
+        tokens = self.network.tokens.encode(job.text or "", most=_MAX_INPUT_TOKENS)
         return replace(job, prepared=(self._request, tokens))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, inputs = generation.prepared(jobs, self.prepare)
         lengths = np.array([len(tokens) for tokens in inputs])
         attended = np.arange(lengths.max()) < lengths[:, None]
-        tokens = np.full(attended.shape, self._network.facts["pad"])
+        tokens = np.full(attended.shape, self.network.facts["pad"])
         tokens[attended] = np.concatenate(inputs)
         given = [tokens, attended.astype(np.int64)]
-        texts, _ = generation.write(self._network, given, requests, self._network.rules)
-        written = [self._network.tokens.decode(text.tokens) for text in texts]
+        texts, _ = generation.write(self.network, given, requests, self.network.rules)
+        written = [self.network.tokens.decode(text.tokens) for text in texts]
         return [Prediction(text.strip(), tags=split_tags(text)) for text in written]
 
 

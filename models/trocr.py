@@ -40,27 +40,27 @@ class TrOCR(Model):
 class LoadedTrOCR(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self._network = runtime.load("trocr", directory, placement)
-        self.device, self.precision = self._network.device, self._network.precision
+        self.network = runtime.load("trocr", directory, placement)
+        self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:
         assert job.image is not None
-        facts = self._network.facts
+        facts = self.network.facts
         request = generation.request(job.options, [facts["start"]], _MAX_NEW_TOKENS, facts["positions"])
         return replace(job, prepared=(request, self._pixels(job.image)))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)
-        texts, _ = generation.write(self._network, [np.stack(pixels)], requests, self._network.rules)
+        texts, _ = generation.write(self.network, [np.stack(pixels)], requests, self.network.rules)
         return [self._prediction(*pair) for pair in zip(requests, texts, strict=True)]
 
     def _prediction(self, request: generation.Request, text: generation.Text) -> Prediction:
-        read = self._network.tokens.decode(text.tokens).strip()
+        read = self.network.tokens.decode(text.tokens).strip()
         return Prediction(
             read,
             confidence=text.confidence,
             lines=(Line(read, text.confidence, WHOLE_IMAGE),),
-            warnings=generation.cut_warning(text, request, self._network.rules.ends),
+            warnings=generation.cut_warning(text, request, self.network.rules.ends),
         )
 
 

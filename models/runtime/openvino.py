@@ -59,6 +59,17 @@ class OpenVinoNetwork:
         self._decoder = _compile(_taking_in(decoder, type_), precision)
         self._names = [port.any_name for port in self._decoder.model_inputs if port.any_name.startswith("memory.")]
         self._memory: list[ov.Tensor] = []
+        self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Run each network once: it prepares its weights at its first use, and not in a caller's time."""
+        inputs = []
+        for port in self._encoder.model_inputs:
+            shape = [1 if dim.is_dynamic else dim.get_length() for dim in port.get_partial_shape()]
+            inputs.append(np.ones(shape, port.get_element_type().to_dtype()))
+        self.encode(*inputs)
+        one, nothing = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+        self.step(one, one, one + 1, nothing, one, nothing)
 
     def encode(self, *inputs: Array) -> list[Array]:
         with TURN:
