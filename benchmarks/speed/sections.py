@@ -125,6 +125,8 @@ def memory(context: Context) -> Iterator[str]:
             end = time.monotonic() + 60
             while _state(server, "blip-base") != "on_disk" and time.monotonic() < end:
                 time.sleep(0.1)
+            # It is given back a moment after the state says so.
+            time.sleep(3)
             seen["blip-base unloaded again"] = server.memory()
     yield report.table(
         ("this service", "of its own, MB", "resident, with mapped files, MB"),
