@@ -30,6 +30,10 @@ GUARDS = (
     Guard("app/fetch.py", "if len(body) > self._max_bytes:", "if False:", 19),
     Guard("app/api/native.py", "MAX_FIELD_BYTES = 500_000", "MAX_FIELD_BYTES = 10**9", 30),
     Guard("app/api/origins.py", "    app.before_request(check_origin)", "    pass", 40),
+    Guard("app/images.py", "            _check_size(file.size, max_pixels)\n", "", 44),
+    Guard("app/images.py", "                _check_sums(data)", "                pass", 46),
+    Guard("app/images.py", "formats=list(formats)) as file:", "formats=None) as file:", 48),
+    Guard("app/images.py", "        data = _without_exif(data)", "        pass", 51),
     Guard(
         "app/service.py",
         "with self._kept(data, sha256, pages.format):\n            said",
