@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
+from pydantic import BaseModel
+
 from app.jobs import POLL, Step, Steps
 from app.schemas import Queued
 
@@ -18,8 +20,8 @@ _Result = TypeVar("_Result")
 
 
 class Results:
-    """What was found out lately, in at most `limit` bytes; what was not asked for longest goes first. A limit of 0
-    turns remembering and sharing off."""
+    """What was found out lately, in at most `limit` bytes, questions included; what was not asked for longest goes
+    first. A limit of 0 turns remembering and sharing off."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -84,7 +86,7 @@ class Results:
             making.close()
 
     def _remember(self, question: Hashable, result: Any) -> None:
-        size = _size_of(result)
+        size = _size_of(question) + _size_of(result)
         if result is None or size > self._limit:
             return
         with self._lock:
@@ -107,7 +109,7 @@ class _Making(Generic[_Result]):
         self._step: Step = Queued(position=None)
         self._ended = False
         self._result: _Result | None = None
-        self._error: Exception | None = None
+        self._error: BaseException | None = None
 
     def follow(self) -> Steps[_Result]:
         """Yield the steps, whoever drives them, and return or raise what they come to."""
@@ -117,9 +119,10 @@ class _Making(Generic[_Result]):
                     self._drive()
                 finally:
                     self._turn.release()
-            if self._error is not None:
-                raise self._error
+            # This first: who drives sets it last.
             if self._ended:
+                if self._error is not None:
+                    raise self._error
                 return self._result  # type: ignore[return-value]
             yield self._step
 
@@ -135,15 +138,18 @@ class _Making(Generic[_Result]):
             self._step = next(self._steps)
         except StopIteration as end:
             self._result, self._ended = end.value, True
-        except Exception as error:
+        except BaseException as error:
+            # Not only an Exception: the others would take a generator that broke for one that came to nothing.
             self._error, self._ended = error, True
 
 
 def _size_of(value: Any) -> int:
-    """Return the bytes of a result in memory, with all that it is made of."""
+    """Return the bytes of a question or a result in memory, with all that it is made of."""
     parts: Any = ()
     if dataclasses.is_dataclass(value):
         parts = (getattr(value, field.name) for field in dataclasses.fields(value))
+    elif isinstance(value, BaseModel):
+        parts = dict(value).values()
     elif isinstance(value, tuple | list):
         parts = value
     return sys.getsizeof(value) + sum(map(_size_of, parts))

@@ -66,7 +66,7 @@ def test_a_limit_of_zero_neither_remembers_nor_shares() -> None:
 
 
 def test_what_was_not_asked_for_longest_is_forgotten() -> None:
-    results, maker = Results(400), Maker()  # a text of 8 letters has some 50 bytes
+    results, maker = Results(400), Maker()  # a text of 8 letters has some 50 bytes, as has its question
 
     def long() -> Steps[str]:
         yield Queued(position=0)
@@ -80,7 +80,7 @@ def test_what_was_not_asked_for_longest_is_forgotten() -> None:
 
 
 def test_a_result_larger_than_the_limit_displaces_nothing() -> None:
-    results, maker = Results(100), Maker()
+    results, maker = Results(150), Maker()
 
     def large() -> Steps[list[str]]:
         yield Queued(position=0)
@@ -90,6 +90,14 @@ def test_a_result_larger_than_the_limit_displaces_nothing() -> None:
     assert not finish(ask(results, large, "large"))[1]
     assert not finish(ask(results, large, "large"))[1]
     assert finish(ask(results, maker, "small"))[1]
+
+
+def test_a_question_takes_memory_too() -> None:
+    results, maker = Results(10_000), Maker()
+    finish(ask(results, maker, "a text that was tagged" * 1_000))
+    assert not finish(ask(results, maker, "a text that was tagged" * 1_000))[1]
+    assert finish(ask(results, maker, "another"))[0] == "made 3"
+    assert finish(ask(results, maker, "another"))[1]
 
 
 def test_only_what_lasts_is_remembered() -> None:
@@ -145,6 +153,22 @@ def test_an_error_is_told_to_all_and_not_remembered() -> None:
         with pytest.raises(InvalidImage, match="broken"):
             finish(one)
     assert finish(ask(results, maker)) == ("made 1", False)
+
+
+def test_what_is_no_exception_is_told_to_all_as_well() -> None:
+    class Panic(BaseException):
+        """As libraries in Rust raise it."""
+
+    def panics() -> Steps[str]:
+        yield Queued(position=1)
+        raise Panic
+
+    results = Results(10_000)
+    steps = [ask(results, panics), ask(results, panics)]
+    next(steps[0])
+    for one in steps:
+        with pytest.raises(Panic):
+            finish(one)
 
 
 def test_random_comings_and_goings_leave_nothing_behind() -> None:
