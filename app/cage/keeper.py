@@ -1,6 +1,7 @@
 """The service's side of the cage: starts processes, hands them files, and ends them when they take too long."""
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -14,6 +15,8 @@ from PIL import Image
 
 from app.cage.wire import Header, receive, send
 from app.errors import InvalidImage, ServiceError, Unavailable, UnsupportedMedia
+
+log = logging.getLogger(__name__)
 
 _PATIENCE = 30.0
 """Seconds to wait for a process that is free."""
@@ -74,6 +77,10 @@ class Cage:
                 header, pixels = process.ask({"task": task, "arguments": arguments}, data)
             except (OSError, EOFError, ValueError) as error:
                 raise InvalidImage(_why(process.end())) from error
+            except BaseException:
+                # Its answer may be half read: nobody else must get the rest.
+                process.end()
+                raise
             if process.slowed:
                 process.end()
             else:
@@ -87,7 +94,9 @@ class Cage:
 
     def warm(self) -> None:
         """Start a process, without waiting for it."""
-        self._idle.append(_Process(self._seconds, self._memory))
+        # If none starts, whoever needs one is told.
+        with contextlib.suppress(Unavailable):
+            self._idle.append(self._started())
 
     def close(self) -> None:
         """End the processes that have nothing to do."""
@@ -102,10 +111,17 @@ class Cage:
                 if process.is_ready():
                     return process
                 process.end()
-        process = _Process(self._seconds, self._memory)
+        process = self._started()
         if not process.is_ready():
             raise Unavailable(f"what decodes does not start ({process.end()}): the service's log has more", _PATIENCE)
         return process
+
+    def _started(self) -> "_Process":
+        try:
+            return _Process(self._seconds, self._memory)
+        except OSError as error:
+            log.error("a process that decodes cannot be started: %s", error)
+            raise Unavailable(f"what decodes does not start ({error.strerror}): try again later", _PATIENCE) from error
 
 
 class _Process:
@@ -117,7 +133,8 @@ class _Process:
         self._seconds = seconds * _WALL
         self._memory = memory
         self._socket, its_end = socket.socketpair()
-        with its_end:
+        with its_end, contextlib.ExitStack() as on_failure:
+            on_failure.enter_context(self._socket)
             self._popen: subprocess.Popen[bytes] = subprocess.Popen(
                 [sys.executable, "-c", _START.format(path=sys.path, seconds=seconds, memory=memory)],
                 stdin=its_end.fileno(),
@@ -125,6 +142,7 @@ class _Process:
                 # Control-C goes to the whole group of the service, which then finishes what is in work.
                 start_new_session=True,
             )
+            on_failure.pop_all()
 
     def is_ready(self) -> bool:
         """Wait until it has started, and say whether it lives."""

@@ -192,6 +192,38 @@ def test_what_cannot_start_is_no_fault_of_the_file() -> None:
         decode(Cage(1, 1.0, -5), PHOTO)
 
 
+def test_what_the_system_does_not_start_is_no_fault_of_the_file(
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: Cage
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/not/there")
+    before = psutil.Process().num_fds()
+    # The service starts all the same.
+    strict.warm()
+    with pytest.raises(Unavailable, match="No such file") as refused:
+        decode(strict, PHOTO)
+    assert "/not/there" not in str(refused.value)
+    assert psutil.Process().num_fds() == before
+    monkeypatch.undo()
+    assert decode(strict, PHOTO).facts["format"] == "PNG"
+
+
+def test_a_process_whose_answer_cannot_be_taken_is_ended(
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: Cage
+) -> None:
+    decode(strict, PHOTO)
+    (process,) = started()
+
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("app.cage.keeper.receive", full)
+    with pytest.raises(MemoryError):
+        decode(strict, PHOTO)
+    assert not psutil.pid_exists(process.pid)
+    monkeypatch.undo()
+    assert decode(strict, PHOTO).facts["format"] == "PNG"
+
+
 def test_a_message_longer_than_agreed_is_not_read() -> None:
     here, there = socket.socketpair()
     with here, there:
