@@ -17,6 +17,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
+_SENDABLE = re.compile(r"[!-~]+")
+_SENDABLE_KEYS = "keys of printable ASCII characters without spaces"
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 
 
@@ -200,15 +202,15 @@ class Settings(BaseSettings):
     @field_validator("api_keys")
     @classmethod
     def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(re.fullmatch(r"[!-~]+", key.get_secret_value()) for key in value):
-            raise ValueError("should be keys of printable ASCII characters without spaces")
+        if not all(_SENDABLE.fullmatch(key.get_secret_value()) for key in value):
+            raise ValueError(f"should be {_SENDABLE_KEYS}")
         return value
 
     def read_keys(self) -> tuple[str, ...]:
         """Return the keys of API_KEYS and of API_KEYS_FILE, where empty lines and lines with # do not count.
 
         Raises:
-            SettingsError: the file cannot be read, or holds none.
+            SettingsError: the file cannot be read, holds none, or one that cannot be sent.
         """
         keys = [key.get_secret_value() for key in self.api_keys]
         if self.api_keys_file is not None:
@@ -219,6 +221,10 @@ class Settings(BaseSettings):
             found = [line for line in lines if line and not line.startswith("#")]
             if not found:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
+            if not all(map(_SENDABLE.fullmatch, found)):
+                raise SettingsError(
+                    f"API_KEYS_FILE: {self.api_keys_file} should hold {_SENDABLE_KEYS}, one on each line"
+                )
             keys += found
         return tuple(keys)
 

@@ -55,9 +55,9 @@ class Keys:
 
 
 def _given() -> str:
-    if request.authorization is not None and request.authorization.type == "bearer":
-        return request.authorization.token or ""
-    return request.headers.get("X-API-Key", "")
+    # Not `request.authorization`, which takes a key with = within for parameters.
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
 
 
 def _digest(key: str) -> bytes:

@@ -16,21 +16,29 @@ def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
     anyone could have written."""
     networks = tuple(trusted)
     plain = app.wsgi_app
+    proxied = ProxyFix(plain, x_for=0, x_proto=1, x_host=1)
 
     def is_trusted(address: str) -> bool:
         try:
-            return any(ip_address(address.strip()) in network for network in networks)
+            return any(ip_address(address) in network for network in networks)
         except ValueError:
             return False
 
     def answer(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        if not is_trusted(environ.get("REMOTE_ADDR", "")):
+        environ["REMOTE_ADDR"] = _plain(environ.get("REMOTE_ADDR", ""))
+        if not is_trusted(environ["REMOTE_ADDR"]):
             return plain(environ, start_response)
         # Each proxy adds at the end whom it heard from: the client is before the last run of trusted ones.
-        said = environ.get("HTTP_X_FORWARDED_FOR", "").split(",")
+        said = [_plain(address) for address in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
         hops = 1
         while hops < len(said) and is_trusted(said[-hops]):
             hops += 1
-        return ProxyFix(plain, x_for=hops, x_proto=1, x_host=1)(environ, start_response)
+        environ["REMOTE_ADDR"] = said[-hops] or environ["REMOTE_ADDR"]
+        return proxied(environ, start_response)
 
     app.wsgi_app = answer  # type: ignore[method-assign]
+
+
+def _plain(address: str) -> str:
+    """Return an address as it is: where the service listens on IPv6, those of IPv4 come within one of IPv6."""
+    return address.strip().lower().removeprefix("::ffff:")

@@ -1,9 +1,11 @@
 """Keys, limits per client, and whom to believe behind a proxy; against the running server."""
 
+import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -12,7 +14,7 @@ from app.config import Settings, SettingsError
 from tests.app.api.test_native import SMALL, assert_problem
 from tests.server import Server
 
-KEY, OTHER = "a-key-of-this-test", "another-key-of-it"
+KEY, OTHER = "a-key-of-this-test", "another=key/of,it=="
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +36,7 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         {"Authorization": f"bearer {KEY}"},
         {"X-API-Key": KEY},
         {"X-API-Key": OTHER},
+        {"Authorization": f"Bearer {OTHER}"},
         {"X-API-Key": "third-key"},
     ],
 )
@@ -137,13 +140,14 @@ def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.Mo
     assert {len(part) for pair in compared for part in pair} == {32}
 
 
-@pytest.mark.parametrize("content", [None, "", "# nothing but a comment\n"])
-def test_a_file_without_keys_does_not_leave_the_service_open(tmp_path: Path, content: str | None) -> None:
+@pytest.mark.parametrize("content", [None, "", "# nothing but a comment\n", "a key with blanks\n", "sch\u00f6n\n"])
+def test_a_file_without_usable_keys_is_refused(tmp_path: Path, content: str | None) -> None:
     file = tmp_path / "keys"
     if content is not None:
-        file.write_text(content)
-    with pytest.raises(SettingsError, match="API_KEYS_FILE"):
+        file.write_text(content, encoding="utf-8")
+    with pytest.raises(SettingsError, match="API_KEYS_FILE") as refused:
         Settings(api_keys_file=file).read_keys()
+    assert "blanks" not in str(refused.value)
 
 
 def test_a_key_that_cannot_be_sent_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -198,6 +202,7 @@ def test_a_client_that_asks_too_often(strict: Server) -> None:
     assert ask(X_Forwarded_For="203.0.113.9, 192.0.2.1").status_code == 429
     # The proxy may be one of several.
     assert ask(X_Forwarded_For="192.0.2.1, 127.0.0.1").status_code == 429
+    assert ask(X_Forwarded_For='", 192.0.2.1').status_code == 429
     assert ask(X_Forwarded_For="192.0.2.2").status_code == 401
     # A client with a key is that key, wherever it is.
     assert [ask(X_API_Key=KEY, X_Forwarded_For=f"192.0.2.{n}").status_code for n in range(7)] == [200] * 5 + [429] * 2
@@ -205,6 +210,20 @@ def test_a_client_that_asks_too_often(strict: Server) -> None:
     statuses = [ask(X_Forwarded_For=f"2001:db8:1:2::{n}").status_code for n in range(6)]
     assert statuses == [401] * 5 + [429]
     assert strict.get("/healthz", headers={"X-Forwarded-For": "192.0.2.1"}).ok
+
+
+def test_ipv4_is_ipv4_where_the_service_listens_on_ipv6(make_server: Callable[..., Server]) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("this machine has no IPv6")
+    server = make_server(host="::", rate_limit="1/hour", trusted_proxies="127.0.0.1")
+    url = f"http://127.0.0.1:{urlsplit(server.url).port}/models"
+
+    def ask(client: str) -> int:
+        return requests.get(url, headers={"X-Forwarded-For": client}, timeout=30).status_code
+
+    # The proxy is known, and its clients are not one.
+    clients = ["192.0.2.1", "192.0.2.2", "192.0.2.1", "::ffff:192.0.2.3", "::ffff:192.0.2.4"]
+    assert [ask(client) for client in clients] == [200, 200, 429, 200, 200]
 
 
 def test_others_than_the_proxy_are_not_believed(make_server: Callable[..., Server]) -> None:
@@ -218,7 +237,7 @@ def test_others_than_the_proxy_are_not_believed(make_server: Callable[..., Serve
 
 
 def test_how_much_one_client_may_ask_at_once(make_odd: Callable[..., Server]) -> None:
-    server = make_odd(client_requests=2, api_keys=f"{KEY},{OTHER}")
+    server = make_odd(client_requests=2, api_keys=f"{KEY},other")
     slow = {"model": "odd", "prompt": "sleep 0.5"}
 
     def ask(key: str) -> requests.Response:
@@ -226,7 +245,7 @@ def test_how_much_one_client_may_ask_at_once(make_odd: Callable[..., Server]) ->
 
     with ThreadPoolExecutor(8) as pool:
         greedy = [pool.submit(ask, KEY) for _ in range(6)]
-        modest = pool.submit(ask, OTHER)
+        modest = pool.submit(ask, "other")
         answers = [job.result() for job in greedy]
         assert modest.result().ok
     statuses = sorted(answer.status_code for answer in answers)
