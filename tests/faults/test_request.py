@@ -223,7 +223,7 @@ def test_39_file_names(online: Online, name: str) -> None:
     assert (online.server.directory / "images" / kept).is_file()
 
 
-@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:1", "null", "file://"])
+@pytest.mark.parametrize("origin", ["https://evil.example", "http://localhost:1", "null", "file://", "http://[", "?"])
 def test_40_a_foreign_origin(online: Online, origin: str) -> None:
     """A foreign `Origin` posting to the local port: 403"""
     send = form(("image_file", SMALL), ("model", "rapidocr"), Origin=origin)
