@@ -78,6 +78,7 @@ def decode(
     Raises:
         UnsupportedMedia: not an image of these formats.
         InvalidImage: empty, broken, or too large.
+        MemoryError: it takes more than there is.
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
@@ -103,12 +104,10 @@ def decode(
             if file.size == size:
                 return DecodedImage(image, format, frames, image.size)
             return DecodedImage(image, format, frames, size[::-1] if _orientation(file) in _ON_ITS_SIDE else size)
-    except InvalidImage:
+    except (InvalidImage, MemoryError):
         raise
     except UnidentifiedImageError as error:
         raise _unidentified(data, formats) from error
-    except MemoryError as error:
-        raise InvalidImage("the image takes more memory to decode than there is") from error
     except Exception as error:
         # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
         raise InvalidImage("the image is broken or cut off and cannot be decoded") from error

@@ -45,9 +45,11 @@ def main(seconds: float, memory: int) -> None:
 def _answer(header: Header, data: bytes) -> tuple[Header, bytes]:
     try:
         facts, image = TASKS[header["task"]](data, **header["arguments"])
+        return {"facts": facts, "size": image.size if image else None}, image.tobytes() if image else b""
     except (InvalidImage, UnsupportedMedia) as error:
         return {"error": type(error).__name__, "detail": error.detail}, b""
-    return {"facts": facts, "size": image.size if image else None}, image.tobytes() if image else b""
+    except MemoryError:
+        return {"error": "InvalidImage", "detail": "the file takes more memory to decode than there is"}, b""
 
 
 def _image(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:

@@ -136,6 +136,9 @@ def test_what_takes_too_much_memory() -> None:
         with pytest.raises(InvalidImage):
             decode(small, data)
         assert decode(small, PHOTO).facts["format"] == "PNG"
+    with pytest.raises(InvalidImage, match="more memory"):
+        small.run("pdf_page", drawn.pdf([drawn.page(["words"])]), number=0, dpi=1200, max_pixels=100_000_000)
+    assert decode(small, PHOTO).facts["format"] == "PNG"
     small.close()
 
 
