@@ -34,7 +34,8 @@ def warnings_of(options: GenerateOptions, made: Made) -> Iterator[str]:
     said = made.said
     yield from said.warnings
     if made.count > len(said.pages):
-        yield f"{said.model} describes one image: only the first of {made.count} pages was used"
+        # Not of how many: those of a TIFF are counted no further than MAX_PAGES.
+        yield f"{said.model} describes one image: only the first page was used"
     if options.tagger and not options.tags:
         yield "tagger has no effect without tags=true"
     if not said.text and options.model in (None, "auto"):
