@@ -44,15 +44,16 @@ export function chooseTask(name) {
 export function renderChoice() {
   if (!task()) form.elements.task.value = remembered().task ?? firstTask();
   fill(model, candidates(task()), model.value || remembered().models?.[task()] || suggestion(task())?.name);
-  fill(tagger, taggers(), tagger.value || remembered().tagger);
+  fill(tagger, taggers(), tagger.value || remembered().tagger, el("option", { value: "" }, "automatic"));
   renderOptions();
   renderNeeds();
 }
 
 const firstTask = () => (onMachine(suggestion("describe") ?? {}) ? "describe" : "print");
 
-function fill(select, able, wanted) {
-  const options = able.map((each) => el("option", { value: each.name }, `${each.name} (${stateOf(each)})`));
+function fill(select, able, wanted, ...first) {
+  const named = able.map((each) => el("option", { value: each.name }, `${each.name} (${stateOf(each)})`));
+  const options = [...first, ...named];
   // A list that is open just now would close.
   if (options.map((option) => option.text).join() === [...select.options].map((option) => option.text).join()) return;
   select.replaceChildren(...options);

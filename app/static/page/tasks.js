@@ -36,18 +36,12 @@ export function optionsOf(task, model) {
   return [...(model?.options ?? []), ...(TASKS[task].tagged ? ["tagger"] : [])];
 }
 
-/** The models that must be here before a task can be done; `optional` ones make it better. */
+/** The models that must be here before a task can be done; `optional` ones make it better. Where no tagger is named,
+ * the service takes what it has. */
 export function needs(task, modelName, taggerName) {
   if (task === "alt") {
-    const captioner = all().find((model) => CAPTIONERS.includes(model.task) && onMachine(model));
-    const wanted = captioner ?? all().find((model) => model.task === "caption");
-    return [
-      ...all()
-        .filter((model) => model.task === "read-page")
-        .slice(0, 1)
-        .map((model) => ({ model })),
-      ...(wanted ? [{ model: wanted, optional: true }] : []),
-    ];
+    const both = [{ model: suggestion("print") }, { model: suggestion("describe"), optional: true }];
+    return both.filter(({ model }) => model);
   }
   const names = TASKS[task].tagged ? [modelName, taggerName] : [modelName];
   return names
@@ -59,6 +53,6 @@ export function needs(task, modelName, taggerName) {
 /** The fields of a request to the service. */
 export function fieldsOf(task, modelName, taggerName, options) {
   const fields = { model: task === "alt" ? ALT_TEXT : modelName, ...options };
-  if (TASKS[task].tagged) Object.assign(fields, { tags: "true", tagger: taggerName });
+  if (TASKS[task].tagged) Object.assign(fields, { tags: "true" }, taggerName && { tagger: taggerName });
   return fields;
 }
