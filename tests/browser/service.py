@@ -85,14 +85,9 @@ class FakeService:
             FakeCaptioner("nowhere", Source(hub_id="nobody/nothing", size_bytes=990_000_000)).behave(),
         )
         self.engine = LocalEngine(self.registry, 32)
-        self.settings = Settings(
-            # No result is remembered: the tests ask the same models of the same pictures.
-            images_dir=directory / "images",
-            max_upload_mb=3,
-            log_level="ERROR",
-            result_cache_mb=0,
-            **settings,
-        )
+        # No result is remembered, as a rule: the tests ask the same models of the same pictures.
+        standard = {"images_dir": directory / "images", "max_upload_mb": 3, "log_level": "ERROR", "result_cache_mb": 0}
+        self.settings = Settings(**standard | settings)
         store = LocalStore(self.settings.images_dir)
         store.open()
         listener = socket.create_server(("127.0.0.1", 0))

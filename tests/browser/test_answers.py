@@ -2,14 +2,16 @@
 
 import csv
 import json
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Download, Page, expect
+from playwright.sync_api import Download, Page, Route, expect
 
+from app.cage.keeper import Cage
 from tests import drawn
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, LINES, TAGS, FakeService
@@ -111,6 +113,38 @@ def test_tags_are_chips(page: Page) -> None:
         [f"{tag} {score} %" for tag, score in zip(TAGS, (90, 80, 70), strict=True)]
     )
     assert_accessible(page)
+    assert copied(page, "Tags") == ", ".join(TAGS)
+    assert copied(page, "Copy text") == CAPTION
+
+
+def test_what_is_remembered_is_said_so(open_page: Callable[..., Page], tmp_path: Path, cage: Cage) -> None:
+    service = FakeService(tmp_path, cage, result_cache_mb=1)
+    try:
+        page = open_page(service.url)
+        for fact in (re.compile(r"\d m?s"), "from memory"):
+            ask(page, "Describe")
+            expect(page.locator(".answer .facts")).to_have_text(fact)
+            page.get_by_role("button", name="Another picture").click()
+    finally:
+        service.close()
+
+
+def test_tags_wait_for_a_tagger_only_where_one_is_named(page: Page) -> None:
+    def without_tagger(route: Route) -> None:
+        models = route.fetch().json()
+        for model in models["models"]:
+            model["state"] = "absent" if model["task"] == "tag" else model["state"]
+        route.fulfill(json=models)
+
+    page.route("**/models", without_tagger)
+    page.reload()
+    page.wait_for_selector("body[data-ready]")
+    ask(page, "Tags")
+    expect(page.locator(".chips li")).to_have_count(len(TAGS))
+    assert "tagger" not in copied(page, "curl")
+    page.get_by_text("Model and options").click()
+    page.get_by_label("Tagger").select_option("t5-tags")
+    expect(page.locator(".missing")).to_contain_text("t5-tags")
 
 
 def test_alt_text_says_what_it_is_made_of(page: Page) -> None:
@@ -228,6 +262,7 @@ def test_many_pictures_fill_a_list(page: Page, fakes: FakeService, tmp_path: Pat
     expect(page.locator(".failure h2")).to_have_text("Unsupported media type")
     page.locator("#list .row").nth(7).click()
     expect(page.locator(".caption")).to_contain_text("07.jpg")
+    expect(page.locator("#list [aria-current=true]")).to_contain_text("07.jpg")
     says(page, CAPTION)
 
 

@@ -20,12 +20,14 @@ const EXPORTS = [
 export function answerCard(item, run, frame, first) {
   const { answer } = run;
   const body = el("div", { className: "said" }, answer.pages ? answer.pages.map(pageOf) : spoken(answer));
+  const tagged = run.task === "tags";
+  const said = [body, tagsOf(answer)];
   const card = el(
     "article",
-    { className: "answer", aria: { label: `Answer of ${answer.model}` } },
+    { className: tagged ? "answer tagged" : "answer", aria: { label: `Answer of ${answer.model}` } },
     head(answer),
-    body,
-    tagsOf(answer),
+    // What was asked for comes first.
+    tagged ? said.reverse() : said,
     partsOf(answer),
     warningsOf(answer),
     actions(item, run),
@@ -54,10 +56,10 @@ function pageOf(page) {
   return el("section", { className: "page" }, el("h3", {}, `Page ${page.page}`), said);
 }
 
-function head({ model, confidence, timings_ms: timings, lines }) {
+function head({ model, confidence, timings_ms: timings, cached, lines }) {
   const doubtful = lines?.filter((line) => line.confidence < LOW).length;
   const facts = [
-    seconds(timings.total),
+    cached ? "from memory" : seconds(timings.total),
     confidence === undefined ? null : `confidence ${percent(confidence)}`,
     doubtful ? `${doubtful} to check` : null,
   ];
@@ -113,7 +115,8 @@ function actions(item, run) {
     el(
       "div",
       { className: "row-of", role: "group", aria: { label: "Copy" } },
-      copying("Copy text", () => (answer.tags && !answer.text ? answer.tags.join(", ") : answer.text)),
+      answer.text ? copying("Copy text", () => answer.text) : null,
+      answer.tags?.length ? copying("Tags", () => answer.tags.join(", ")) : null,
       copying("JSON", json),
       copying("curl", () => curl(item, fields, key())),
     ),
@@ -124,7 +127,7 @@ function actions(item, run) {
       el(
         "div",
         { className: "row-of" },
-        button("Text", () => save(`${name}.txt`, `${answer.text}\n`)),
+        answer.text ? button("Text", () => save(`${name}.txt`, `${answer.text}\n`)) : null,
         button("JSON", () => save(`${name}.json`, `${json()}\n`, "application/json")),
         answer.lines || answer.pages ? EXPORTS.map((format) => exporting(item, run, format)) : null,
       ),
@@ -181,7 +184,7 @@ export function comparing(item, start) {
       },
     },
     el("label", {}, "Compare with ", select),
-    el("button", { className: "button small" }, "Compare"),
+    el("button", { className: "button" }, "Compare"),
   );
 }
 

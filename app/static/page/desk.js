@@ -5,7 +5,7 @@ import { chooseTask, chosen, fillNeeds, onChoice } from "./choice.js";
 import { $, alarm, announce, button, el } from "./dom.js";
 import { keep } from "./history.js";
 import { Item } from "./item.js";
-import { showList } from "./list.js";
+import { markOpen, showList } from "./list.js";
 import { onChange, refresh } from "./models.js";
 import { leavePicture, showPicture } from "./stage.js";
 import { TASKS } from "./tasks.js";
@@ -59,6 +59,7 @@ async function keepQuietly(item) {
 
 function open(item) {
   current = item;
+  markOpen(item);
   render();
   if (items.length > 1) $("#picture").scrollIntoView({ block: "nearest" });
 }

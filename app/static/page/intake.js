@@ -54,14 +54,19 @@ function choosing(takeFiles) {
   });
 }
 
+/** True for a drag of files or of a link; a text may be dropped into a field. */
+const carries = ({ dataTransfer: { types } }) => types.includes("Files") || types.includes("text/uri-list");
+
 function dropping(takeFiles, takeUrl) {
   const veil = (shown) => document.body.classList.toggle("dragging", shown);
   addEventListener("dragover", (event) => {
+    if (!carries(event)) return;
     event.preventDefault();
     veil(true);
   });
   addEventListener("dragleave", (event) => event.relatedTarget ?? veil(false));
   addEventListener("drop", (event) => {
+    if (!carries(event)) return undefined;
     event.preventDefault();
     veil(false);
     const { files } = event.dataTransfer;

@@ -18,8 +18,10 @@ const SUFFIXES = {
 };
 const READ = [...FORMATS, "PDF"];
 
+const OTHERS = READ.slice(0, -1).join(", ");
+
 export const sentence =
-  `${READ.slice(0, -1).join(", ")} and PDF, up to ${bytes(MAX_BYTES)}` +
+  `${OTHERS} and PDF, up to ${bytes(MAX_BYTES)}` +
   `${FORMATS.includes("TIFF") ? "; PDF and TIFF" : "; PDF"} up to ${count(Number(maxPages), "page")}.`;
 
 /** For the file dialog. */
@@ -35,5 +37,5 @@ export function refusal(file) {
   const known = READ.some((format) => SUFFIXES[format].includes(suffix));
   const picture = READ.some((format) => file.type.endsWith(`/${format.toLowerCase()}`));
   if (known || picture || (!suffix && !file.type)) return null;
-  return `${file.name} is not a picture that can be read here: ${READ.join(", ")} can.`;
+  return `${file.name} is not a picture that can be read here: choose ${OTHERS} or PDF.`;
 }

@@ -24,9 +24,13 @@ export function lineOf(item) {
   }
 }
 
+/** The rows that are shown, each a button. */
+let rows = new Map();
+
 /** Show the list of `items`; `open` is called with the one that is chosen. */
 export function showList(items, open) {
   const section = $("#list");
+  rows = new Map();
   section.hidden = items.length < 2;
   if (section.hidden) return section.replaceChildren();
   const heading = el("h2", {});
@@ -43,16 +47,22 @@ export function showList(items, open) {
     stop.hidden = !items.some((item) => item.busy);
     for (const download of downloads) download.disabled = !done;
   };
+  rows = new Map(items.map((item) => [item, rowOf(item, open, progress)]));
   section.replaceChildren(
     el("header", {}, heading, el("div", { className: "row-of" }, stop, downloads)),
     el(
       "ul",
       { className: "rows" },
-      items.map((item) => rowOf(item, open, progress)),
+      [...rows.values()].map((row) => el("li", {}, row)),
     ),
   );
   progress();
   return undefined;
+}
+
+/** Mark in the list which picture is open. */
+export function markOpen(item) {
+  for (const [each, row] of rows) row.setAttribute("aria-current", each === item);
 }
 
 function rowOf(item, open, progress) {
@@ -76,7 +86,7 @@ function rowOf(item, open, progress) {
   };
   item.addEventListener("change", show);
   show();
-  return el("li", {}, row);
+  return row;
 }
 
 function rowsOf(items) {

@@ -15,6 +15,7 @@ export async function showPast(open) {
   const clear = button(
     "Delete all",
     async () => {
+      if (!confirm(`Delete ${count(kept.length, "entry", "entries")} for good?`)) return;
       await forgetAll();
       kept = [];
       show();

@@ -8,6 +8,7 @@ export function bytes(count) {
 export const percent = (fraction) => `${Math.round(fraction * 100)} %`;
 
 export function seconds(milliseconds) {
+  if (milliseconds < 100) return `${Math.round(milliseconds)} ms`;
   return `${(milliseconds / 1000).toFixed(milliseconds < 10_000 ? 1 : 0)} s`;
 }
 
