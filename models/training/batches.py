@@ -48,14 +48,16 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Photos (batch, 3, size, size) as bytes, tokens (batch * captions, length) and said words (batch, tags)."""
+    """Photos (batch, 3, size, size) as bytes, tokens (batch * captions, length) and said words (batch, tags); and which
+    of the photos these are, by index."""
 
     pixels: Tensor
     tokens: Tensor
     words: Tensor
+    photos: tuple[int, ...]
 
 
-Item = tuple[Image.Image, list[list[int]], list[float]]
+Item = tuple[Image.Image, list[list[int]], list[float], int]
 
 
 class TrainingPhotos(Dataset[Item]):
@@ -73,7 +75,7 @@ class TrainingPhotos(Dataset[Item]):
         return len(self._photos)
 
     def __getitem__(self, place: tuple[int, int]) -> Item:
-        """Return the photo of an index in an epoch, tokens of each caption, and 1 for each tag in any caption."""
+        """Return the photo of an index in an epoch, tokens of captions, 1 for each tag in any caption, and the index."""
         epoch, index = place
         photo, settings = self._photos[index], self._settings
         random = np.random.default_rng((settings.seed, epoch, index))
@@ -90,7 +92,7 @@ class TrainingPhotos(Dataset[Item]):
         wanted, there = settings.captions_per_image, len(photo.words)
         chosen = random.choice(there, wanted, replace=wanted > there)
         tokens = [[START, *self._vocabulary.ids(photo.words[i][:_MOST_WORDS]), END] for i in chosen]
-        return image, tokens, [float(tag in said) for tag in self._tags]
+        return image, tokens, [float(tag in said) for tag in self._tags], index
 
 
 def training_batches(photos: TrainingPhotos, settings: Settings, epoch: int, start: int) -> Iterable[Batch]:
@@ -116,10 +118,10 @@ def steps_in_epoch(photos: TrainingPhotos, settings: Settings) -> int:
 
 def collate(items: Sequence[Item]) -> Batch:
     """Put photos together, captions of one photo below one another, padded to the longest."""
-    images, tokens, words = zip(*items, strict=True)
+    images, tokens, words, photos = zip(*items, strict=True)
     rows = [torch.tensor(row) for captions in tokens for row in captions]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
-    return Batch(stack(images), padded, torch.tensor(words))
+    return Batch(stack(images), padded, torch.tensor(words), photos)
 
 
 def squashed_batches(photos: Sequence[Photo], size: int, batch: int = 50) -> Iterator[Tensor]:

@@ -41,6 +41,8 @@ class Settings:
     min_count: Annotated[int, "words found less often become unknown"] = 4
     tags: Annotated[int, "number of content words that the side loss predicts"] = 500
 
+    self_critical: Annotated[bool, "train on the CIDEr of drawn sentences; to finish what init_from names"] = False
+    drawn: Annotated[int, "sentences that are then drawn for each photo"] = 5
     epochs: Annotated[int, "passes over the training photos"] = 60
     word_epochs: Annotated[int, "first so many of them train the encoder alone, on the side loss"] = 0
     batch_size: Annotated[int, "photos in a batch"] = 64

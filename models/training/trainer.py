@@ -19,6 +19,7 @@ from models.training.checkpoints import export, load_state, save_state
 from models.training.optimisation import average, caption_loss, learning_rate, make_optimizer, word_loss
 from models.training.prepare import Photos
 from models.training.record import Record
+from models.training.self_critical import Cider, draw, rewards, self_critical_loss
 from models.training.settings import Settings
 
 _MOST_TOKENS = 30
@@ -42,6 +43,7 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = make_optimizer(self.network, settings)
         self.dev = photos.dev
+        self.cider = Cider([photo.words for photo in photos.train]) if settings.self_critical else None
         self.data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
         self.steps = steps_in_epoch(self.data, settings)
         self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0]}
@@ -84,7 +86,8 @@ class Trainer:
 
     def _epoch(self, bar: "tqdm[Any]") -> None:
         """Take the steps of an epoch that are still to be taken."""
-        self.network.train()
+        # What is drawn must be as likely as what is learned from says: nothing is dropped then.
+        self.network.train(self.cider is None)
         if self.settings.freeze_encoder:
             # Its normalisation keeps its statistics, too.
             self.network.encoder.eval()
@@ -107,7 +110,7 @@ class Trainer:
         of_words = word_loss(words, batch.words.to(self.device))
         of_captions = torch.zeros_like(of_words)
         if self.progress["epoch"] >= self.settings.word_epochs:
-            of_captions = self._caption_loss(memory, batch.tokens.to(self.device))
+            of_captions = self._caption_loss(memory, batch)
         self.optimizer.zero_grad()
         (of_captions + self.settings.word_loss * of_words).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -121,11 +124,17 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             return network.encode(pixels.contiguous(memory_format=torch.channels_last))
 
-    def _caption_loss(self, memory: Tensor, tokens: Tensor) -> Tensor:
-        """Return the loss of several captions (batch * captions, length) of each photo (batch, slots, hidden)."""
-        memory = memory.repeat_interleave(len(tokens) // len(memory), dim=0)
+    def _caption_loss(self, memory: Tensor, batch: Batch) -> Tensor:
+        """Return the loss of what people wrote of each photo (batch, slots, hidden), or of what the network draws."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            return caption_loss(self.network, memory, tokens, self.settings.label_smoothing)
+            if self.cider is None:
+                memory = memory.repeat_interleave(self.settings.captions_per_image, dim=0)
+                return caption_loss(self.network, memory, batch.tokens.to(self.device), self.settings.label_smoothing)
+            memory = memory.repeat_interleave(self.settings.drawn, dim=0)
+            tokens = draw(self.network, memory, _MOST_TOKENS)
+            sentences = [self.vocabulary.text(row).split() for row in tokens[:, 1:].tolist()]
+            earned = rewards(self.cider, batch.photos, sentences).to(self.device)
+            return self_critical_loss(self.network, memory, tokens, earned)
 
     def _loss(self, of_captions: float, of_words: float) -> float:
         return of_captions + self.settings.word_loss * of_words
