@@ -35,14 +35,9 @@ def warnings_of(options: GenerateOptions, made: Made) -> Iterator[str]:
     yield from said.warnings
     if made.count > len(said.pages):
         # Not of how many: those of a TIFF are counted no further than MAX_PAGES.
-        yield f"{said.model} describes one image: only the first page was used"
+        yield f"{said.model} describes one image: only the first page was used; model=rapidocr reads them all"
     if options.tagger and not options.tags:
         yield "tagger has no effect without tags=true"
-    if not said.text and options.model in (None, "auto"):
-        yield (
-            f"{said.model} found nothing to say; where no captioner is on the machine, images are only read: "
-            "POST /models/blip-base/load fetches one"
-        )
 
 
 def image_info(made: Made, sha256: str, saved_as: str | None) -> ImageInfo:

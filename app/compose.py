@@ -11,7 +11,7 @@ from app.errors import InvalidOption
 from app.jobs import Jobs, Steps
 from app.schemas import AltTextParts, GenerateOptions, Progress
 from models.base import Job, Model, Options, Prediction, Task
-from models.registry import CAPTIONER_ORDER, Entry, Registry
+from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
 """The name under which a captioner and a reader are asked together."""
@@ -106,41 +106,32 @@ class AltText:
     side = None
 
     def __init__(self, registry: Registry, asked: GenerateOptions) -> None:
-        self._captioner = registry.first_on_machine(CAPTIONER_ORDER)
+        self._captioner = registry.default_captioner()
         self._reader = registry.entry(_READER)
         self._max_length = asked.max_length or _ALT_TEXT_LENGTH
         self.entries = [self._reader]
-        self.question = (
-            ALT_TEXT,
-            self._reader.identity,
-            self._captioner and self._captioner.identity,
-            self._max_length,
-        )
+        self.question = (ALT_TEXT, self._reader.identity, self._captioner.identity, self._max_length)
         self.warnings = [f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(asked, name)]
-        if self._captioner is None:
-            self.warnings.append("no caption: no captioner is on this machine; POST /models/blip-base/load fetches one")
 
     def run(self, jobs: Jobs, pages: Pages) -> Steps[Said]:
         """Describe the first page."""
         image = pages.image(0)
-        asked = [entry for entry in (self._reader, self._captioner) if entry is not None]
-        read, *described = yield from jobs.side_by_side([(entry, Job(image)) for entry in asked])
+        read, described = yield from jobs.side_by_side([(self._reader, Job(image)), (self._captioner, Job(image))])
         if isinstance(read, Exception):
             raise read
         caption, warnings = "", []
-        for said in described:
-            if isinstance(said, Exception):
-                warnings.append(f"no caption: {said}")
-            else:
-                caption = said.text
+        if isinstance(described, Exception):
+            warnings.append(f"no caption: {described}")
+        else:
+            caption = described.text
         text = alt_text.compose(caption, read.text, self._max_length)
         parts = AltTextParts(
             caption=caption or None,
-            captioner=self._captioner.model.name if self._captioner and caption else None,
+            captioner=self._captioner.model.name if caption else None,
             words=read.text,
             reader=self._reader.model.name,
         )
-        complete = not any(isinstance(said, Exception) for said in described)
+        complete = not isinstance(described, Exception)
         return Said(text, ALT_TEXT, [SaidOfPage(image.size, Prediction(text))], parts, warnings, complete)
 
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from app import errors
 from app.answers import Made, describe, document, image_info, listed, milliseconds, of_pages, warnings_of
@@ -36,7 +37,7 @@ from app.schemas import (
 )
 from app.storage.base import Store
 from models.base import InvalidJob, Job, ModelError, ModelUnavailable, Task, UnknownModel
-from models.registry import DEFAULT_ORDER, TAGGER_ORDER, Entry, Registry, State
+from models.registry import TAGGER, Entry, Registry, State
 
 _RETRY_BUSY_AFTER = 5.0
 _RETRY_ABSENT_AFTER = 15.0
@@ -125,7 +126,7 @@ class Service:
         with self._admitted(), _as_service_errors():
             options = request.options
             composition = self._composition(options)
-            tagger = self._tagger(options.tagger) if options.tags else None
+            tagger = self._tagger(options.tagger, of_image=True) if options.tags else None
             for entry in composition.entries:
                 yield from self._available(entry, request.patient)
                 if request.image is None:
@@ -135,18 +136,14 @@ class Service:
             clock = _Clock()
             data = self._bytes(request)
             fetched = clock.lap()
-            sha256 = hashlib.sha256(data).hexdigest()
-            made, known = yield from self._results.of(
-                (sha256, composition.question),
-                lambda: self._make(composition, request, data, sha256),
-                _lasting,
-                request.fresh,
-            )
-            tags = (yield from self._tags(made.said.text, tagger, request.fresh)) if options.tags else _Tags()
+            upload = _Upload(request, data, hashlib.sha256(data).hexdigest())
+            with _blaming_the_url(request.image_url):
+                made, known = yield from self._made(composition, upload)
+            tags = (yield from self._tags(made, tagger, upload)) if options.tags else _Tags()
             if known:
                 made = replace(made, decode=0, queue=0, inference=0)
-            with self._kept(data, sha256, made.format) as saved_as:
-                image = image_info(made, sha256, saved_as)
+            with self._kept(upload, made.format) as saved_as:
+                image = image_info(made, upload.sha256, saved_as)
             answer = Answer(
                 id=request.id,
                 text=made.said.text,
@@ -172,14 +169,14 @@ class Service:
             if export is None:
                 return Result(answer, None)
             # Decoded anew where it is only remembered, or was decoded just well enough for a model.
-            pages = made.pages if made.pages and not composition.side else self._pages(request, data, composition)
+            pages = made.pages if made.pages and not composition.side else self._pages(upload, composition)
             return Result(answer, export.render(document(made.said, pages)))
 
     def tag(self, request_id: str, options: TagOptions, fresh: bool = False) -> TagAnswer:
         """Turn a text into tags, anew if `fresh`, whatever is known."""
         with self._admitted(), _as_service_errors():
             clock = _Clock()
-            tagger = self._tagger(options.tagger) or self._registry.entry(TAGGER_ORDER[0])
+            tagger = self._tagger(options.tagger, of_image=False) or self._registry.entry(TAGGER)
             finish(self._available(tagger, patient=False))
             tags = finish(self._tagged(options.text, tagger, fresh))
             return TagAnswer(
@@ -194,10 +191,7 @@ class Service:
 
     def models(self) -> ModelList:
         """Describe all models and their states."""
-        default = self._default_entry()
-        return ModelList(
-            models=[describe(entry) for entry in self._registry], default=default.model.name if default else None
-        )
+        return ModelList(models=[describe(entry) for entry in self._registry], default=self._default().model.name)
 
     def load(self, name: str) -> ModelInfo:
         """Start downloading and loading a model, also one that failed a moment ago."""
@@ -246,23 +240,21 @@ class Service:
         named = options.model not in (None, "auto")
         return OneModel(self._registry, self._registry.entry(str(options.model)) if named else self._default(), options)
 
-    def _default_entry(self) -> Entry | None:
+    def _default(self) -> Entry:
         if self._settings.default_model != "auto":
             return self._registry.entry(self._settings.default_model)
-        return self._registry.first_on_machine(DEFAULT_ORDER)
+        return self._registry.default_captioner()
 
-    def _default(self) -> Entry:
-        entry = self._default_entry()
-        if entry is None:
-            raise errors.Unavailable("no model is on this machine yet", _RETRY_ABSENT_AFTER)
-        return entry
-
-    def _tagger(self, name: str | None) -> Entry | None:
-        """Return the tagger asked for; None when any would do and none is on this machine."""
+    def _tagger(self, name: str | None, of_image: bool) -> Entry | None:
+        """Return the tagger asked for, of an image and what was said of it, or of a text alone; None when any would do
+        and none is on this machine."""
         if name in (None, "auto"):
-            return self._registry.default_tagger()
+            tagger = self._registry.default_tagger()
+            return tagger or (self._registry.default_image_tagger() if of_image else None)
         entry = self._registry.entry(str(name))
-        if entry.model.task is not Task.TAG:
+        if entry.model.tags_images and not of_image:
+            raise errors.InvalidOption(f"{name} tags images, not texts: use POST /generate-text with tags=true")
+        if entry.model.task is not Task.TAG and not entry.model.tags_images:
             raise errors.InvalidOption(f"{name} is not a tagger")
         return entry
 
@@ -307,49 +299,58 @@ class Service:
             raise errors.TooLarge(f"the image is larger than {self._settings.max_upload_bytes} bytes")
         return data
 
-    def _pages(
-        self, request: GenerateRequest, data: bytes, composition: OneModel | AltText, side: int | None = None
-    ) -> Pages:
-        try:
-            return open_pages(data, self._limits, self._cage, composition.reads_documents, side)
-        except errors.UnsupportedMedia as error:
-            if (request.image_url or "").lower().startswith("http"):
-                raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
-            raise
+    def _pages(self, upload: "_Upload", composition: OneModel | AltText, side: int | None = None) -> Pages:
+        return open_pages(upload.data, self._limits, self._cage, composition.reads_documents, side)
 
-    def _make(self, composition: OneModel | AltText, request: GenerateRequest, data: bytes, sha256: str) -> Steps[Made]:
+    def _made(self, composition: OneModel | AltText, upload: "_Upload") -> Steps[tuple[Made, bool]]:
+        """Return what the models say of a file, and whether that was known already."""
+        question = upload.sha256, composition.question
+        make = partial(self._make, composition, upload)
+        return (yield from self._results.of(question, make, _lasting, upload.request.fresh))
+
+    def _make(self, composition: OneModel | AltText, upload: "_Upload") -> Steps[Made]:
         """Decode an image or open a document, and let the models say what they do of it."""
         for entry in composition.entries:
             self._engine.refuse_if_full(entry.model.name)
         clock = _Clock()
-        pages = self._pages(request, data, composition, composition.side)
+        pages = self._pages(upload, composition, composition.side)
         decoded = clock.lap()
         jobs = Jobs(self._engine, self._settings.request_timeout)
         # On disk before the models work, so that a full one is found out first.
-        with self._kept(data, sha256, pages.format):
+        with self._kept(upload, pages.format):
             said = yield from composition.run(jobs, pages)
         queue, inference = milliseconds(jobs.queue_seconds), milliseconds(jobs.inference_seconds)
         return Made(said, pages.format, pages.count, pages, decoded, queue, inference)
 
     @contextmanager
-    def _kept(self, data: bytes, sha256: str, format: str) -> Iterator[str | None]:
+    def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
         """Keep an image if the block ends well, and say under which path it can be had then."""
         if self.store is None:
             yield None
             return
-        with self.store.keep(data, sha256, format) as name:
+        with self.store.keep(upload.data, upload.sha256, format) as name:
             yield f"images/{name}"
 
-    def _tags(self, text: str, tagger: Entry | None, fresh: bool) -> Steps["_Tags"]:
-        """Tag a text; where that fails, the text is still worth an answer, and a warning says why it has no tags."""
+    def _tags(self, made: Made, tagger: Entry | None, upload: "_Upload") -> Steps["_Tags"]:
+        """Tag what was said, or the image; where that fails, the text is still worth an answer, and a warning says why
+        it has no tags."""
         if tagger is None:
-            return _Tags(warnings=("no tags: no tagger is on this machine; POST /models/t5-tags/load fetches one",))
-        if not text:
+            return _Tags(warnings=(f"no tags: no tagger is on this machine; POST /models/{TAGGER}/load fetches one",))
+        if not made.said.text and not tagger.model.tags_images:
             return _Tags(tags=[], tagger=tagger.model.name)
         try:
             with _as_service_errors():
                 yield from self._available(tagger, patient=False)
-                return (yield from self._tagged(text, tagger, fresh))
+                if not tagger.model.tags_images:
+                    return (yield from self._tagged(made.said.text, tagger, upload.request.fresh))
+                known = made.said.model == tagger.model.name
+                if not known:
+                    captioner = OneModel(self._registry, tagger, GenerateOptions.model_validate({}))
+                    made, known = yield from self._made(captioner, upload)
+                said = made.said.pages[0].prediction
+                queue, inference = (0, 0) if known else (made.queue, made.inference)
+                tags = list(said.tags or ())
+                return _Tags(tags, listed(said.tag_scores), tagger.model.name, (), queue, inference, known)
         except errors.ServiceError as error:
             return _Tags(warnings=(f"no tags: {error.detail}",))
 
@@ -365,6 +366,15 @@ class Service:
 
         tags, known = yield from self._results.of((text, tagger.identity), make, lambda tags: tags, fresh)
         return replace(tags, known=True, queue=0, inference=0) if known else tags
+
+
+@dataclass(frozen=True, slots=True)
+class _Upload:
+    """The file that came with a request, or that its URL led to."""
+
+    request: GenerateRequest
+    data: bytes
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -399,6 +409,17 @@ class _Clock:
 
     def total(self) -> int:
         return milliseconds(time.monotonic() - self._start)
+
+
+@contextmanager
+def _blaming_the_url(url: str | None) -> Iterator[None]:
+    """Say of what is not an image that the URL led there. Others may share the result who sent the same as a file."""
+    try:
+        yield
+    except errors.UnsupportedMedia as error:
+        if (url or "").lower().startswith("http"):
+            raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
+        raise
 
 
 @contextmanager

@@ -209,6 +209,8 @@ class Model(ABC):
     """How many tokens a text has at most where the caller does not say."""
     special_tokens: ClassVar[re.Pattern[str] | None] = None
     """What a prompt may not contain, because the tokenizer would take it for more than text."""
+    tags_images: ClassVar[bool] = False
+    """True for a model whose predictions for an image have tags: it can stand in for a tagger of texts."""
     batch_size: ClassVar[int] = 8
     """How many jobs the worker hands over at once, at most."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from models import generation, runtime
-from models.base import Job, Loaded, Model, Placement, Prediction, Task
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.pixels import Squashed
 
 # The captions of Flickr8k have 11 words on average; one in a thousand has more than 30.
@@ -29,6 +29,7 @@ class Recurrent(Model):
     # Checkpoints have squares of their own, which are no larger.
     input_side = 224
     max_new_tokens = _MAX_NEW_TOKENS
+    tags_images = True
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedRecurrent(directory, placement)
@@ -83,4 +84,14 @@ class LoadedRecurrent(Loaded):
         return sorted(likely, key=lambda pair: -pair[1])[: facts["max_tags"]]
 
 
-MODELS: tuple[Recurrent, ...] = ()
+MODELS = (
+    Recurrent(
+        "flickr8k-gru",
+        Source(
+            directory=Path(__file__).parent / "weights" / "flickr8k-gru",
+            revision=None,
+            license="Apache-2.0; trained on Flickr8k, which is for research and education",
+            size_bytes=29_000_000,
+        ),
+    ),
+)

@@ -22,12 +22,11 @@ from models.memory import Memory
 
 log = logging.getLogger(__name__)
 
-DEFAULT_ORDER = ("blip-large", "blip-base", "kosmos-2", "rapidocr")
-"""What `auto` means for the default model: the first of these whose weights are on this machine."""
-CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2")
-"""The captioners among them."""
-TAGGER_ORDER = ("t5-tags",)
-"""What `auto` means for the tagger."""
+CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2", "flickr8k-gru")
+"""What `auto` means for the default model and the captioner: the first of these whose weights are on this machine. The
+last comes with the project."""
+TAGGER = "t5-tags"
+"""The tagger of texts that `auto` means where it is on the machine."""
 RESERVED = ("auto", "alt-text")
 """Names that stand for a choice or a composition of models."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
@@ -199,10 +198,17 @@ class Registry:
         except KeyError:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 
+    def default_captioner(self) -> Entry:
+        """Return the captioner that `auto` means: the best on the machine."""
+        return self.first_on_machine(CAPTIONER_ORDER) or self._entries[CAPTIONER_ORDER[-1]]
+
     def default_tagger(self) -> Entry | None:
-        """Return the tagger that `auto` means: the first in order, else one that the user added."""
-        others = [entry.model.name for entry in self if entry.model.task is Task.TAG]
-        return self.first_on_machine([*TAGGER_ORDER, *others])
+        """Return the tagger of texts that `auto` means: the published one, else one that the user added."""
+        return self.first_on_machine([TAGGER, *(entry.model.name for entry in self if entry.model.task is Task.TAG)])
+
+    def default_image_tagger(self) -> Entry | None:
+        """Return the model that tags images where no tagger of texts is on the machine."""
+        return self.first_on_machine(entry.model.name for entry in self if entry.model.tags_images)
 
     def first_on_machine(self, names: Iterable[str]) -> Entry | None:
         """Return the first of `names` that can answer here and now."""

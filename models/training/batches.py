@@ -75,7 +75,7 @@ class TrainingPhotos(Dataset[Item]):
         return len(self._photos)
 
     def __getitem__(self, place: tuple[int, int]) -> Item:
-        """Return the photo of an index in an epoch, tokens of captions, 1 for each tag in any caption, and the index."""
+        """Return a photo in an epoch, tokens of some of its captions, 1 for each tag in any of them, and its index."""
         epoch, index = place
         photo, settings = self._photos[index], self._settings
         random = np.random.default_rng((settings.seed, epoch, index))

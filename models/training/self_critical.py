@@ -76,9 +76,8 @@ def _similarity(said: _Vector, reference: _Vector) -> float:
         said.weights, reference.weights, said.norms, reference.norms, strict=True
     ):
         if norm and their_norm:
-            shared = sum(
-                min(weight, theirs[ngram]) * theirs[ngram] for ngram, weight in mine.items() if ngram in theirs
-            )
+            both = mine.keys() & theirs.keys()
+            shared = sum(min(mine[ngram], theirs[ngram]) * theirs[ngram] for ngram in both)
             total += shared / (norm * their_norm)
     difference = said.length - reference.length
     return total / _LONGEST_NGRAM * math.exp(-(difference**2) / (2 * _LENGTH_DEVIATION**2))
@@ -117,7 +116,7 @@ def log_probabilities(network: RecurrentCaptioner, written: Tensor) -> Tensor:
     """Return the logarithms of the next words' probabilities (…, vocabulary); tokens that are no words have none."""
     logits = network.output(written).float()
     logits[..., _NEVER_DRAWN] = -math.inf
-    return logits.log_softmax(dim=-1)
+    return torch.log_softmax(logits, dim=-1)
 
 
 def self_critical_loss(network: RecurrentCaptioner, memory: Tensor, tokens: Tensor, earned: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def test_a_model_is_downloaded_at_its_first_request(make_server: Callable[..., S
         entry = server.wait_for_state("blip-base", "downloading")
     assert "downloaded" in assert_problem(server.generate(SMALL, model="blip-base"), 503)["detail"]
     answer = server.generate(INVOICE)
-    assert (answer.status_code, answer.json()["model"]) == (200, "rapidocr"), "others go on"
+    assert (answer.status_code, answer.json()["model"]) == (200, "flickr8k-gru"), "others go on"
     assert server.get("/readyz").ok
 
     hub.release.set()
@@ -79,9 +79,9 @@ def test_a_hub_that_refuses_is_found_out_in_seconds_and_said_in_one_line(make_se
     assert "could not be reached" in entry["error"]
     assert len([line for line in server.log.splitlines() if "could not be reached" in line]) == 1
     assert "Traceback" not in server.log
-    assert server.get("/readyz").json()["model"] == "rapidocr", "a failed download never keeps it from being ready"
+    assert server.get("/readyz").json()["model"] == "flickr8k-gru", "a failed download never keeps it from being ready"
     assert_problem(server.generate(SMALL, model="blip-base"), 503)
-    assert server.generate(SMALL).json()["model"] == "rapidocr"
+    assert server.generate(SMALL).json()["model"] == "flickr8k-gru"
 
 
 def test_a_hub_that_says_nothing_is_found_out_in_seconds(make_server: Callable[..., Server]) -> None:

@@ -11,16 +11,7 @@ import pytest
 from PIL import Image
 
 from models.base import Job, ModelUnavailable, Options, Placement, UnknownModel
-from models.registry import (
-    DEFAULT_ORDER,
-    Entry,
-    Registry,
-    State,
-    check_placement,
-    discover,
-    with_local_paths,
-    with_revisions,
-)
+from models.registry import Entry, Registry, State, check_placement, discover, with_local_paths, with_revisions
 from tests.fakes import fake, registry_of
 from tests.server import ROOT
 
@@ -66,9 +57,7 @@ def test_states_of_a_model_without_weights(monkeypatch: pytest.MonkeyPatch) -> N
     assert registry.entry("rapidocr").state is State.ON_DISK
     with pytest.raises(UnknownModel, match="blip-base"):
         registry.entry("nonesuch")
-    first = registry.first_on_machine(DEFAULT_ORDER)
-    assert first is not None
-    assert first.model.name in DEFAULT_ORDER
+    assert registry.default_captioner().state is State.ON_DISK
 
 
 def test_local_paths(checkpoints: dict[str, Path]) -> None:

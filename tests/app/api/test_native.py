@@ -208,11 +208,6 @@ def test_null_is_as_good_as_nothing_in_json(server: Server) -> None:
     assert (response.status_code, response.json().get("warnings")) == (200, [])
 
 
-def test_a_default_that_only_reads_says_that_no_captioner_is_there(limited: Server) -> None:
-    assert "no captioner" in limited.generate(SMALL).json()["warnings"][0]
-    assert limited.generate(SMALL, **READER).json()["warnings"] == []
-
-
 def test_a_tagger_of_ones_own_is_found(make_server: Callable[..., Server], checkpoints: dict[str, Path]) -> None:
     server = make_server(model_paths=f"mine={checkpoints['t5-tags']}")
     assert server.post("/generate-tags", json={"text": "a dog"}).json()["tagger"] == "mine"
@@ -282,6 +277,21 @@ def test_tags_of_an_empty_text_are_none(server: Server) -> None:
     assert (answer["text"], answer["tags"]) == ("", [])
 
 
+def test_without_a_tagger_of_texts_the_captioner_in_the_box_tags_the_image(limited: Server) -> None:
+    photo = encoded(Image.open(INPUT / "scene.jpg").resize((320, 240)), "JPEG")
+    answers = [
+        limited.generate(photo, tags="true", **options).json()
+        for options in ({}, {"model": "rapidocr"}, {"model": "alt-text", "tagger": "flickr8k-gru"})
+    ]
+    for answer in answers:
+        assert answer["tagger"] == "flickr8k-gru"
+        assert len(answer["tags"]) == len(answer["tag_scores"]) > 0
+        assert answer["tag_scores"] == sorted(answer["tag_scores"], reverse=True)
+        assert (answer["tags"], answer["tag_scores"]) == (answers[0]["tags"], answers[0]["tag_scores"])
+    problem = assert_problem(limited.post("/generate-tags", json={"text": "a dog", "tagger": "flickr8k-gru"}), 422)
+    assert "tags images, not texts" in problem["detail"]
+
+
 def test_generate_tags(server: Server) -> None:
     answer = server.post("/generate-tags", json={"text": "a dog on a hill", "tagger": "auto"}).json()
     assert set(answer) == {"id", "tags", "tagger", "timings_ms", "warnings"}
@@ -289,16 +299,15 @@ def test_generate_tags(server: Server) -> None:
 
 
 def test_without_a_tagger_the_text_is_answered_all_the_same(limited: Server) -> None:
-    for tagger in ({}, {"tagger": "t5-tags"}):
-        answer = limited.generate(TITLE, model="rapidocr", tags="true", **tagger).json()
-        assert "Larkfield" in answer["text"]
-        assert "tags" not in answer
-        assert answer["warnings"][0].startswith("no tags: ")
+    answer = limited.generate(TITLE, model="rapidocr", tags="true", tagger="t5-tags").json()
+    assert "Larkfield" in answer["text"]
+    assert "tags" not in answer
+    assert answer["warnings"][0].startswith("no tags: ")
     assert_problem(limited.post("/generate-tags", json={"text": "a dog"}), 503)
 
 
 def test_auto_says_which_model_spoke(server: Server, limited: Server) -> None:
-    assert limited.generate(SMALL).json()["model"] == "rapidocr"
+    assert limited.generate(SMALL).json()["model"] == "flickr8k-gru"
     assert server.generate(SMALL, max_new_tokens=2).json()["model"] == "blip-large"
     assert json.loads(server.generate(SMALL, model="auto", max_new_tokens=2).text)["model"] == "blip-large"
 

@@ -1,9 +1,10 @@
 """A small dataset of pictures and of lines, and the evaluation as a command."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from models.training import evaluate
@@ -12,6 +13,15 @@ from tests.models.training import drawings
 
 CAPTIONS = ("A dog, brown and wet, runs .", "Two dogs run", "The dog is wet <b>&amp; brown</b>", "Run , dog 's run !")
 LINES = ("The quick brown fox", "jumps over the lazy dog", "on 14 March 2024")
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small lose more by sharing work than they gain."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

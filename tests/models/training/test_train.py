@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,15 +22,6 @@ from tests.server import ROOT
 # Nothing left to chance but the order: what is learned by heart is then said.
 _BY_HEART = "--smallest-crop 1 --colour 0 --no-flip --dropout 0 --label-smoothing 0 --average 0.5 --lr 0.01"
 BY_HEART = _BY_HEART.split()
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small lose more by sharing work than they gain."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("shape", ["cnn-gru", "cnn-lstm"])
