@@ -30,7 +30,7 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     attention_heads: int = 4
     dropout: float = 0.3
     tags: list[str] | None = None
-    tag_threshold: float = 0.4
+    tag_threshold: float = 0.3
     max_tags: int = 10
     image_size: int = 128
     image_mean: list[float] | tuple[float, ...] = IMAGENET_MEAN

@@ -17,7 +17,7 @@ from models.captioning.pixels import squashed
 from models.captioning.vocabulary import END, START, Vocabulary
 from models.registry import Registry, discover, with_local_paths
 from tests.checkpoints import recurrent
-from tests.conftest import encoded
+from tests.conftest import INPUT, encoded
 from tests.server import NETWORKS, Server
 
 # Seeds with which different pictures give different texts.
@@ -146,7 +146,7 @@ def test_tags_are_sorted_and_above_the_threshold(captioners: dict[str, Path], pi
         assert set(prediction.tags) <= set(config["tags"])
         assert len(prediction.tags) == len(prediction.tag_scores) <= 10
         assert list(prediction.tag_scores) == sorted(prediction.tag_scores, reverse=True)
-        assert all(0.4 <= score <= 1 for score in prediction.tag_scores)
+        assert all(0.3 <= score <= 1 for score in prediction.tag_scores)
 
 
 def test_half_precision_weights_say_the_same(
@@ -184,3 +184,19 @@ def test_a_finer_map_has_more_places() -> None:
 
     sizes = {stride: Encoder(NAMED["resnet-10"], stride)(torch.zeros(1, 3, 64, 64)).shape for stride in (16, 32)}
     assert sizes == {16: (1, 512, 4, 4), 32: (1, 512, 2, 2)}
+
+
+def test_the_captioner_in_the_box() -> None:
+    """What is trained and committed: small enough to come along, and a sentence of its words for any picture."""
+    entry = Registry(discover().values(), Placement(cache=Path(NETWORKS.name))).entry("flickr8k-gru")
+    directory = entry.model.source.directory
+    assert directory is not None
+    assert (directory / "model.safetensors").stat().st_size == pytest.approx(entry.model.source.size_bytes, rel=0.01)
+    assert (directory / "model.safetensors").stat().st_size < 30_000_000
+    known = set(Vocabulary.load(directory).tokens)
+    scene, blank = entry.load().predict([Job(Image.open(INPUT / "scene.jpg")), Job(Image.new("RGB", (90, 60)))])
+    for prediction in (scene, blank):
+        assert 4 <= len(prediction.text.split()) <= 30
+        assert set(prediction.text.split()) <= known
+    assert scene.text != blank.text
+    assert scene.tags
