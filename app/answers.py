@@ -85,6 +85,7 @@ def describe(entry: Entry) -> ModelInfo:
         task=model.task,
         accepts=list(model.accepts),
         options=sorted(options_of(model)),
+        tags_images=model.tags_images,
         hub_id=model.source.hub_id,
         revision=model.source.revision,
         license=model.source.license,

@@ -182,6 +182,7 @@ class ModelInfo(BaseModel):
     task: str
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
+    tags_images: bool = Field(description="Can be the `tagger` of an image, as those of task `tag` can be of a text.")
     hub_id: str | None
     revision: str | None
     license: str | None
@@ -197,7 +198,7 @@ class ModelList(BaseModel):
     """The answer of `GET /models`."""
 
     models: list[ModelInfo]
-    default: str | None = Field(description="The one that answers requests that name none.")
+    default: str = Field(description="The one that answers requests that name none.")
 
 
 class Health(BaseModel):

@@ -21,7 +21,7 @@ export function candidates(task) {
   return kinds.flatMap((kind) => all().filter((model) => model.task === kind));
 }
 
-export const taggers = () => all().filter((model) => model.task === "tag");
+export const taggers = () => all().filter((model) => model.task === "tag" || model.tags_images);
 
 /** The model that a task starts with: the service's own choice where it fits, else the first that is here. */
 export function suggestion(task) {
