@@ -11,6 +11,7 @@ import json
 import logging
 import shutil
 import tempfile
+import threading
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 _ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json", "hashes.json"
 _VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
+# torch traces one network at a time: it keeps what it sees in globals.
+_converting = threading.Lock()
+_hashing = threading.Lock()
 _LEFT_OUT = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
 
 
@@ -75,13 +79,14 @@ def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> 
 def _convert(family: str, directory: Path) -> tuple[Any, Any, dict[str, Any]]:
     import torch
 
-    networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
-    about = {
-        "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
-        "rules": astuple(networks.rules),
-        "facts": networks.facts,
-    }
-    return *runtime.convert(networks), about
+    with _converting:
+        networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
+        about = {
+            "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
+            "rules": astuple(networks.rules),
+            "facts": networks.facts,
+        }
+        return *runtime.convert(networks), about
 
 
 def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
@@ -114,7 +119,8 @@ def _key(family: str, directory: Path, cache: Path) -> str:
     sources = [*sorted((package / "networks").glob("*.py")), *sorted((package / "runtime").glob("*.py"))]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
-    hashes = _hashes(files, cache / _HASHES)
+    with _hashing:
+        hashes = _hashes(files, cache / _HASHES)
     parts = [family, *versions, *(path.read_text(encoding="utf-8") for path in sources)]
     parts += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
     return f"{family}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"

@@ -385,7 +385,7 @@ def test_documents_that_cannot_be_read(server: Server, data: bytes, options: dic
 
 def test_limits_are_settings(make_server: Callable[..., Server]) -> None:
     server = make_server(max_pages=2, max_image_pixels=500_000, pdf_dpi=100)
-    assert "more than the 2 allowed" in assert_problem(server.generate(drawn.pdf(SHEETS), **PRINT), 422)["detail"]
+    assert "more than the 2 pages allowed" in assert_problem(server.generate(drawn.pdf(SHEETS), **PRINT), 422)["detail"]
     answer = read(server, written_pdf("0 0 14400 14400", count=2), **PRINT)
     assert all(page["width"] * page["height"] <= 500_000 * 1.01 for page in answer["pages"])
     answer = read(server, written_pdf("0 0 144 72"), **PRINT)

@@ -32,7 +32,10 @@ def test_captioners_are_scored_by_what_they_say(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     out = tmp_path / "scores.json"
-    assert run("blip-base", "kosmos-2", "--num-beams", "1", "3", "--max-new-tokens", "6", json=out) == 0
+    assert (
+        run("blip-base", "kosmos-2", "--num-beams", "1", "3", "--max-new-tokens", "6", json=out, precision="float32")
+        == 0
+    )
     found = json.loads(out.read_text(encoding="utf-8"))
     assert found["dataset"]["count"] == 6
     assert [(one["model"], one["num_beams"]) for one in found["runs"]] == [
