@@ -361,7 +361,7 @@ def test_a_captioner_describes_the_first_page_of_a_tiff_and_says_so(server: Serv
     assert first["text"] == alone["text"]
     assert "pages" not in first
     assert [warning for warning in first["warnings"] if warning not in alone["warnings"]] == [
-        f"{options['model']} describes one image: only the first page was used"
+        f"{options['model']} describes one image: only the first page was used; model=rapidocr reads them all"
     ]
 
 
