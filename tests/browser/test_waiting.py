@@ -60,6 +60,13 @@ def test_lines_are_counted(page: Page, fakes: FakeService) -> None:
     expect(page.locator(".line")).to_have_count(3)
 
 
+def choose(page: Page, model: str) -> None:
+    """Choose the model that describes."""
+    page.get_by_label("Describe", exact=True).check()
+    page.get_by_text("Model and options").click()
+    page.locator("[name=model]").select_option(model)
+
+
 def test_an_upload_says_how_far_it_is(page: Page) -> None:
     network = page.context.new_cdp_session(page)
     network.send(
@@ -81,9 +88,7 @@ def test_a_service_that_is_gone_is_said_so(page: Page) -> None:
 
 
 def test_a_model_that_is_not_here_is_not_fetched_unasked(page: Page, fakes: FakeService) -> None:
-    page.get_by_label("Describe", exact=True).check()
-    page.get_by_text("Model and options").click()
-    page.locator("[name=model]").select_option("nowhere")
+    choose(page, "nowhere")
     page.set_input_files("#file", SCENE)
     expect(page.locator(".missing")).to_contain_text("nowhere 990 MB to download")
     expect(page.locator(".missing").get_by_role("button", name="Download 990 MB: nowhere")).to_be_visible()
@@ -98,6 +103,7 @@ def test_a_model_is_downloaded_loaded_and_then_asked(
     try:
         hub.release.clear()
         page = open_page(make_server(hf_endpoint=hub.url, hf_hub_offline="0").url)
+        choose(page, "blip-base")
         ask(page, "Describe")
         page.locator(".missing").get_by_role("button", name="Download 990 MB: blip-base").click()
         need = page.locator("#needs .need")
@@ -114,7 +120,7 @@ def test_a_model_is_downloaded_loaded_and_then_asked(
 
 def test_a_download_that_fails_says_why(open_page: Callable[..., Page], make_server: Callable[..., Server]) -> None:
     page = open_page(make_server(hf_endpoint="http://127.0.0.1:9", hf_hub_offline="0").url)
-    page.get_by_label("Describe", exact=True).check()
+    choose(page, "blip-base")
     page.get_by_role("button", name=re.compile("Download")).click()
     expect(page.locator(".why")).to_contain_text("could not be reached")
     expect(page.get_by_role("button", name=re.compile("Try again"))).to_be_visible()
