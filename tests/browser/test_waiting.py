@@ -20,9 +20,12 @@ THREE = [SCENE, SCENE.with_name("sign.jpg"), SCENE.with_name("chart.png")]
 
 def test_a_place_in_the_queue_and_a_real_cancel(page: Page, fakes: FakeService) -> None:
     fakes.go.clear()
-    ask(page, "Describe", *THREE)
+    # One first: requests sent at once arrive in any order.
+    ask(page, "Describe", THREE[0])
+    wait_until(lambda: len(fakes.jobs) == 1)
     where = page.locator(".where")
     expect(where).to_have_text("Looking at the picture")
+    page.set_input_files("#file", list(THREE[1:]))
     wait_until(lambda: fakes.waiting() == 2)
     page.locator("#list .row").nth(2).click()
     expect(where).to_have_text(re.compile("Next in the queue|Place 2 in the queue"))
