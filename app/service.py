@@ -341,18 +341,21 @@ class Service:
         try:
             with _as_service_errors():
                 yield from self._available(tagger, patient=False)
-                if not tagger.model.tags_images:
-                    return (yield from self._tagged(made.said.text, tagger, upload.request.fresh))
-                known = made.said.model == tagger.model.name
-                if not known:
-                    captioner = OneModel(self._registry, tagger, GenerateOptions.model_validate({}))
-                    made, known = yield from self._made(captioner, upload)
-                said = made.said.pages[0].prediction
-                queue, inference = (0, 0) if known else (made.queue, made.inference)
-                tags = list(said.tags or ())
-                return _Tags(tags, listed(said.tag_scores), tagger.model.name, (), queue, inference, known)
+                if tagger.model.tags_images:
+                    return (yield from self._tagged_image(made, tagger, upload))
+                return (yield from self._tagged(made.said.text, tagger, upload.request.fresh))
         except errors.ServiceError as error:
             return _Tags(warnings=(f"no tags: {error.detail}",))
+
+    def _tagged_image(self, made: Made, tagger: Entry, upload: "_Upload") -> Steps["_Tags"]:
+        """Tag the image with a captioner that is on the machine, unless it is the one that has spoken."""
+        known = made.said.model == tagger.model.name
+        if not known:
+            captioner = OneModel(self._registry, tagger, GenerateOptions.model_validate({}))
+            made, known = yield from self._made(captioner, upload)
+        said = made.said.pages[0].prediction
+        queue, inference = (0, 0) if known else (made.queue, made.inference)
+        return _Tags(list(said.tags or ()), listed(said.tag_scores), tagger.model.name, (), queue, inference, known)
 
     def _tagged(self, text: str, tagger: Entry, fresh: bool) -> Steps["_Tags"]:
         """Tag a text with a tagger that is on the machine."""

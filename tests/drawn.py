@@ -11,6 +11,18 @@ WORDS = (
     "kettle", "ladder", "market", "needle", "orange", "pencil", "quarry", "ribbon", "silver", "tunnel",
 )  # fmt: skip
 
+# What turns an upright picture into what a camera held that way would have stored, by its EXIF orientation.
+STORED_AS = {
+    1: None,
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
 
 def numbered(count: int, rest: str = "stands on a line of its own") -> list[str]:
     """Return so many lines, each with its number and a word that no other has."""

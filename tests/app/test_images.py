@@ -19,23 +19,13 @@ from app.errors import InvalidImage, UnsupportedMedia
 from app.images import DecodedImage, decode, looks_like_image
 from tests import hostile
 from tests.conftest import encoded
+from tests.drawn import STORED_AS
 from tests.server import ROOT
 
 # The service ignores Pillow's warnings; pytest sets filters of its own.
 pytestmark = pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 
 MAX_PIXELS = 1_000_000
-# What turns an upright picture into what a camera held that way would have stored.
-STORED_AS = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
 
 
 def read(data: bytes) -> DecodedImage:

@@ -30,18 +30,6 @@ FIVE = drawn.numbered(5)
 SHORT = drawn.page(FIVE, (620, 300))
 LINE = drawn.page(["A single line of words"], (420, 48), (14, 7), 30)
 
-# What was done to an upright image, by the orientation that undoes it.
-TRANSPOSED = {
-    1: None,
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_90,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_270,
-}
-
 
 def read(server: Server, image: Image.Image | bytes, **options: Any) -> dict[str, Any]:
     response = server.generate(image if isinstance(image, bytes) else encoded(image), **options)
@@ -143,9 +131,9 @@ def test_a_turned_page_reads_the_same(server: Server, degrees: int, options: dic
     assert points == pytest.approx(polygons(upright), abs=0.02)
 
 
-@pytest.mark.parametrize("orientation", TRANSPOSED)
+@pytest.mark.parametrize("orientation", drawn.STORED_AS)
 def test_every_exif_orientation_reads_the_same(server: Server, orientation: int) -> None:
-    turn = TRANSPOSED[orientation]
+    turn = drawn.STORED_AS[orientation]
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     stored = SHORT if turn is None else SHORT.transpose(turn)
