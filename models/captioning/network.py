@@ -25,7 +25,9 @@ from models.captioning.configuration import RecurrentCaptionerConfig
 from models.captioning.encoder import Encoder
 
 State = tuple[Tensor, ...]
-"""What the recurrent layers remember: tensors of shape (batch, hidden)."""
+"""Sentences in the making: first two tensors of shape (batch, hidden) that the recurrent layers remember, then what is
+seen of the image, which stays as it is: for `cnn-gru` keys and values of shape (batch, heads, slots, hidden / heads),
+for `cnn-lstm` the memory."""
 
 
 class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
@@ -77,18 +79,23 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
 
         Args:
             input_ids: the tokens so far of shape (batch, length), or those after the ones that the state has seen.
-            memory: of shape (batch, slots, hidden), from `encode`.
+            memory: of shape (batch, slots, hidden), from `encode`; read only where there is no state yet.
             past_key_values: the state after the tokens before; the name is that of transformers' search.
 
         Returns:
             Logits of each next token, of shape (batch, length, vocabulary), and the new state.
         """
-        written, state = self.write(input_ids, memory, past_key_values)
+        written, state = self.write(input_ids, past_key_values or self.begin(memory))
         return CausalLMOutputWithPast(logits=self.output(written), past_key_values=state)  # type: ignore[arg-type]
 
-    def write(self, input_ids: Tensor, memory: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def begin(self, memory: Tensor) -> State:
+        """Return the state before the first word."""
+        state: State = self.decoder.begin(memory)
+        return state
+
+    def write(self, input_ids: Tensor, state: State) -> tuple[Tensor, State]:
         """Return what `output` turns into logits, of shape (batch, length, hidden), and the new state."""
-        written, state = self.decoder(self.dropout(self.embedding(input_ids)), memory, state)
+        written, state = self.decoder(self.dropout(self.embedding(input_ids)), state)
         return self.dropout(written), state
 
     # What transformers' search asks for
@@ -161,27 +168,22 @@ class AttendingGRU(nn.Module):
         self.merge = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.Tanh())
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
-        lower_state, upper_state = state or self.begin(memory)
+        lower_state, upper_state, key, value = state
         asked, lower_state = self.lower(embedded, lower_state[None].contiguous())
-        found = self._attend(asked, memory)
-        both = self.dropout(torch.cat([asked, found], dim=-1))
+        found = nn.functional.scaled_dot_product_attention(self._by_head(self.query(asked)), key, value)
+        both = self.dropout(torch.cat([asked, found.transpose(1, 2).flatten(2)], dim=-1))
         told, upper_state = self.upper(both, upper_state[None].contiguous())
-        return self.merge(torch.cat([told, both], dim=-1)), (lower_state[0], upper_state[0])
+        return self.merge(torch.cat([told, both], dim=-1)), (lower_state[0], upper_state[0], key, value)
 
     def begin(self, memory: Tensor) -> State:
         """Return the state before the first word."""
         lower_state, upper_state = self.start(memory[:, 0]).tanh().chunk(2, dim=-1)
-        return lower_state, upper_state
+        return lower_state, upper_state, self._by_head(self.key(memory)), self._by_head(self.value(memory))
 
-    def _attend(self, asked: Tensor, memory: Tensor) -> Tensor:
-        query, key, value = (
-            tensor.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-            for tensor in (self.query(asked), self.key(memory), self.value(memory))
-        )
-        found: Tensor = nn.functional.scaled_dot_product_attention(query, key, value)
-        return found.transpose(1, 2).flatten(2)
+    def _by_head(self, tensor: Tensor) -> Tensor:
+        return tensor.view(*tensor.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class MergingLSTM(nn.Module):
@@ -194,13 +196,13 @@ class MergingLSTM(nn.Module):
         self.merge = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, embedded: Tensor, memory: Tensor, state: State | None) -> tuple[Tensor, State]:
+    def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
         """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
-        hidden, cell = state or self.begin(memory)
+        hidden, cell, memory = state
         told, (hidden, cell) = self.lstm(embedded, (hidden[None].contiguous(), cell[None].contiguous()))
-        return self.merge(self.dropout(told) + memory), (hidden[0], cell[0])
+        return self.merge(self.dropout(told) + memory), (hidden[0], cell[0], memory)
 
     def begin(self, memory: Tensor) -> State:
         """Return the state before the first word."""
         start = memory.new_zeros(memory.shape[0], self.hidden)
-        return start, start
+        return start, start, memory

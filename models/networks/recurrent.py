@@ -49,10 +49,10 @@ class Encoder(nn.Module):
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the memory of normalised pixels (images, 3, height, width): its slots and the state at first; and
-        last the score of each tag, between 0 and 1, of shape (images, tags)."""
-        slots, words = self.network.encode(pixels)
-        return slots, *self.network.decoder.begin(slots), words.float().sigmoid()
+        """Return the state that sentences on normalised pixels (images, 3, height, width) begin with; and last the
+        score of each tag, between 0 and 1, of shape (images, tags)."""
+        memory, words = self.network.encode(pixels)
+        return *self.network.begin(memory), words.float().sigmoid()
 
 
 class Decoder(nn.Module):
@@ -72,10 +72,9 @@ class Decoder(nn.Module):
         self, tokens: Tensor, positions: Tensor, attended: Tensor, rows: Tensor, places: Tensor, *tensors: Tensor
     ) -> tuple[Tensor, ...]:
         """Take a step: of a single token for each row."""
-        slots, *first, past_a, past_b = tensors
+        first, seen, past = tensors[: self.states], tensors[self.states : -self.states], tensors[-self.states :]
         image = torch.div(places, rows.shape[1], rounding_mode="floor")
         began = torch.arange(attended.shape[1], device=tokens.device)[-1:] > 0
-        pairs = zip(first, (past_a, past_b), strict=True)
-        state = tuple(torch.where(began, past, begin[image]) for begin, past in pairs)
-        written, state = self.network.write(tokens, slots[image], state)
-        return self.network.output(written[:, -1]), *state
+        remembered = (torch.where(began, told, begin[image]) for begin, told in zip(first, past, strict=True))
+        written, state = self.network.write(tokens, (*remembered, *(tensor[image] for tensor in seen)))
+        return self.network.output(written[:, -1]), *state[: self.states]

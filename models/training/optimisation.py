@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
-from models.captioning.network import RecurrentCaptioner
+from models.captioning.network import RecurrentCaptioner, State
 from models.captioning.vocabulary import PAD
 from models.training.settings import Settings
 
@@ -22,21 +22,26 @@ def caption_loss(network: RecurrentCaptioner, memory: Tensor, tokens: Tensor, sm
 
     Args:
         network: what predicts.
-        memory: of shape (sentences, slots, hidden).
-        tokens: of shape (sentences, length), padded.
+        memory: of shape (photos, slots, hidden).
+        tokens: of shape (sentences, length), padded; equally many for each photo, one after the other.
         smoothing: probability that is spread over all words (Szegedy et al. 2015, https://arxiv.org/abs/1512.00567).
     """
     lengths = (tokens != PAD).sum(dim=1)
-    loss = memory.new_zeros(())
+    loss, state = memory.new_zeros(()), begin(network, memory, len(tokens))
     for rows in lengths.argsort(stable=True).chunk(_LENGTH_GROUPS):
         group = tokens[rows, : int(lengths[rows].max())]
-        written, _ = network.write(group[:, :-1], memory[rows])
+        written, _ = network.write(group[:, :-1], tuple(tensor[rows] for tensor in state))
         wanted = group[:, 1:]
         logits = network.output(written[wanted != PAD])
         loss += nn.functional.cross_entropy(
             logits.float(), wanted[wanted != PAD], label_smoothing=smoothing, reduction="sum"
         )
     return loss / (lengths - 1).sum()
+
+
+def begin(network: RecurrentCaptioner, memory: Tensor, sentences: int) -> State:
+    """Return the state before the first word of sentences on photos, equally many for each; memory as above."""
+    return tuple(tensor.repeat_interleave(sentences // len(memory), dim=0) for tensor in network.begin(memory))
 
 
 def word_loss(logits: Tensor, said: Tensor) -> Tensor:
@@ -72,6 +77,7 @@ def make_optimizer(network: RecurrentCaptioner, settings: Settings) -> torch.opt
         ],
         lr=settings.lr,
         betas=(0.9, 0.98),
+        fused=True,
     )
 
 

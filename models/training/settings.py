@@ -42,6 +42,7 @@ class Settings:
     tags: Annotated[int, "number of content words that the side loss predicts"] = 500
 
     self_critical: Annotated[bool, "train on the CIDEr of drawn sentences; to finish what init_from names"] = False
+    bleu: Annotated[float, "how much BLEU-4 counts then, beside CIDEr"] = 0.0
     drawn: Annotated[int, "sentences that are then drawn for each photo"] = 5
     epochs: Annotated[int, "passes over the training photos"] = 60
     word_epochs: Annotated[int, "first so many of them train the encoder alone, on the side loss"] = 0

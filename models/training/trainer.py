@@ -16,10 +16,11 @@ from models.captioning.vocabulary import START, Vocabulary
 from models.runtime import torch as runtime
 from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
 from models.training.checkpoints import export, load_state, save_state
-from models.training.optimisation import average, caption_loss, learning_rate, make_optimizer, word_loss
+from models.training.optimisation import average, begin, caption_loss, learning_rate, make_optimizer, word_loss
 from models.training.prepare import Photos
 from models.training.record import Record
-from models.training.self_critical import Cider, draw, rewards, self_critical_loss
+from models.training.rewards import Reward
+from models.training.self_critical import draw, self_critical_loss
 from models.training.settings import Settings
 
 _MOST_TOKENS = 30
@@ -43,7 +44,8 @@ class Trainer:
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizer = make_optimizer(self.network, settings)
         self.dev = photos.dev
-        self.cider = Cider([photo.words for photo in photos.train]) if settings.self_critical else None
+        words = [photo.words for photo in photos.train]
+        self.reward = Reward(words, settings.bleu) if settings.self_critical else None
         self.data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
         self.steps = steps_in_epoch(self.data, settings)
         self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0]}
@@ -87,7 +89,7 @@ class Trainer:
     def _epoch(self, bar: "tqdm[Any]") -> None:
         """Take the steps of an epoch that are still to be taken."""
         # What is drawn must be as likely as what is learned from says: nothing is dropped then.
-        self.network.train(self.cider is None)
+        self.network.train(self.reward is None)
         if self.settings.freeze_encoder:
             # Its normalisation keeps its statistics, too.
             self.network.encoder.eval()
@@ -127,14 +129,13 @@ class Trainer:
     def _caption_loss(self, memory: Tensor, batch: Batch) -> Tensor:
         """Return the loss of what people wrote of each photo (batch, slots, hidden), or of what the network draws."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
-            if self.cider is None:
-                memory = memory.repeat_interleave(self.settings.captions_per_image, dim=0)
+            if self.reward is None:
                 return caption_loss(self.network, memory, batch.tokens.to(self.device), self.settings.label_smoothing)
-            memory = memory.repeat_interleave(self.settings.drawn, dim=0)
-            tokens = draw(self.network, memory, _MOST_TOKENS)
+            state = begin(self.network, memory, len(memory) * self.settings.drawn)
+            tokens = draw(self.network, state, _MOST_TOKENS)
             sentences = [self.vocabulary.text(row).split() for row in tokens[:, 1:].tolist()]
-            earned = rewards(self.cider, batch.photos, sentences).to(self.device)
-            return self_critical_loss(self.network, memory, tokens, earned)
+            earned = self.reward(batch.photos, sentences).to(self.device)
+            return self_critical_loss(self.network, state, tokens, earned)
 
     def _loss(self, of_captions: float, of_words: float) -> float:
         return of_captions + self.settings.word_loss * of_words

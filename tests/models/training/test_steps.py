@@ -40,9 +40,9 @@ def test_the_loss_is_that_of_plain_cross_entropy(drawn: list[str]) -> None:
     network, vocabulary = make_network(settings, photos.train)
     data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
     tokens = next(iter(training_batches(data, settings, 0, 0))).tokens
-    memory = torch.randn(len(tokens), 5, 32)
+    memory = torch.randn(len(tokens) // 3, 5, 32)
     network.eval()
-    logits = network(tokens[:, :-1], memory).logits
+    logits = network(tokens[:, :-1], memory.repeat_interleave(3, dim=0)).logits
     wanted = torch.nn.functional.cross_entropy(
         logits.flatten(0, 1), tokens[:, 1:].flatten(), ignore_index=0, label_smoothing=0.1
     )
