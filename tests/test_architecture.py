@@ -47,7 +47,7 @@ MAY_IMPORT = {
 FLASK = {"app", "app.api"}
 REQUESTS = {"app.fetch"}
 THREADS = {"app.engine", "app.fetch"}
-PROCESSES = {"app.cage"}
+PROCESSES = {"app.cage", "models.runtime"}
 
 
 def modules() -> list[tuple[str, ast.Module]]:
@@ -131,7 +131,7 @@ def test_threads_start_only_in_engines_and_the_fetch_watchdog() -> None:
             assert not (used or taken) or part(name) in THREADS, name
 
 
-def test_processes_start_only_in_the_cage() -> None:
+def test_processes_start_only_in_the_cage_and_to_convert() -> None:
     for name, tree in MODULES:
         started = {"subprocess", "multiprocessing", "concurrent"} & {
             imported.split(".")[0] for imported in imports(tree, name)

@@ -1,7 +1,8 @@
 """Converted networks on disk: the next start needs neither torch nor the conversion, and shares the files' memory.
 
 A directory for each set of weights, named by what it was made of. It is written beside its place and then moved there,
-so that what is there is whole; what cannot be used all the same is made again.
+so that what is there is whole; what cannot be used all the same is made again. That is done in a process of its own:
+torch and weights in float32 take several times the memory of the finished networks, and all goes back when it ends.
 """
 
 import hashlib
@@ -9,9 +10,14 @@ import importlib
 import importlib.metadata
 import json
 import logging
+import multiprocessing
 import shutil
+import signal
+import sys
 import tempfile
 import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,15 +65,36 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             log.warning("%s is converted again: the cached networks in %s cannot be used: %s", family, place, error)
             shutil.rmtree(place, ignore_errors=True)
-    converted = _convert(family, directory)
     try:
-        _write(place, *converted)
+        _fill(place, family, directory)
     except OSError as error:
         log.warning("converted networks are not kept: %s", error)
-        return _open(*converted, precision)
-    # Read back, they are in the files' memory, and torch's can be freed.
-    del converted
+        return _open(*_convert(family, directory), precision)
     return _open(*_read(place), precision)
+
+
+def _fill(place: Path, family: str, directory: Path) -> None:
+    """Convert and write a checkpoint, in a process of its own unless torch is in this one already.
+
+    Raises:
+        OSError: there is no room for it.
+        ValueError: the checkpoint does not hold all tensors.
+        MemoryError: the process was killed.
+    """
+    if "torch" in sys.modules:
+        return _make(place, family, directory)
+    context = multiprocessing.get_context("spawn")
+    # Control-C goes to the whole group; this process then waits for what is in work.
+    ignoring = (signal.SIGINT, signal.SIG_IGN)
+    with _converting, ProcessPoolExecutor(1, context, signal.signal, ignoring) as apart:
+        try:
+            return apart.submit(_make, place, family, directory).result()
+        except BrokenProcessPool as error:
+            raise MemoryError("the process that converts it was killed") from error
+
+
+def _make(place: Path, family: str, directory: Path) -> None:
+    _write(place, *_convert(family, directory))
 
 
 def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
