@@ -29,20 +29,17 @@ from app.schemas import (
     Health,
     ModelInfo,
     ModelList,
-    Progress,
     TagAnswer,
     TagOptions,
     TagTimings,
     Timings,
 )
 from app.storage.base import Store
+from app.waiting import Waiting
 from models.base import InvalidJob, Job, ModelError, ModelUnavailable, Task, UnknownModel
 from models.registry import TAGGER, Entry, Registry, State
 
 _RETRY_BUSY_AFTER = 5.0
-_RETRY_ABSENT_AFTER = 15.0
-_GLANCE = 1.0
-_POLL_DOWNLOAD = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +93,7 @@ class Service:
         self._results = Results(settings.result_cache_bytes)
         self._draining = False
         self._lock = threading.Lock()
-        self._room_for_patience = threading.BoundedSemaphore(max(1, settings.max_requests // 4))
+        self._waiting = Waiting(engine, max(1, settings.max_requests // 4))
 
     def preload(self, names: Iterable[str]) -> None:
         """Start downloading and loading models, and what decodes, without waiting for them."""
@@ -112,6 +109,7 @@ class Service:
     def drain(self) -> None:
         """Be not ready, and take no more requests; those in work go on."""
         self._draining = True
+        self._waiting.end()
 
     def close(self) -> None:
         """Answer what still waits, and take nothing more."""
@@ -128,7 +126,7 @@ class Service:
             composition = self._composition(options)
             tagger = self._tagger(options.tagger, of_image=True) if options.tags else None
             for entry in composition.entries:
-                yield from self._available(entry, request.patient)
+                yield from self._waiting.available(entry, request.patient)
                 if request.image is None:
                     # Before an image is fetched in vain.
                     self._engine.refuse_if_full(entry.model.name)
@@ -177,7 +175,7 @@ class Service:
         with self._admitted(), _as_service_errors():
             clock = _Clock()
             tagger = self._tagger(options.tagger, of_image=False) or self._registry.entry(TAGGER)
-            finish(self._available(tagger, patient=False))
+            finish(self._waiting.available(tagger, patient=False))
             tags = finish(self._tagged(options.text, tagger, fresh))
             return TagAnswer(
                 id=request_id,
@@ -258,41 +256,6 @@ class Service:
             raise errors.InvalidOption(f"{name} is not a tagger")
         return entry
 
-    def _available(self, entry: Entry, patient: bool) -> Steps[None]:
-        """Start fetching a model that is not on the machine. The patient wait for it; others are refused, after a
-        moment in which a hub that cannot be reached is mostly found out."""
-        if entry.on_machine:
-            return
-        entry.refuse_if_failed()
-        self._engine.prepare(entry.model.name)
-        if patient:
-            yield from self._downloaded(entry)
-            return
-        end = time.monotonic() + _GLANCE
-        while not entry.on_machine:
-            entry.refuse_if_failed()
-            if entry.progress or time.monotonic() > end:
-                raise errors.Unavailable(
-                    f"{entry.model.name} is being downloaded and loaded ({entry.progress or 0:.0%} done): "
-                    "try again later",
-                    _RETRY_ABSENT_AFTER,
-                )
-            time.sleep(_GLANCE / 10)
-
-    def _downloaded(self, entry: Entry) -> Steps[None]:
-        """Wait until a model is on the machine. Only some of the requests may: it can take an hour."""
-        if not self._room_for_patience.acquire(blocking=False):
-            raise errors.QueueFull("enough requests wait for downloads already", _RETRY_ABSENT_AFTER)
-        try:
-            while not entry.on_machine:
-                entry.refuse_if_failed()
-                if self._draining:
-                    raise errors.Unavailable("the service is shutting down", _RETRY_BUSY_AFTER)
-                yield Progress(stage="downloading", done=round((entry.progress or 0) * 100), found=100)
-                time.sleep(_POLL_DOWNLOAD)
-        finally:
-            self._room_for_patience.release()
-
     def _bytes(self, request: GenerateRequest) -> bytes:
         data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")
         if len(data) > self._settings.max_upload_bytes:
@@ -340,7 +303,7 @@ class Service:
             return _Tags(tags=[], tagger=tagger.model.name)
         try:
             with _as_service_errors():
-                yield from self._available(tagger, patient=False)
+                yield from self._waiting.available(tagger, patient=False)
                 if tagger.model.tags_images:
                     return (yield from self._tagged_image(made, tagger, upload))
                 return (yield from self._tagged(made.said.text, tagger, upload.request.fresh))

@@ -36,7 +36,7 @@ GUARDS = (
     Guard("app/images.py", "        data = _without_exif(data)", "        pass", 51),
     Guard(
         "app/service.py",
-        "with self._kept(data, sha256, pages.format):\n            said",
+        "with self._kept(upload, pages.format):\n            said",
         "if True:\n            said",
         57,
     ),
