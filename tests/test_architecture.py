@@ -34,8 +34,9 @@ MAY_IMPORT = {
     "app.engine": {"app.engine", "app.errors"},
     "app.service": {
         "app", "app.answers", "app.cage", "app.compose", "app.config", "app.documents", "app.engine", "app.errors",
-        "app.exports", "app.fetch", "app.jobs", "app.results", "app.schemas", "app.storage",
+        "app.exports", "app.fetch", "app.jobs", "app.results", "app.schemas", "app.storage", "app.waiting",
     },
+    "app.waiting": {"app", "app.engine", "app.errors", "app.jobs", "app.schemas"},
     "app.api": {
         "app", "app.api", "app.data_url", "app.documents", "app.errors", "app.exports", "app.images", "app.jobs",
         "app.openapi", "app.schemas", "app.service", "app.storage",
