@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import limits
 from dotenv import dotenv_values, load_dotenv
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 log = logging.getLogger(__name__)
@@ -73,18 +73,18 @@ class Settings(BaseSettings):
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
-    precision: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+    precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Number format; auto is bfloat16 on a CPU that computes in it natively, float32 on others, and "
-        "half precision on a GPU.",
+        "half precision on a GPU. int8, on a CPU, keeps the weights of what writes in 8 bits.",
     )
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
     )
     network_cache: Path | None = Field(
         Path("~/.cache/image-to-text"),
-        description="Directory for networks converted to OpenVINO, about as large as the weights; empty for none: they "
-        "are converted at each start.",
+        description="Directory for networks converted to OpenVINO, as large as the weights at most; empty for none: "
+        "they are converted at each start.",
     )
     model_paths: Paths = Field(
         {},
@@ -163,6 +163,16 @@ class Settings(BaseSettings):
     def _known_device(cls, value: str) -> str:
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
             raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+        return value
+
+    @field_validator("precision", "runtime")
+    @classmethod
+    def _has_int8(cls, value: str, info: ValidationInfo) -> str:
+        device = info.data.get("device", "auto")
+        if value == "int8" and device not in ("auto", "cpu"):
+            raise ValueError(f"int8 is for CPUs: on {device} choose bfloat16 or float16")
+        if value == "torch" and info.data.get("precision") == "int8":
+            raise ValueError("torch has no int8: choose openvino, or another PRECISION")
         return value
 
     @field_validator("cors_origins")

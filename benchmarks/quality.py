@@ -1,69 +1,104 @@
-"""How much a number format changes what a model says, token by token.
-
-    python -m benchmarks.quality blip-base --model-paths blip-base=DIR --images DIR
+"""How much a number format changes what a model says: `python -m benchmarks.quality --images DIR NAME ...`.
 
 float32 writes a text for each image. Every precision then reads that text and says at each place which token it would
-have written (teacher forcing): so one difference does not make all that follows differ. Printed are the share of tokens
-on which it agrees with float32, and the largest difference of a logit.
+have written (teacher forcing): so one difference does not make all that follows differ. A model is a captioner or
+TrOCR; NAME=DIRECTORY says where its checkpoint is, NAME alone takes the weights that are on this machine. Markdown is
+printed; `--write` puts it into README.md in this folder.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.speed import report
 from models import generation
-from models.base import Job, Options, Placement
+from models.base import Job, Model, Options, Placement
 from models.generation import Floats, Request
+from models.hub import find
 from models.registry import discover, with_local_paths
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Print a row for each precision."""
-    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
-    parser.add_argument("model", help="name of a model that writes: a captioner or TrOCR")
-    parser.add_argument("--model-paths", default="", help="name=directory, as the setting MODEL_PATHS")
-    parser.add_argument("--images", type=Path, required=True, help="directory of images")
-    parser.add_argument("--count", type=int, default=16, help="how many of them")
-    parser.add_argument("--tokens", type=int, default=20, help="how many tokens of each")
-    parser.add_argument("--precisions", default="bfloat16", help="comma-separated")
+    """Print a table with a row for each model and precision."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.quality", description=(__doc__ or "").partition(":")[0] + "."
+    )
+    parser.add_argument("models", nargs="+", metavar="NAME[=DIRECTORY]", help="a model, and its checkpoint")
+    parser.add_argument("--images", type=Path, required=True, help="directory of images, looked for in its folders too")
+    parser.add_argument("--count", type=int, default=16, help="how many of them (default: 16)")
+    parser.add_argument("--tokens", type=int, default=20, help="how many tokens of each at most (default: 20)")
+    parser.add_argument("--precisions", default="bfloat16,int8", help="comma-separated (default: bfloat16,int8)")
     parser.add_argument("--network-cache", type=Path, help="as the setting NETWORK_CACHE")
+    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
     asked = parser.parse_args(arguments)
-    name, _, directory = asked.model_paths.partition("=")
-    model = with_local_paths(discover(), {name: Path(directory)} if directory else {})[asked.model]
-    files = sorted(path for path in asked.images.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
-    options = Options(num_beams=1, max_new_tokens=asked.tokens)
+    files = sorted(path for path in asked.images.rglob("*") if path.suffix.lower() in _SUFFIXES)[: asked.count]
     if not files:
-        raise SystemExit(f"{asked.images} holds no JPEG or PNG files")
-    jobs = [Job(Image.open(path).convert("RGB"), options=options) for path in files[: asked.count]]
+        parser.error(f"{asked.images} holds no JPEG or PNG files")
+    named = {name: path for name, _, path in (one.partition("=") for one in asked.models)}
+    known = with_local_paths(discover(), {name: Path(path) for name, path in named.items() if path})
+    if unknown := named.keys() - known.keys():
+        parser.error(f"no model {', '.join(sorted(unknown))}")
+    jobs = [Job(Image.open(path).convert("RGB"), options=_options(asked.tokens)) for path in files]
+    rows = [
+        row for name in named for row in measure(known[name], jobs, asked.precisions.split(","), asked.network_cache)
+    ]
+    header = ("model", "precision", "images", "tokens", "equal", "largest logit difference", "spread of logits")
+    table = report.table(header, rows)
+    print(table)
+    if asked.write:
+        report.write(Path(__file__).parent / "README.md", "quality", table)
+
+
+def _options(tokens: int) -> Options:
+    return Options(num_beams=1, max_new_tokens=tokens)
+
+
+def measure(
+    model: Model, jobs: Sequence[Job], precisions: Sequence[str], cache: Path | None
+) -> Iterator[tuple[object, ...]]:
+    """Yield a row for each precision: the share of tokens on which it agrees with float32, and the largest difference
+    of a logit, beside the standard deviation of the logits.
+
+    Raises:
+        SystemExit: the model's weights are not on this machine.
+    """
+    directory = find(model.source)
+    if directory is None:
+        raise SystemExit(f"{model.name} is not on this machine: name its directory, {model.name}=DIRECTORY")
 
     def load(precision: str) -> Any:
-        from models.hub import find
-
-        path = find(model.source)
-        if path is None:
-            raise SystemExit(f"{asked.model} is not on this machine: name its directory with --model-paths")
-        return model.load(path, Placement("cpu", precision, cache=asked.network_cache))
+        return model.load(directory, Placement("cpu", precision, "openvino", cache))
 
     exact = load("float32")
     work: list[tuple[Request, Floats]] = [exact.prepare(job).prepared for job in jobs]
-    texts = [
-        generation.write(exact.network, [pixels[None]], [request], exact.network.rules)[0][0].tokens
-        for request, pixels in work
-    ]
-    truth = [logits_of(exact.network, *work[index], text) for index, text in enumerate(texts)]
+    texts = [_written(exact, *one) for one in work]
+    truth = [logits_of(exact.network, *one, text) for one, text in zip(work, texts, strict=True)]
     del exact
-    print(f"{asked.model}: {len(work)} images, {sum(map(len, texts))} tokens")
-    print(f"{'precision':12}{'equal tokens':>14}{'largest logit difference':>28}{'spread of logits':>20}")
-    for precision in asked.precisions.split(","):
-        other = load(precision)
-        said = [logits_of(other.network, *work[index], text) for index, text in enumerate(texts)]
+    spread = float(np.mean([logits.std() for logits in truth]))
+    for precision in precisions:
+        network = load(precision).network
+        said = [logits_of(network, *one, text) for one, text in zip(work, texts, strict=True)]
         equal, largest = compare(truth, said)
-        spread = float(np.mean([logits.std() for logits in truth]))
-        print(f"{precision:12}{equal:14.2%}{largest:28.4f}{spread:20.4f}")
+        yield (
+            model.name,
+            precision,
+            len(jobs),
+            sum(map(len, texts)),
+            f"{equal:.2%}",
+            f"{largest:.3f}",
+            f"{spread:.3f}",
+        )
+
+
+def _written(loaded: Any, request: Request, pixels: Floats) -> Sequence[int]:
+    texts, _ = generation.write(loaded.network, [pixels[None]], [request], loaded.network.rules)
+    return texts[0].tokens
 
 
 def logits_of(network: Any, request: Request, pixels: Floats, text: Sequence[int]) -> Floats:

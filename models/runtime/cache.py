@@ -51,14 +51,14 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
     """
     precision = runtime.precision_of(placement)
     if placement.cache is None:
-        return _open(*_convert(family, directory), precision)
+        return _open(*_convert(family, directory, precision), precision)
     try:
         cache = placement.cache.expanduser()
         cache.mkdir(parents=True, exist_ok=True)
-        place = cache / _key(family, directory, cache)
+        place = cache / _key(family, directory, precision, cache)
     except (OSError, RuntimeError) as error:
         log.warning("converted networks are not kept: %s", error)
-        return _open(*_convert(family, directory), precision)
+        return _open(*_convert(family, directory, precision), precision)
     if place.exists():
         try:
             return _open(*_read(place), precision)
@@ -66,14 +66,14 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
             log.warning("%s is converted again: the cached networks in %s cannot be used: %s", family, place, error)
             shutil.rmtree(place, ignore_errors=True)
     try:
-        _fill(place, family, directory)
+        _fill(place, family, directory, precision)
     except OSError as error:
         log.warning("converted networks are not kept: %s", error)
-        return _open(*_convert(family, directory), precision)
+        return _open(*_convert(family, directory, precision), precision)
     return _open(*_read(place), precision)
 
 
-def _fill(place: Path, family: str, directory: Path) -> None:
+def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
     """Convert and write a checkpoint, in a process of its own unless torch is in this one already.
 
     Raises:
@@ -82,19 +82,19 @@ def _fill(place: Path, family: str, directory: Path) -> None:
         MemoryError: the process was killed.
     """
     if "torch" in sys.modules:
-        return _make(place, family, directory)
+        return _make(place, family, directory, precision)
     context = multiprocessing.get_context("spawn")
     # Control-C goes to the whole group; this process then waits for what is in work.
     ignoring = (signal.SIGINT, signal.SIG_IGN)
     with _converting, ProcessPoolExecutor(1, context, signal.signal, ignoring) as apart:
         try:
-            return apart.submit(_make, place, family, directory).result()
+            return apart.submit(_make, place, family, directory, precision).result()
         except BrokenProcessPool as error:
             raise MemoryError("the process that converts it was killed") from error
 
 
-def _make(place: Path, family: str, directory: Path) -> None:
-    _write(place, *_convert(family, directory))
+def _make(place: Path, family: str, directory: Path, precision: str) -> None:
+    _write(place, *_convert(family, directory, precision))
 
 
 def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
@@ -103,7 +103,7 @@ def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> 
     return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, Rules(*rules), about["facts"])
 
 
-def _convert(family: str, directory: Path) -> tuple[Any, Any, dict[str, Any]]:
+def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, dict[str, Any]]:
     import torch
 
     with _converting:
@@ -113,7 +113,7 @@ def _convert(family: str, directory: Path) -> tuple[Any, Any, dict[str, Any]]:
             "rules": astuple(networks.rules),
             "facts": networks.facts,
         }
-        return *runtime.convert(networks), about
+        return *runtime.convert(networks, precision), about
 
 
 def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
     return core.read_model(place / _ENCODER), core.read_model(place / _DECODER), about
 
 
-def _key(family: str, directory: Path, cache: Path) -> str:
+def _key(family: str, directory: Path, precision: str, cache: Path) -> str:
     """Return the name of what is made of a checkpoint by this program on these libraries."""
     package = Path(models.__file__).parent
     sources = [*sorted((package / "networks").glob("*.py")), *sorted((package / "runtime").glob("*.py"))]
@@ -148,7 +148,8 @@ def _key(family: str, directory: Path, cache: Path) -> str:
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
     with _hashing:
         hashes = _hashes(files, cache / _HASHES)
-    parts = [family, *versions, *(path.read_text(encoding="utf-8") for path in sources)]
+    parts = [family, precision, str(runtime.computed_in(precision)), *versions]
+    parts += [path.read_text(encoding="utf-8") for path in sources]
     parts += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
     return f"{family}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
 

@@ -32,8 +32,10 @@ def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
     `auto` is a GPU where there is one, in half precision there, and float32 on the CPU.
 
     Raises:
-        ValueError: the device named is not here.
+        ValueError: the device named is not here, or does not have that number format.
     """
+    if placement.precision not in ("auto", *_DTYPES):
+        raise ValueError(f"{placement.precision} is for OpenVINO on a CPU: on torch use one of {', '.join(_DTYPES)}")
     device = torch.device(_best_device() if placement.device == "auto" else placement.device)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"{placement.device} is not here: this machine has {torch.cuda.device_count()} CUDA devices")

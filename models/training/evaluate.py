@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     how.add_argument("--limit", type=_count, metavar="N", help="only the first N images")
     how.add_argument("--batch", type=_count, metavar="N", help="images at once; else what the service hands over")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps")
-    how.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16"])
+    how.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16", "float16", "int8"])
     how.add_argument("--download", action="store_true", help="fetch weights that are not on this machine")
     out = parser.add_argument_group("what to write besides the table")
     out.add_argument("--json", type=Path, metavar="FILE", help="scores and every prediction")

@@ -168,7 +168,7 @@ def test_strangers_in_the_environment_are_ignored(directory: Path) -> None:
         ("DEVICE", "cuda:x"),
         ("DEVICE", "xcuda"),
         ("DEVICE", ""),
-        ("PRECISION", "int8"),
+        ("PRECISION", "int4"),
         ("MODEL_PATHS", "/x"),
         ("MODEL_PATHS", "a=/x,b="),
         ("MODEL_PATHS", "=/x"),
@@ -194,6 +194,11 @@ def test_a_mistake_is_one_line(name: str, text: str) -> None:
     (line,) = mistakes(**{name: text})
     assert line.startswith(f"{name}: ")
     assert line.endswith(f" (got {text!r})")
+
+
+def test_int8_is_for_openvino_on_a_cpu() -> None:
+    assert mistakes(PRECISION="int8", RUNTIME="torch")[0].startswith("RUNTIME: torch has no int8: choose openvino")
+    assert mistakes(PRECISION="int8", DEVICE="cuda")[0].startswith("PRECISION: int8 is for CPUs: on cuda choose")
 
 
 def test_several_mistakes_are_said_at_once() -> None:

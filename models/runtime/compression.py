@@ -1,0 +1,85 @@
+"""Weights in fewer bits than float32, as OpenVINO's networks keep them: in bfloat16, or as whole numbers of 8 bits.
+
+What is kept small is small on disk and in memory, and is read sooner: a decoder's step takes as long as reading its
+weights. Computed is in floating point all the same.
+"""
+
+from typing import Any
+
+import numpy as np
+import openvino as ov
+from numpy.typing import NDArray
+from openvino import opset13 as ops
+
+_LEAST = 1 << 10
+"""Numbers in a matrix that is worth it."""
+_LARGEST = 127
+"""Of a signed number of 8 bits, and its negative: symmetrical, so that there is no zero point."""
+
+
+def to_bfloat16(model: ov.Model) -> None:
+    """Keep a network's matrices and tables in bfloat16. One that computes in it says the same as before: it would have
+    rounded them itself."""
+    for matrix, readers in _matrices(model):
+        _replace(readers, _converted(ops.constant(_bfloat16(matrix.data))))
+
+
+def to_int8(model: ov.Model) -> None:
+    """Keep the matrices of a network's products as whole numbers of 8 bits, with a scale for each output: the largest
+    number that leads to it, divided by 127 (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, without zero points).
+    """
+    for matrix, readers in _matrices(model):
+        products = [port.get_node() for port in readers if port.get_node().get_type_name() == "MatMul"]
+        if not products:
+            continue
+        inputs = 1 if products[0].get_attributes()["transpose_b"] else 0
+        weights = matrix.data
+        scales = np.abs(weights).max(axis=inputs, keepdims=True).astype(np.float32) / _LARGEST
+        scales[scales == 0] = 1
+        kept = ops.convert(ops.constant(np.rint(weights / scales).astype(np.int8)), "f32")
+        _replace(readers, ops.multiply(kept, ops.constant(scales)))
+
+
+def _matrices(model: ov.Model) -> list[tuple[Any, list[Any]]]:
+    """Return the large constants that are nothing but factors of a product or tables to look up in, with the ports that
+    read each: the words' table is often both."""
+    found = []
+    for node in model.get_ops():
+        if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32:
+            continue
+        readers = list(node.output(0).get_target_inputs())
+        places = {(port.get_node().get_type_name(), port.get_index()) for port in readers}
+        if len(node.get_output_shape(0)) == 2 and node.data.size >= _LEAST and places <= {("MatMul", 1), ("Gather", 0)}:
+            found.append((node, readers))
+    return found
+
+
+def _replace(readers: list[Any], node: Any) -> None:
+    for port in readers:
+        port.replace_source_output(node.output(0))
+
+
+def _bfloat16(numbers: NDArray[np.float32]) -> ov.Tensor:
+    """Return numbers rounded to bfloat16: to the nearest, and from half-way to the even one."""
+    bits = np.ascontiguousarray(numbers).view(np.uint32)
+    # Memory of its own: OpenVINO would go on reading numpy's after it was freed.
+    tensor = ov.Tensor(ov.Type.bf16, ov.Shape(numbers.shape))
+    tensor.data.view(np.uint16)[...] = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    return tensor
+
+
+def _converted(constant: Any) -> Any:
+    """Return a node that hands a constant on as float32, and is marked as there for nothing else: without the mark,
+    OpenVINO converts it once and for all, and keeps the result.
+
+    Python cannot set the mark. But OpenVINO does it when it makes a network smaller in its own way.
+    """
+    from openvino._offline_transformations import compress_model_transformation
+
+    one = ops.parameter([1, 1], ov.Type.f32)
+    small = ov.Model([ops.add(one, ops.constant(np.ones((1, 1), np.float32)))], [one], "")
+    compress_model_transformation(small)
+    convert = next(node for node in small.get_ops() if node.get_type_name() == "Convert")
+    convert.input(0).replace_source_output(constant.output(0))
+    convert.validate_and_infer_types()
+    return convert
