@@ -63,7 +63,7 @@ def build_service(settings: Settings) -> Service:
         settings.fetch_allow_hosts,
         settings.port,
     )
-    cage = Cage(cores(), settings.decode_timeout, settings.max_decode_bytes)
+    cage = Cage(cores(), settings.decode_timeout, settings.max_decode_bytes, settings.max_decoded_bytes)
     engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
     return Service(settings, registry, engine, store, fetcher, cage)
 
@@ -96,7 +96,7 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
     for front_door in (
-        native.blueprint(service, settings.image_formats),
+        native.blueprint(service, settings.image_formats, settings.max_upload_bytes),
         saved.blueprint(service),
         ops.blueprint(service),
         docs.blueprint(),

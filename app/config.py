@@ -290,6 +290,11 @@ class Settings(BaseSettings):
         decoders with their threads."""
         return 3 * self.max_upload_bytes + 32 * self.max_image_pixels + 1000 * MEGABYTE
 
+    @property
+    def max_decoded_bytes(self) -> int:
+        """Memory for decoded images that wait for models: five of the largest, or forty of 12 megapixels."""
+        return 5 * 3 * self.max_image_pixels
+
     @classmethod
     def read(cls, **overrides: Any) -> Self:
         """Read the settings from the environment and, where that says nothing, from `.env` in this directory.

@@ -124,6 +124,11 @@ def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
     return False
 
 
+def what_is_read(formats: Sequence[str]) -> str:
+    """Return in words what may be sent where images of these formats may."""
+    return f"{', '.join(formats)}, or a PDF to a model that reads"
+
+
 def _check_metadata(jpeg: bytes) -> None:
     """Add up what stands before the pixels. Pillow joins Exif in many segments one by one, and copies those before."""
     at = 2
@@ -175,7 +180,7 @@ def _check_sums(png: bytes) -> None:
 def _unidentified(data: bytes, formats: Sequence[str]) -> InvalidImage | UnsupportedMedia:
     if looks_like_image(data, formats):
         return InvalidImage("the image is broken or cut off and cannot be decoded")
-    return UnsupportedMedia(f"this is not an image that can be read here: send {', '.join(formats)}")
+    return UnsupportedMedia(f"this is not an image that can be read here: send {what_is_read(formats)}")
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:

@@ -17,6 +17,7 @@ from waitress.server import create_server
 from app import build_service, create_app
 from app.config import Settings, SettingsError
 from app.service import Service
+from models.memory import give_back_at_once
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,9 @@ SocketMap = dict[int, Any]
 """waitress's open sockets by file descriptor: the listener, and a channel for each connection."""
 
 _SPOOL_ABOVE = 1_000_000
+_READ_AT_ONCE = 2**20
+"""Bytes that are read from a connection before the others have their turn: an upload takes half the processor time that
+it does in waitress's pieces of eight kilobytes."""
 TIDY_EVERY = 60.0
 """Seconds between two looks at what has become too old to be kept."""
 SPARE_THREADS = 8
@@ -41,6 +45,7 @@ def serve(settings: Settings) -> NoReturn:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # It writes a line for every file of a download.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    give_back_at_once()
     listener = _listen(settings.host, settings.port)
     # PORT=0 is one port from here on.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -54,6 +59,7 @@ def serve(settings: Settings) -> NoReturn:
         # Larger bodies and answers go through temporary files, unless nothing may be written anywhere.
         inbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
         outbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
+        recv_bytes=_READ_AT_ONCE,
         connection_limit=settings.max_requests * 4 + 100,
         max_request_body_size=settings.max_body_bytes,
         channel_request_lookahead=1,

@@ -9,14 +9,15 @@ import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 import requests
 
-from benchmarks.machine import Usage, usage
+from benchmarks.machine import Usage, about, left_behind, usage, usages
+from benchmarks.report import table, write
 from tests.server import Server
 
 EXPECTED = {200, 413, 415, 422}
@@ -57,17 +58,18 @@ def send(server: Server, path: Path, model: str) -> Outcome:
     return Outcome(path, model, answer.status_code, seconds)
 
 
-def table(outcomes: Sequence[Outcome], before: Usage, after: Usage) -> Iterator[str]:
-    """Yield the lines of the table, in Markdown."""
-    yield "| model | files | status | median, ms | longest, ms |"
-    yield "|---|---|---|---|---|"
+def text(outcomes: Sequence[Outcome], taken: Mapping[str, Usage]) -> str:
+    """Return what came of the files, and what the service took in between, in Markdown."""
+    header = ["model", "files, twice each", "status", "median besides inference, ms", "longest, ms"]
+    return "\n\n".join([table(header, _rows(outcomes)), usages(taken)])
+
+
+def _rows(outcomes: Sequence[Outcome]) -> Iterator[tuple[object, ...]]:
     for model in dict.fromkeys(one.model for one in outcomes):
         mine = [one for one in outcomes if one.model == model]
         for status, count in sorted(Counter(one.status for one in mine).items()):
             times = [one.seconds * 1000 for one in mine if one.status == status]
-            yield f"| `{model}` | {count} | {status or 'none'} | {statistics.median(times):.0f} | {max(times):.0f} |"
-    yield ""
-    yield f"After all files once: {before}; twice: {after}."
+            yield f"`{model}`", count, status or "none", f"{statistics.median(times):.0f}", f"{max(times):.0f}"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,27 +78,34 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("directory", type=Path, help="with the files, in it or below")
     parser.add_argument("--models", default="rapidocr", help="comma-separated (default: rapidocr)")
     parser.add_argument("--model-paths", default="", help="as the setting MODEL_PATHS")
+    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     options = parser.parse_args(arguments)
     files = sorted(path for path in options.directory.rglob("*") if path.is_file())
     if not files:
         parser.error(f"{options.directory} has no files")
-    models = options.models.split(",")
+    models, machine = options.models.split(","), about()
     with tempfile.TemporaryDirectory() as directory:
         server = Server(Path(directory), model_paths=options.model_paths)
         try:
             process = psutil.Process(server.process.pid)
-            outcomes = [send(server, path, model) for model in models for path in files]
+            outcomes: list[Outcome] = []
+            taken: dict[str, Usage] = {}
             # What is made ready once, for each size of image, is not what is left behind.
-            before = usage(process)
-            outcomes += [send(server, path, model) for model in models for path in files]
-            after = usage(process)
+            for when in ("all files once", "and again"):
+                outcomes += [send(server, path, model) for model in models for path in files]
+                taken[when] = usage(process)
         finally:
             server.kill()
-    print("\n".join(table(outcomes, before, after)))
+    measured = f"{len(files):,} files. {machine}\n\n{text(outcomes, taken)}"
+    print(measured)
+    if options.write:
+        write("hostile", measured)
     wrong = [one for one in outcomes if not one.as_it_should_be]
     for one in wrong:
         print(f"{one.status} after {one.seconds:.1f} s: {one.model} {one.path}")
-    return 1 if wrong else 0
+    left = list(left_behind(*taken.values()))
+    print(*left, sep="\n")
+    return 1 if wrong or left else 0
 
 
 if __name__ == "__main__":

@@ -1,10 +1,34 @@
-"""What a service takes of the machine, as the operating system counts it."""
+"""The machine that is measured on, and what a service takes of it, as the operating system counts it."""
 
+import os
+import platform
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
 
 import psutil
 
+from benchmarks.report import table
+
 _MEGABYTE = 1_000_000
+_LIBRARIES = ("torch", "transformers", "openvino")
+
+
+def about() -> str:
+    """Return what was measured on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        processor = platform.processor()
+    cores = len(os.sched_getaffinity(0))
+    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
+    return (
+        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor}, load {os.getloadavg()[0]:.1f} before; Python "
+        f"{platform.python_version()}, {libraries}."
+    )
 
 
 @dataclass(frozen=True)
@@ -29,3 +53,17 @@ def usage(process: psutil.Process) -> Usage:
         process.num_threads(),
         len(children),
     )
+
+
+def usages(taken: Mapping[str, Usage]) -> str:
+    """Return a table of what was taken at which time."""
+    rows = ((when, one.megabytes, one.megabytes_in_all, one.files, one.threads) for when, one in taken.items())
+    return table(["", "memory, MB", "with what decodes, MB", "open files", "threads"], rows)
+
+
+def left_behind(before: Usage, after: Usage) -> Iterator[str]:
+    """Yield in words what is taken after some work that was not before it."""
+    if after.megabytes > before.megabytes * 1.1 + 50:
+        yield f"memory grew from {before.megabytes} to {after.megabytes} MB"
+    if after.files > before.files + 5 or after.threads > before.threads + 5:
+        yield f"open files or threads are left: {before} to {after}"

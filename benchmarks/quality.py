@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.speed import report
+from benchmarks import report
 from models import generation
 from models.base import Job, Model, Options, Placement
 from models.generation import Floats, Request
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     table = report.table(header, rows)
     print(table)
     if asked.write:
-        report.write(Path(__file__).parent / "README.md", "quality", table)
+        report.write("quality", table)
 
 
 def _options(tokens: int) -> Options:

@@ -5,22 +5,18 @@ Each argument is a model and a directory with its checkpoint in the published la
 """
 
 import argparse
-import os
-import platform
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
-from benchmarks.speed import report
+from benchmarks import report
+from benchmarks.machine import about
 from benchmarks.speed.context import Context
 from benchmarks.speed.sections import NEEDS_BLIP, SECTIONS
 
 HERE = Path(__file__).resolve().parent
-_LIBRARIES = ("torch", "transformers", "openvino")
 
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -52,21 +48,6 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return options
 
 
-def about() -> str:
-    """Return what was measured on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor()
-    cores = len(os.sched_getaffinity(0))
-    libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
-    return (
-        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor}, load {os.getloadavg()[0]:.1f} before; Python "
-        f"{platform.python_version()}, {libraries}."
-    )
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure section by section, and print each as soon as it is known."""
     options = parse(arguments)
@@ -78,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             text = "\n\n".join([about(), *SECTIONS[name](context)])
             print(f"## {name}\n\n{text}\n", flush=True)
             if options.write:
-                report.write(HERE / "README.md", name, text)
+                report.write(name, text)
         if options.write and context.throughput:
             report.plot(HERE / "throughput.svg", context.throughput)
 

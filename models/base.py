@@ -57,6 +57,10 @@ class ModelUnavailable(ModelError):
         return str(self.args[0])
 
 
+class NoRoom(ModelUnavailable):
+    """The memory that models may take is taken by others at work. That says nothing of this model."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """True for what Python, and torch on a GPU and on the CPU, raise where memory does not suffice."""
     name, message = type(error).__name__, str(error)

@@ -11,13 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from models.base import Loaded, ModelUnavailable
+from models.base import Loaded, ModelUnavailable, NoRoom
 
 log = logging.getLogger(__name__)
 
 PATIENCE = 60.0
 """Seconds to wait until enough of the models at work pause."""
 _RETRY_AFTER = 5.0
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""As malloc.h of glibc has them."""
+_KEPT = 4 * 2**20
+"""Bytes: larger blocks are not kept for later, nor more at the end of an arena. A photo's pixels are smaller."""
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.onnx")
 
 
@@ -68,7 +72,8 @@ class Memory:
         """Take room for the weights in `directory`, which others have to leave for that.
 
         Raises:
-            ModelUnavailable: they are larger than the limit, or the others are at work.
+            ModelUnavailable: they are larger than the limit.
+            NoRoom: the others are at work.
         """
         size = weights_size(directory)
         if self._limit is not None and size > self._limit:
@@ -80,7 +85,7 @@ class Memory:
             self._waiting += 1
             try:
                 if not self._changed.wait_for(lambda: self._makes_room(size), PATIENCE):
-                    raise ModelUnavailable("the memory for models is taken by others at work", _RETRY_AFTER)
+                    raise NoRoom(f"{place.name}: the memory for models is taken by others at work", _RETRY_AFTER)
             finally:
                 self._waiting -= 1
                 self._changed.notify_all()
@@ -107,12 +112,17 @@ class Memory:
             return True
 
     def _makes_room(self, size: int) -> bool:
-        """Unload idle models until `size` bytes are free, if that is enough."""
-        while self._limit is not None and sum(place.size for place in self._places) + size > self._limit:
-            idle = [place for place in self._places if place.loaded is not None and not place.users]
-            if not idle:
-                return False
-            self._unload(min(idle, key=lambda place: place.used_at))
+        """Unload idle models until `size` bytes are free, if that is enough, and say whether it is."""
+        if self._limit is None:
+            return True
+        lacking = sum(place.size for place in self._places) + size - self._limit
+        idle = [place for place in self._places if place.loaded is not None and not place.users]
+        if sum(place.size for place in idle) < lacking:
+            return False
+        for place in sorted(idle, key=lambda place: place.used_at):
+            if lacking > 0:
+                lacking -= place.size
+                self._unload(place)
         return True
 
     def _unload(self, place: Place) -> None:
@@ -128,6 +138,14 @@ def weights_size(directory: Path) -> int:
         if files := list(directory.glob(pattern)):
             return sum(file.stat().st_size for file in files)
     return 0
+
+
+def give_back_at_once() -> None:
+    """Have glibc return large blocks to the operating system as soon as they are freed. By itself it learns from the
+    first of up to 32 MB to keep all that follow, in each of its arenas, of which there are eight for every core."""
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
+            mallopt(option, _KEPT)
 
 
 def _give_back() -> None:

@@ -17,7 +17,17 @@ from pathlib import Path
 
 import models
 from models import hub
-from models.base import Loaded, Model, ModelUnavailable, Placement, Source, Task, UnknownModel, is_out_of_memory
+from models.base import (
+    Loaded,
+    Model,
+    ModelUnavailable,
+    NoRoom,
+    Placement,
+    Source,
+    Task,
+    UnknownModel,
+    is_out_of_memory,
+)
 from models.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -101,6 +111,8 @@ class Entry:
                 self.refuse_if_failed()
                 try:
                     loaded = self._load()
+                except NoRoom:
+                    raise
                 except BaseException as error:
                     # Not only an Exception: what ends the thread would leave all that wait for the model without word.
                     self._memory.free(self._place)

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from benchmarks import run
-from benchmarks.speed import limits, pictures, plain, report
+from benchmarks import report, run
+from benchmarks.speed import limits, pictures, plain
 from benchmarks.speed.client import Request, Run, form, load
 from benchmarks.speed.limits import Cost, Machine
 from benchmarks.speed.sections import SECTIONS
@@ -188,6 +188,7 @@ def test_the_http_section_measures_a_real_server(
 ) -> None:
     readme = tmp_path / "README.md"
     readme.write_text("before\n<!-- http: begin -->\nold\n<!-- http: end -->\nafter\n")
+    monkeypatch.setattr(report, "README", tmp_path / "README.md")
     monkeypatch.setattr(run, "HERE", tmp_path)
     run.main(["--only", "http", "--share", "0.02", "--write"])
     before, *_, after = readme.read_text().splitlines()
@@ -219,7 +220,7 @@ def test_the_readme_has_room_for_every_section(tmp_path: Path) -> None:
     for name in SECTIONS:
         assert readme.count(f"<!-- {name}: begin -->") == readme.count(f"<!-- {name}: end -->") == 1
     with pytest.raises(ValueError, match="no section"):
-        report.write(ROOT / "benchmarks" / "README.md", "nonesuch", "")
+        report.write("nonesuch", "")
 
 
 def test_the_plot_is_the_same_for_the_same_numbers(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from app.api.problems import problem_of
 from app.documents import is_pdf
 from app.errors import BadRequest, ClientGone, InvalidOption, TooLarge, UnsupportedMedia
 from app.exports import EXPORTS
-from app.images import looks_like_image
+from app.images import looks_like_image, what_is_read
 from app.jobs import Steps
 from app.schemas import Answer, GenerateOptions, Problem, Progress, Queued, TagOptions
 from app.service import GenerateRequest, Result, Service
@@ -33,14 +33,14 @@ _Options = TypeVar("_Options", bound=BaseModel)
 _Fields = dict[str, Any]
 
 
-def blueprint(service: Service, image_formats: Sequence[str]) -> Blueprint:
+def blueprint(service: Service, image_formats: Sequence[str], max_upload_bytes: int) -> Blueprint:
     """Return the routes of the native protocol."""
     native = Blueprint("native", __name__)
 
     @native.post("/generate-text")
     def generate_text() -> Response:
         """Turn an image or a document into text."""
-        fields, image = _read(image_formats)
+        fields, image = _read(image_formats, max_upload_bytes)
         url = fields.pop("image_url", None) or None
         if url is not None and not isinstance(url, str):
             raise BadRequest("image_url must be a text")
@@ -131,7 +131,7 @@ def _json(answer: BaseModel) -> Response:
     return Response(answer.model_dump_json(exclude_none=True), mimetype="application/json")
 
 
-def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
+def _read(formats: Sequence[str], max_bytes: int) -> tuple[_Fields, bytes | None]:
     """Return the fields of the request, those of its query included, and the bytes of its image if it holds one."""
     kind = request.mimetype
     image: bytes | None = None
@@ -143,10 +143,11 @@ def _read(formats: Sequence[str]) -> tuple[_Fields, bytes | None]:
     elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
         fields = _form_fields(urlencoded(_body()))
         if _body() and not fields.keys() & {"image_url", *GenerateOptions.model_fields}:
-            raise UnsupportedMedia(f"the body is neither a form nor an image: send {', '.join(formats)}")
+            raise UnsupportedMedia(f"the body is neither a form nor an image: send {what_is_read(formats)}")
     elif kind in _RAW or kind.startswith("image/"):
         # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
-        # Said to be an image, nothing is an empty one.
+        # Said to be an image, nothing is an empty one. One that is too large is not read at all.
+        request.max_content_length = max_bytes
         fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
     else:
         raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")

@@ -10,11 +10,13 @@ from urllib.parse import quote
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
-from app.errors import PredictionFailed, ServiceError, TooLarge
+from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
 from app.schemas import Problem
+from models.base import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
+_RETRY_MEMORY_AFTER = 5.0
 _ID = re.compile(r"[\w.-]{1,64}")
 
 
@@ -51,12 +53,23 @@ def _finish(response: Response) -> Response:
 
 def problem_of(error: Exception) -> Problem:
     """Return what a client is told of an error. One that nobody foresaw goes to the log, and says no more than that."""
+    known = _known(error)
+    return _problem(known.status, known.code, known.title, known.detail)
+
+
+def _known(error: Exception) -> ServiceError:
+    request_id = g.get("request_id", "-")
     if isinstance(error, PredictionFailed):
-        log.error("request %s: %s", g.get("request_id", "-"), error)
+        log.error("request %s: %s", request_id, error)
     elif not isinstance(error, ServiceError):
-        log.error("request %s failed", g.get("request_id", "-"), exc_info=error)
-        error = ServiceError("something went wrong here; the service's log has more under this request_id")
-    return _problem(error.status, error.code, error.title, error.detail)
+        log.error("request %s failed", request_id, exc_info=error)
+    # It refers to frames that refer to it: until the garbage collector comes by, the uploads in them would stay.
+    error.__traceback__ = None
+    if isinstance(error, ServiceError):
+        return error
+    if is_out_of_memory(error):
+        return Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
+    return ServiceError("something went wrong here; the service's log has more under this request_id")
 
 
 def _problem(status: int, code: str, title: str, detail: str) -> Problem:
@@ -70,9 +83,10 @@ def _response(problem: Problem) -> Response:
 
 def response_to(error: Exception) -> Response:
     """Return the response that an error is."""
-    response = _response(problem_of(error))
-    if isinstance(error, ServiceError) and error.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(error.retry_after)))
+    known = _known(error)
+    response = _response(_problem(known.status, known.code, known.title, known.detail))
+    if known.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
     if response.status_code == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="image-to-text"'
     return response

@@ -1,5 +1,6 @@
 """Behind a reverse proxy: whom to believe about where a request comes from."""
 
+import re
 from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+_WITH_PORT = re.compile(r"(?P<four>[0-9.]+):[0-9]+|\[(?P<six>[0-9a-f:.]+)\](:[0-9]+)?")
 
 
 def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
@@ -40,5 +43,9 @@ def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
 
 
 def _plain(address: str) -> str:
-    """Return an address as it is: where the service listens on IPv6, those of IPv4 come within one of IPv6."""
-    return address.strip().lower().removeprefix("::ffff:")
+    """Return an address as it is: without the port that some proxies add, and where the service listens on IPv6, those
+    of IPv4 come within one of IPv6."""
+    address = address.strip().lower()
+    if with_port := _WITH_PORT.fullmatch(address):
+        address = with_port["four"] or with_port["six"]
+    return address.removeprefix("::ffff:")

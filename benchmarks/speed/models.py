@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from statistics import median
 
-from benchmarks.speed import pictures, report, servers
+from benchmarks import report
+from benchmarks.speed import pictures, servers
 from benchmarks.speed.client import Request, as_json, form, load
 from benchmarks.speed.context import BATCH, LENGTH, WARMING_UP, Context, answer
 from benchmarks.speed.servers import Server

@@ -5,7 +5,8 @@ import json
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.speed import pictures, report, servers
+from benchmarks import report
+from benchmarks.speed import pictures, servers
 from benchmarks.speed.client import Request, Run, as_json, form, load, send
 from benchmarks.speed.context import BATCH, LENGTH, QUEUE, WARMING_UP, Context, answer
 from benchmarks.speed.models import distance, others

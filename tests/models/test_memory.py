@@ -1,6 +1,8 @@
 """Models leave memory: what is idle, or was not used longest when another needs the room; and the memory comes back."""
 
 import gc
+import subprocess
+import sys
 import threading
 import time
 import weakref
@@ -10,10 +12,11 @@ from pathlib import Path
 import pytest
 
 from models import memory as memory_module
-from models.base import Loaded, ModelUnavailable, Placement, Source
+from models.base import Loaded, ModelUnavailable, NoRoom, Placement, Source
 from models.memory import Memory, weights_size
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, wait_until
+from tests.server import ROOT
 
 
 def of_size(directory: Path, name: str, size: int) -> Fake:
@@ -95,11 +98,26 @@ def test_a_model_that_is_never_idle_keeps_nobody_out(tmp_path: Path) -> None:
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_module, "PATIENCE", 0.05)
     busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
-    with busy.in_use(), pytest.raises(ModelUnavailable, match="at work"):
+    with busy.in_use(), pytest.raises(NoRoom, match=r"other: .*at work"):
         use(other)
-    other.forget_failure()
+    # That was no failure of its own, after which it would not be tried for a while.
+    assert (other.state, other.retry_in) == (State.ON_DISK, 0)
     use(other)
     assert states([busy, other]) == ["on_disk", "ready"]
+
+
+def test_nothing_leaves_where_that_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory_module, "PATIENCE", 0.05)
+    some = entries(
+        Memory(250), *(of_size(tmp_path, name, 100) for name in ("busy", "idle")), of_size(tmp_path, "large", 200)
+    )
+    busy, idle, large = some
+    use(idle)
+    with busy.in_use(), pytest.raises(NoRoom):
+        use(large)
+    assert states(some) == ["ready", "ready", "on_disk"]
+    use(large)
+    assert states(some) == ["on_disk", "on_disk", "ready"]
 
 
 def test_a_failed_load_takes_no_room(tmp_path: Path) -> None:
@@ -151,3 +169,22 @@ def test_the_weights_that_are_loaded_are_counted(tmp_path: Path) -> None:
     (tmp_path / "model-00002-of-00002.safetensors").write_bytes(bytes(31))
     (tmp_path / "tokenizer.json").write_bytes(bytes(1000))
     assert weights_size(tmp_path) == 61
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_large_blocks_return_to_the_system_when_they_are_freed() -> None:
+    # In a process of its own, for it holds for the whole process.
+    program = """
+import psutil
+from models.memory import give_back_at_once
+give_back_at_once()
+taken, small = psutil.Process().memory_info().rss, []
+for _ in range(4):
+    large = b"x" * 20_000_000
+    # Behind the large one, so that it does not lie at the end of what is free.
+    small.append(b"x" * 100_000)
+    del large
+print(psutil.Process().memory_info().rss - taken)
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 5_000_000

@@ -203,12 +203,15 @@ def test_a_client_that_asks_too_often(strict: Server) -> None:
     # The proxy may be one of several.
     assert ask(X_Forwarded_For="192.0.2.1, 127.0.0.1").status_code == 429
     assert ask(X_Forwarded_For='", 192.0.2.1').status_code == 429
+    # Some proxies add the port, which is another for each connection.
+    assert ask(X_Forwarded_For="192.0.2.1:51234").status_code == 429
     assert ask(X_Forwarded_For="192.0.2.2").status_code == 401
     # A client with a key is that key, wherever it is.
     assert [ask(X_API_Key=KEY, X_Forwarded_For=f"192.0.2.{n}").status_code for n in range(7)] == [200] * 5 + [429] * 2
     # One who has a network of IPv6 is one client.
     statuses = [ask(X_Forwarded_For=f"2001:db8:1:2::{n}").status_code for n in range(6)]
     assert statuses == [401] * 5 + [429]
+    assert ask(X_Forwarded_For="[2001:db8:1:2::9]:51234").status_code == 429
     assert strict.get("/healthz", headers={"X-Forwarded-For": "192.0.2.1"}).ok
 
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+README = Path(__file__).resolve().parent / "README.md"
+
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return a Markdown table."""
@@ -11,18 +13,18 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
 
 
-def write(readme: Path, name: str, text: str) -> None:
+def write(name: str, text: str) -> None:
     """Replace what stands between the marks of a section.
 
     Raises:
         ValueError: the file has no such marks.
     """
-    before = readme.read_text(encoding="utf-8")
+    before = README.read_text(encoding="utf-8")
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     found = re.compile(rf"{re.escape(begin)}\n.*?{re.escape(end)}", re.DOTALL)
     if not found.search(before):
-        raise ValueError(f"{readme} has no section {begin}")
-    readme.write_text(found.sub(lambda _: f"{begin}\n{text}\n{end}", before), encoding="utf-8")
+        raise ValueError(f"{README} has no section {begin}")
+    README.write_text(found.sub(lambda _: f"{begin}\n{text}\n{end}", before), encoding="utf-8")
 
 
 def plot(path: Path, throughput: Mapping[str, Mapping[int, float]]) -> None:
