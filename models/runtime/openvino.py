@@ -23,6 +23,9 @@ Array = NDArray[Any]
 
 _PRECISIONS = ("float32", "bfloat16", "int8")
 _GROUP = 32
+_AT_ONCE = 1 << 20
+"""Numbers that the encoder is given at once: two images of 384 x 384 pixels. More at once are no faster, and what is
+computed on the way takes memory for each."""
 _INPUTS = ("tokens", "positions", "attended", "rows", "places")
 _CORE = ov.Core()
 
@@ -71,6 +74,7 @@ class OpenVinoNetwork:
         self._encoder = _compile(_handing_out(encoder, type_), type_)
         self._decoder = _compile(_taking_in(decoder, type_), type_)
         self._names = [port.any_name for port in self._decoder.model_inputs if port.any_name.startswith("memory.")]
+        self._room: list[ov.Tensor] = []
         self._memory: list[ov.Tensor] = []
         self._warm_up()
 
@@ -85,13 +89,32 @@ class OpenVinoNetwork:
         self.step(one, one, one + 1, nothing, one, nothing)
 
     def encode(self, *inputs: Array) -> list[Array]:
-        with TURN:
-            self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
-        outputs = self._encoder.output_tensors
-        self._memory = list(outputs[: len(self._names)])
+        images = len(inputs[0])
+        at_once = max(1, _AT_ONCE // inputs[0][0].size)
+        told = []
+        for begin in range(0, images, at_once):
+            end = min(begin + at_once, images)
+            with TURN:
+                self._encoder.infer([np.ascontiguousarray(array[begin:end]) for array in inputs], share_inputs=True)
+            outputs = self._encoder.output_tensors
+            found = outputs[: len(self._names)]
+            if begin == 0:
+                self._make_room(images, found)
+            for tensor, place in zip(found, self._memory, strict=True):
+                tensor.copy_to(_part(place, begin, end))
+            told.append([np.array(tensor.data) for tensor in outputs[len(self._names) :]])
         self._decoder.reset_state()
         self._hand_over()
-        return [np.array(tensor.data) for tensor in outputs[len(self._names) :]]
+        return [np.concatenate(parts) for parts in zip(*told, strict=True)]
+
+    def _make_room(self, images: int, like: Sequence[ov.Tensor]) -> None:
+        """Let the memory be of so many images, and otherwise like these tensors. Where there is room from an earlier
+        time it is used: to be given some by the operating system takes longer than to fill it."""
+        fits = [list(old.shape)[1:] for old in self._room] == [list(tensor.shape)[1:] for tensor in like]
+        if not fits or self._room[0].shape[0] < images:
+            self._memory = []
+            self._room = [ov.Tensor(one.element_type, ov.Shape([images, *list(one.shape)[1:]])) for one in like]
+        self._memory = [_part(tensor, 0, images) for tensor in self._room]
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
