@@ -60,7 +60,7 @@ def send(server: Server, path: Path, model: str) -> Outcome:
 
 def text(outcomes: Sequence[Outcome], taken: Mapping[str, Usage]) -> str:
     """Return what came of the files, and what the service took in between, in Markdown."""
-    header = ["model", "files, twice each", "status", "median besides inference, ms", "longest, ms"]
+    header = ["model", "requests", "status", "median besides inference, ms", "longest, ms"]
     return "\n\n".join([table(header, _rows(outcomes)), usages(taken)])
 
 
