@@ -70,8 +70,8 @@ class OneModel:
         said: list[SaidOfPage] = []
         count = pages.count if self.reads_documents else 1
         for number in range(count):
-            image = pages.image(number)
-            prediction = yield from self._page(jobs, image)
+            # In no variable, where it would stay while the next is decoded.
+            prediction = yield from self._page(jobs, pages.image(number))
             said.append(SaidOfPage(pages.size(number), prediction))
             if count > 1:
                 yield Progress(stage="pages", done=len(said), found=count)

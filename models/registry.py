@@ -112,6 +112,7 @@ class Entry:
                 try:
                     loaded = self._load()
                 except NoRoom:
+                    # No failure of its own: it is tried again with the next request.
                     raise
                 except BaseException as error:
                     # Not only an Exception: what ends the thread would leave all that wait for the model without word.

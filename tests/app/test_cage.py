@@ -116,7 +116,7 @@ def test_what_takes_long_lets_others_go_first(started: Started) -> None:
 
 
 def test_a_machine_too_busy_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
-    monkeypatch.setattr("app.cage.keeper._WALL", 0.2)
+    monkeypatch.setattr("app.cage.process._WALL", 0.2)
     cage = Cage(1, 2.0, MEMORY)
     with pytest.raises(Unavailable, match="busy") as refused:
         decode(cage, hostile.tiff_of_many_frames())
@@ -259,7 +259,7 @@ def test_a_process_whose_answer_cannot_be_taken_is_ended(
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("app.cage.keeper.receive", full)
+    monkeypatch.setattr("app.cage.process.receive", full)
     with pytest.raises(MemoryError):
         decode(strict, PHOTO)
     assert not psutil.pid_exists(process.pid)
