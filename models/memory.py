@@ -18,10 +18,12 @@ log = logging.getLogger(__name__)
 PATIENCE = 60.0
 """Seconds to wait until enough of the models at work pause."""
 _RETRY_AFTER = 5.0
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 """As malloc.h of glibc has them."""
-_KEPT = 4 * 2**20
-"""Bytes: larger blocks are not kept for later, nor more at the end of an arena. A photo's pixels are smaller."""
+_KEPT = 8 * 2**20
+"""Bytes: larger blocks are not kept for later, nor more at the end of an arena. What networks need again and again is
+mostly smaller."""
+_ARENAS = 8
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin", "*.onnx")
 
 
@@ -144,8 +146,9 @@ def give_back_at_once() -> None:
     """Have glibc return large blocks to the operating system as soon as they are freed. By itself it learns from the
     first of up to 32 MB to keep all that follow, in each of its arenas, of which there are eight for every core."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
-        for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-            mallopt(option, _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _KEPT)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def _give_back() -> None:
