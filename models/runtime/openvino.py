@@ -23,9 +23,6 @@ Array = NDArray[Any]
 
 _PRECISIONS = ("float32", "bfloat16", "int8")
 _GROUP = 32
-_AT_ONCE = 1 << 20
-"""Numbers that the encoder is given at once: two images of 384 x 384 pixels. More at once are no faster, and what is
-computed on the way takes memory for each."""
 _INPUTS = ("tokens", "positions", "attended", "rows", "places")
 _CORE = ov.Core()
 
@@ -71,6 +68,7 @@ class OpenVinoNetwork:
     ) -> None:
         self.precision, self.tokens, self.rules, self.facts = precision, tokens, rules, facts
         type_ = computed_in(precision)
+        self._singly = _let_be_single(encoder)
         self._encoder = _compile(_handing_out(encoder, type_), type_)
         self._decoder = _compile(_taking_in(decoder, type_), type_)
         self._names = [port.any_name for port in self._decoder.model_inputs if port.any_name.startswith("memory.")]
@@ -89,32 +87,34 @@ class OpenVinoNetwork:
         self.step(one, one, one + 1, nothing, one, nothing)
 
     def encode(self, *inputs: Array) -> list[Array]:
-        images = len(inputs[0])
-        at_once = max(1, _AT_ONCE // inputs[0][0].size)
-        told = []
-        for begin in range(0, images, at_once):
-            end = min(begin + at_once, images)
-            with TURN:
-                self._encoder.infer([np.ascontiguousarray(array[begin:end]) for array in inputs], share_inputs=True)
-            outputs = self._encoder.output_tensors
-            found = outputs[: len(self._names)]
-            if begin == 0:
-                self._make_room(images, found)
-            for tensor, place in zip(found, self._memory, strict=True):
-                tensor.copy_to(_part(place, begin, end))
-            told.append([np.array(tensor.data) for tensor in outputs[len(self._names) :]])
+        if self._singly:
+            told = self._encode_singly(inputs)
+        else:
+            told = self._run_encoder(inputs)
+            self._memory = list(self._encoder.output_tensors[: len(self._names)])
         self._decoder.reset_state()
         self._hand_over()
+        return told
+
+    def _encode_singly(self, inputs: Sequence[Array]) -> list[Array]:
+        """Look at one image after the other; what is remembered of each is written where it stays."""
+        images = len(inputs[0])
+        if not self._room or self._room[0].shape[0] < images:
+            ports = self._encoder.model_outputs[: len(self._names)]
+            self._memory = []
+            self._room = [ov.Tensor(port.element_type, ov.Shape([images, *list(port.shape)[1:]])) for port in ports]
+        self._memory = [_part(tensor, 0, images) for tensor in self._room]
+        told = []
+        for image in range(images):
+            for name, tensor in zip(self._names, self._memory, strict=True):
+                self._encoder.set_tensor(name, _part(tensor, image, image + 1))
+            told.append(self._run_encoder([array[image : image + 1] for array in inputs]))
         return [np.concatenate(parts) for parts in zip(*told, strict=True)]
 
-    def _make_room(self, images: int, like: Sequence[ov.Tensor]) -> None:
-        """Let the memory be of so many images, and otherwise like these tensors. Where there is room from an earlier
-        time it is used: to be given some by the operating system takes longer than to fill it."""
-        fits = [list(old.shape)[1:] for old in self._room] == [list(tensor.shape)[1:] for tensor in like]
-        if not fits or self._room[0].shape[0] < images:
-            self._memory = []
-            self._room = [ov.Tensor(one.element_type, ov.Shape([images, *list(one.shape)[1:]])) for one in like]
-        self._memory = [_part(tensor, 0, images) for tensor in self._room]
+    def _run_encoder(self, inputs: Sequence[Array]) -> list[Array]:
+        with TURN:
+            self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
+        return [np.array(tensor.data) for tensor in self._encoder.output_tensors[len(self._names) :]]
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
@@ -264,6 +264,19 @@ def _taking_in(model: ov.Model, type_: ov.Type) -> ov.Model:
         if port.any_name.startswith("memory."):
             steps.input(port.any_name).tensor().set_element_type(type_)
     return steps.build()
+
+
+def _let_be_single(model: ov.Model) -> bool:
+    """Let an encoder of images of one size take one at a time, and tell whether it is such a one.
+
+    With all its sizes known it is as fast with one as with eight, and what is computed on the way takes an eighth of
+    the memory. Texts differ in length, and are so short that the weights would be what is read for each.
+    """
+    shapes = [list(port.get_partial_shape()) for port in model.inputs]
+    if any(dim.is_dynamic for shape in shapes for dim in shape[1:]):
+        return False
+    model.reshape({index: ov.PartialShape([1, *shape[1:]]) for index, shape in enumerate(shapes)})
+    return True
 
 
 def _compile(model: ov.Model, type_: ov.Type) -> Any:

@@ -1,4 +1,4 @@
-"""Networks on OpenVINO: the encoder is given as many images at once as there is reason for."""
+"""Networks on OpenVINO: images are looked at one by one, and texts are written about them together."""
 
 from pathlib import Path
 
@@ -9,7 +9,6 @@ from PIL import Image
 from models.base import Job, Loaded, Placement, Prediction
 from models.blip import MODELS as BLIPS
 from models.recurrent import MODELS as RECURRENT
-from models.runtime import openvino as runtime
 from tests.server import NETWORKS
 
 
@@ -30,19 +29,12 @@ def said(loaded: Loaded, pictures: list[Image.Image]) -> list[Prediction]:
 
 
 @pytest.mark.parametrize("name", ["captioner", "tagger"])
-@pytest.mark.parametrize("at_once", [1, 2])
-def test_images_that_are_encoded_in_parts_say_what_they_say_alone(
-    request: pytest.FixtureRequest,
-    pictures: list[Image.Image],
-    monkeypatch: pytest.MonkeyPatch,
-    name: str,
-    at_once: int,
+def test_images_of_a_batch_say_what_they_say_alone(
+    request: pytest.FixtureRequest, pictures: list[Image.Image], name: str
 ) -> None:
     loaded = request.getfixturevalue(name)
     alone = [said(loaded, [picture])[0] for picture in pictures]
     assert len({prediction.text for prediction in alone}) > 1
-    numbers = loaded.prepare(Job(pictures[0])).prepared[1].size
-    monkeypatch.setattr(runtime, "_AT_ONCE", at_once * numbers)
     # More than before, fewer than before, and as many again: the room for their memory is used again.
     for some in (pictures, pictures[:1], pictures[1:], pictures):
         expected = alone[len(pictures) - len(some) :] if some != pictures[:1] else alone[:1]
