@@ -87,18 +87,18 @@ class OpenVinoNetwork:
         self.step(one, one, one + 1, nothing, one, nothing)
 
     def encode(self, *inputs: Array) -> list[Array]:
-        if self._singly:
-            told = self._encode_singly(inputs)
+        images = len(inputs[0])
+        if self._singly and images > 1:
+            told = self._encode_singly(inputs, images)
         else:
             told = self._run_encoder(inputs)
-            self._memory = list(self._encoder.output_tensors[: len(self._names)])
+            self._memory = self._found()
         self._decoder.reset_state()
         self._hand_over()
         return told
 
-    def _encode_singly(self, inputs: Sequence[Array]) -> list[Array]:
-        """Look at one image after the other; what is remembered of each is written where it stays."""
-        images = len(inputs[0])
+    def _encode_singly(self, inputs: Sequence[Array], images: int) -> list[Array]:
+        """Look at one image after the other, and put what is to be remembered of them together."""
         if not self._room or self._room[0].shape[0] < images:
             ports = self._encoder.model_outputs[: len(self._names)]
             self._memory = []
@@ -106,15 +106,19 @@ class OpenVinoNetwork:
         self._memory = [_part(tensor, 0, images) for tensor in self._room]
         told = []
         for image in range(images):
-            for name, tensor in zip(self._names, self._memory, strict=True):
-                self._encoder.set_tensor(name, _part(tensor, image, image + 1))
             told.append(self._run_encoder([array[image : image + 1] for array in inputs]))
+            # Not written there by the network itself: of two outputs that are the same it writes only one.
+            for tensor, place in zip(self._found(), self._memory, strict=True):
+                tensor.copy_to(_part(place, image, image + 1))
         return [np.concatenate(parts) for parts in zip(*told, strict=True)]
 
     def _run_encoder(self, inputs: Sequence[Array]) -> list[Array]:
         with TURN:
             self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
         return [np.array(tensor.data) for tensor in self._encoder.output_tensors[len(self._names) :]]
+
+    def _found(self) -> list[ov.Tensor]:
+        return list(self._encoder.output_tensors[: len(self._names)])
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
