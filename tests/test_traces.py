@@ -25,7 +25,8 @@ class Watched:
 
     def __init__(self, make_server: Callable[..., Server], directory: Path, watcher: str, **settings: str) -> None:
         self.file = directory / "watched"
-        strace = ["strace", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,openat,creat", "-o", str(self.file)]
+        # -D: the service is the process that was started, and strace ends with it, not the other way round.
+        strace = ["strace", "-D", "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,openat,creat", "-o", str(self.file)]
         command = {
             "python": [sys.executable, "-m", "tests.watched", str(self.file)],
             "strace": [*strace, sys.executable, str(ROOT / "run.py")],
