@@ -1,7 +1,7 @@
 """Weights in fewer bits than float32, as OpenVINO's networks keep them: in bfloat16, or as whole numbers of 8 bits.
 
 What is kept small is small on disk and in memory, and is read sooner: a decoder's step takes as long as reading its
-weights. Computed is in floating point all the same.
+weights. What comes in and goes out is in floating point all the same.
 """
 
 from typing import Any

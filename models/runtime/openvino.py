@@ -23,6 +23,7 @@ Array = NDArray[Any]
 
 _PRECISIONS = ("float32", "bfloat16", "int8")
 _GROUP = 32
+"""Numbers that share a scale, where they are rounded to 8 bits to meet weights of 8 bits."""
 _INPUTS = ("tokens", "positions", "attended", "rows", "places")
 _CORE = ov.Core()
 
@@ -42,7 +43,7 @@ def precision_of(placement: Placement) -> str:
 
 
 def computed_in(precision: str) -> ov.Type:
-    """Return the type of the numbers that are computed with. Those of `int8` are only kept in 8 bits."""
+    """Return the type of what is handed on within a network. `int8` is how weights are kept and multiplied."""
     if precision == "int8":
         return ov.Type.bf16 if _has_bfloat16() else ov.Type.f32
     return ov.Type.bf16 if precision == "bfloat16" else ov.Type.f32
@@ -289,8 +290,8 @@ def _compile(model: ov.Model, type_: ov.Type) -> Any:
         "KV_CACHE_PRECISION": type_,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": cores(),
-        # Weights of 8 bits meet numbers rounded to 8 bits, in groups with a scale each, where the CPU has instructions
-        # for that: with 8 texts at a time they would be slower than bfloat16 otherwise.
+        # Of weights of 8 bits, where the CPU has instructions for such products. With numbers that are not rounded,
+        # a step of 8 texts is slower than in bfloat16.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP,
     }
     return _CORE.compile_model(model, "CPU", settings).create_infer_request()
