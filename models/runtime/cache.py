@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import logging
 import multiprocessing
+import os
 import shutil
 import signal
 import sys
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json", "hashes.json"
+_SOURCES = ("captioning", "networks", "runtime")
 _VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
 # torch traces one network at a time: it keeps what it sees in globals.
 _converting = threading.Lock()
@@ -83,14 +85,26 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
     """
     if "torch" in sys.modules:
         return _make(place, family, directory, precision)
-    context = multiprocessing.get_context("spawn")
-    # Control-C goes to the whole group; this process then waits for what is in work.
-    ignoring = (signal.SIGINT, signal.SIG_IGN)
-    with _converting, ProcessPoolExecutor(1, context, signal.signal, ignoring) as apart:
+    with _converting, ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_apart) as apart:
         try:
             return apart.submit(_make, place, family, directory, precision).result()
         except BrokenProcessPool as error:
             raise MemoryError("the process that converts it was killed") from error
+
+
+def _begin_apart() -> None:
+    """Have the process that converts end with the service, and not before. By itself it would wait for more work for
+    ever, with all its memory, once the service has ended without a word to it."""
+    # Control-C goes to the whole group; the service first finishes what is in work.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_service, daemon=True).start()
+
+
+def _end_with_the_service() -> None:
+    service = multiprocessing.parent_process()
+    assert service is not None
+    service.join()
+    os._exit(1)
 
 
 def _make(place: Path, family: str, directory: Path, precision: str) -> None:
@@ -143,7 +157,7 @@ def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
 def _key(family: str, directory: Path, precision: str, cache: Path) -> str:
     """Return the name of what is made of a checkpoint by this program on these libraries."""
     package = Path(models.__file__).parent
-    sources = [*sorted((package / "networks").glob("*.py")), *sorted((package / "runtime").glob("*.py"))]
+    sources = [path for folder in _SOURCES for path in sorted((package / folder).glob("*.py"))]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
     with _hashing:

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 from PIL import Image
 
 from models.base import Job, Placement
 from models.blip import MODELS
+from tests.fakes import wait_until
 from tests.server import ROOT
 
 BLIP = MODELS[0]
@@ -58,6 +60,26 @@ def test_no_start_imports_torch_or_transformers(checkpoints: dict[str, Path], ca
     assert modules == "[]"
     assert text == said(checkpoints["blip-base"], None, Image.new("RGB", (90, 60), "red"), "torch")
     assert len(entries(cache)) == 1
+
+
+def test_a_conversion_ends_with_the_service(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from models.blip import MODELS; from models.base import Placement; "
+        f"MODELS[0].load(Path({str(checkpoints['blip-base'])!r}), "
+        f"Placement('cpu', 'float32', cache=Path({str(tmp_path)!r})))"
+    )
+    service = psutil.Popen([sys.executable, "-c", code], cwd=ROOT)
+
+    def helpers() -> list[psutil.Process]:
+        return [child for child in service.children() if "multiprocessing" in " ".join(child.cmdline())]
+
+    # The one that converts, and one of Python's own that watches over its semaphores.
+    wait_until(lambda: len(helpers()) == 2, 60)
+    started = helpers()
+    service.kill()
+    service.wait(10)
+    _, alive = psutil.wait_procs(started, timeout=60)
+    assert alive == []
 
 
 @pytest.mark.parametrize("damage", ["shorter weights", "no network", "other json", "no json", "an empty folder"])
