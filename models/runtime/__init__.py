@@ -48,7 +48,8 @@ def load(family: str, directory: Path, placement: Placement) -> Network:
 
 
 def on_openvino(placement: Placement) -> bool:
-    """Tell whether a placement means OpenVINO. Only where there may be a GPU does that cost importing torch.
+    """Tell whether a placement means OpenVINO. Only where there may be a GPU does that cost importing torch; whoever
+    asks for int8 asks for the CPU.
 
     Raises:
         ValueError: OpenVINO is asked for together with a GPU.
@@ -57,7 +58,7 @@ def on_openvino(placement: Placement) -> bool:
         raise ValueError(f"OpenVINO runs on the CPU here, not on {placement.device}: use RUNTIME=torch")
     if placement.runtime != "auto" or placement.device not in ("auto", "cpu"):
         return placement.runtime == "openvino"
-    if placement.device == "cpu" or not _may_have_gpu():
+    if placement.device == "cpu" or placement.precision == "int8" or not _may_have_gpu():
         return True
     from models.runtime import torch as runtime
 

@@ -105,3 +105,8 @@ def test_torch_refuses_what_it_does_not_have(placement: Placement) -> None:
     assert not on_openvino(placement)
     with pytest.raises(ValueError, match=r"is for OpenVINO on a CPU: on torch use one of float32, bfloat16, float16"):
         on_torch.place(placement)
+
+
+def test_int8_is_on_the_cpu_whatever_else_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.runtime._may_have_gpu", lambda: True)
+    assert on_openvino(Placement("auto", "int8"))
