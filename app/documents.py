@@ -79,12 +79,14 @@ class ImagePages:
         self._side = side
         self._sizes: dict[int, tuple[int, int]] = {}
         first = self._decoded(0)
-        self._first = _image_of(first)
+        self._first: Image.Image | None = _image_of(first)
         self.format: str = first.facts["format"]
         self.count: int = first.facts["frames"]
 
     def image(self, number: int) -> Image.Image:
-        return self._first if number == 0 else _image_of(self._decoded(number))
+        # Handed out once: kept, it would take up room that the next one may have to wait for.
+        first, self._first = self._first, None
+        return first if first is not None and number == 0 else _image_of(self._decoded(number))
 
     def size(self, number: int) -> tuple[int, int]:
         return self._sizes[number]

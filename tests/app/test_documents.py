@@ -66,6 +66,16 @@ def test_the_pages_of_a_pdf(cage: Cage) -> None:
     assert np.array_equal(np.asarray(pages.image(0)), np.asarray(pages.image(0))), "a page may be asked for again"
 
 
+def test_a_page_makes_room_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cage.keeper._PATIENCE", 5)
+    cage = Cage(1, 4.0, 1_500_000_000, room=1)
+    pages = open_pages(drawn.tiff(sheets()), LIMITS, cage)
+    for number in (0, 1, 2, 0):
+        # One who held on to a page would wait for himself here.
+        assert colour(pages.image(number), (0, 0)) == colour(sheets()[number], (0, 0))
+    cage.close()
+
+
 @pytest.mark.parametrize(("dpi", "size"), [(72, (200, 100)), (144, (400, 200)), (36, (100, 50))])
 def test_a_pdf_is_rendered_at_its_resolution(dpi: int, size: tuple[int, int], cage: Cage) -> None:
     pages = open_pages(written_pdf(), Limits(FORMATS, 4_000_000, 5, dpi), cage)
