@@ -53,8 +53,7 @@ def _finish(response: Response) -> Response:
 
 def problem_of(error: Exception) -> Problem:
     """Return what a client is told of an error. One that nobody foresaw goes to the log, and says no more than that."""
-    known = _known(error)
-    return _problem(known.status, known.code, known.title, known.detail)
+    return _said(_known(error))
 
 
 def _known(error: Exception) -> ServiceError:
@@ -63,13 +62,24 @@ def _known(error: Exception) -> ServiceError:
         log.error("request %s: %s", request_id, error)
     elif not isinstance(error, ServiceError):
         log.error("request %s failed", request_id, exc_info=error)
-    # It refers to frames that refer to it: until the garbage collector comes by, the uploads in them would stay.
-    error.__traceback__ = None
+    _let_go(error)
     if isinstance(error, ServiceError):
         return error
     if is_out_of_memory(error):
         return Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
     return ServiceError("something went wrong here; the service's log has more under this request_id")
+
+
+def _let_go(error: BaseException | None) -> None:
+    """Let go of the frames that an error, and those it came from, refer to. Some refer to it in turn: the uploads in
+    them would stay until the garbage collector comes by."""
+    while error is not None:
+        last, error = error, error.__cause__ or error.__context__
+        last.__traceback__ = last.__cause__ = last.__context__ = None
+
+
+def _said(error: ServiceError) -> Problem:
+    return _problem(error.status, error.code, error.title, error.detail)
 
 
 def _problem(status: int, code: str, title: str, detail: str) -> Problem:
@@ -84,7 +94,7 @@ def _response(problem: Problem) -> Response:
 def response_to(error: Exception) -> Response:
     """Return the response that an error is."""
     known = _known(error)
-    response = _response(_problem(known.status, known.code, known.title, known.detail))
+    response = _response(_said(known))
     if known.retry_after is not None:
         response.headers["Retry-After"] = str(max(1, math.ceil(known.retry_after)))
     if response.status_code == 401:

@@ -39,7 +39,8 @@ def test_memory_that_does_not_suffice_may_the_next_time(answer_to: Callable[[Fai
     assert int(answer.headers["Retry-After"]) > 0
 
 
-def test_what_a_failed_request_held_is_free_at_once(answer_to: Callable[[Fail], TestResponse]) -> None:
+@pytest.mark.parametrize("converted", [False, True])
+def test_what_a_failed_request_held_is_free_at_once(answer_to: Callable[[Fail], TestResponse], converted: bool) -> None:
     class Upload:
         pass
 
@@ -49,8 +50,11 @@ def test_what_a_failed_request_held_is_free_at_once(answer_to: Callable[[Fail], 
         upload = Upload()
         uploads.append(weakref.ref(upload))
         # A frame that holds the error which holds it, as whoever shares a result in the making has one.
-        error = InvalidImage("broken")
-        raise error
+        error = ValueError("cut off") if converted else InvalidImage("broken")
+        try:
+            raise error
+        except ValueError as cause:
+            raise InvalidImage("broken") from cause
 
     assert answer_to(fail).status_code == 422
     assert uploads[0]() is None
