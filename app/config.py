@@ -167,7 +167,7 @@ class Settings(BaseSettings):
 
     @field_validator("precision", "runtime")
     @classmethod
-    def _has_int8(cls, value: str, info: ValidationInfo) -> str:
+    def _no_int8_elsewhere(cls, value: str, info: ValidationInfo) -> str:
         device = info.data.get("device", "auto")
         if value == "int8" and device not in ("auto", "cpu"):
             raise ValueError(f"int8 is for CPUs: on {device} choose bfloat16 or float16")

@@ -48,11 +48,19 @@ def usage(process: psutil.Process) -> Usage:
     own = process.memory_info().rss
     return Usage(
         round(own / _MEGABYTE),
-        round((own + sum(child.memory_info().rss for child in children)) / _MEGABYTE),
+        round((own + sum(map(_resident, children))) / _MEGABYTE),
         process.num_fds(),
         process.num_threads(),
         len(children),
     )
+
+
+def _resident(child: psutil.Process) -> int:
+    try:
+        return int(child.memory_info().rss)
+    except psutil.NoSuchProcess:
+        # It ended just now.
+        return 0
 
 
 def usages(taken: Mapping[str, Usage]) -> str:

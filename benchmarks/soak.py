@@ -113,7 +113,8 @@ def clients(url: str, kinds: Sequence[Request], end: float) -> dict[str, Seen]:
             started = time.monotonic()
             try:
                 status = kind(url, chance)
-            except requests.RequestException:
+            except OSError:
+                # Those of requests are such, too.
                 status = 0
             seen[kind.__name__].add(status, time.monotonic() - started)
             # A refusal is no reason to ask again at once.
