@@ -10,15 +10,12 @@ import importlib
 import importlib.metadata
 import json
 import logging
-import multiprocessing
-import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import threading
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +39,14 @@ _VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
 # torch traces one network at a time: it keeps what it sees in globals.
 _converting = threading.Lock()
 _hashing = threading.Lock()
+_NOT_WRITTEN = 3
+# With the search path of the service, so that the same code runs wherever it was started.
+_APART = """
+import sys
+sys.path[:] = {path!r}
+from models.runtime.cache import main
+main(*sys.argv[1:])
+"""
 _LEFT_OUT = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
 
 
@@ -84,27 +89,30 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
         MemoryError: the process was killed.
     """
     if "torch" in sys.modules:
-        return _make(place, family, directory, precision)
-    with _converting, ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), _begin_apart) as apart:
-        try:
-            return apart.submit(_make, place, family, directory, precision).result()
-        except BrokenProcessPool as error:
-            raise MemoryError("the process that converts it was killed") from error
+        _make(place, family, directory, precision)
+        return
+    code = _APART.format(path=sys.path)
+    with _converting:
+        status = subprocess.run(
+            [sys.executable, "-c", code, place, family, directory, precision], stdout=subprocess.DEVNULL
+        ).returncode
+    if status == _NOT_WRITTEN:
+        raise OSError(f"{place} could not be written")
+    if status < 0:
+        raise MemoryError("the process that converts it was killed")
+    if status:
+        raise ValueError(f"{directory} could not be converted")
 
 
-def _begin_apart() -> None:
-    """Have the process that converts end with the service, and not before. By itself it would wait for more work for
-    ever, with all its memory, once the service has ended without a word to it."""
+def main(place: str, family: str, directory: str, precision: str) -> None:
+    """Convert and write a checkpoint, and end with a status that `_fill` understands; what is wrong goes to the log."""
     # Control-C goes to the whole group; the service first finishes what is in work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_service, daemon=True).start()
-
-
-def _end_with_the_service() -> None:
-    service = multiprocessing.parent_process()
-    assert service is not None
-    service.join()
-    os._exit(1)
+    try:
+        _make(Path(place), family, Path(directory), precision)
+    except OSError as error:
+        print(error, file=sys.stderr)
+        sys.exit(_NOT_WRITTEN)
 
 
 def _make(place: Path, family: str, directory: Path, precision: str) -> None:

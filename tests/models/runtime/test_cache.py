@@ -13,6 +13,7 @@ from PIL import Image
 
 from models.base import Job, Placement
 from models.blip import MODELS
+from models.runtime import cache as cache_module
 from tests.fakes import wait_until
 from tests.server import ROOT
 
@@ -62,24 +63,36 @@ def test_no_start_imports_torch_or_transformers(checkpoints: dict[str, Path], ca
     assert len(entries(cache)) == 1
 
 
-def test_a_conversion_ends_with_the_service(checkpoints: dict[str, Path], tmp_path: Path) -> None:
-    code = (
+def test_a_conversion_outlives_the_service_only_until_it_is_done(checkpoints: dict[str, Path], tmp_path: Path) -> None:
+    # A program without `if __name__ == "__main__"`, as people write them.
+    program = tmp_path / "program.py"
+    program.write_text(
         "from pathlib import Path; from models.blip import MODELS; from models.base import Placement; "
         f"MODELS[0].load(Path({str(checkpoints['blip-base'])!r}), "
-        f"Placement('cpu', 'float32', cache=Path({str(tmp_path)!r})))"
+        f"Placement('cpu', 'float32', cache=Path({str(tmp_path / 'cache')!r})))"
     )
-    service = psutil.Popen([sys.executable, "-c", code], cwd=ROOT)
-
-    def helpers() -> list[psutil.Process]:
-        return [child for child in service.children() if "multiprocessing" in " ".join(child.cmdline())]
-
-    # The one that converts, and one of Python's own that watches over its semaphores.
-    wait_until(lambda: len(helpers()) == 2, 60)
-    started = helpers()
+    service = psutil.Popen([sys.executable, str(program)], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    wait_until(lambda: len(service.children()) == 1, 60)
+    started = service.children()
     service.kill()
     service.wait(10)
     _, alive = psutil.wait_procs(started, timeout=60)
     assert alive == []
+    assert len(entries(tmp_path / "cache")) == 1
+
+
+@pytest.mark.parametrize(
+    ("ends", "error"), [("os.kill(os.getpid(), 9)", MemoryError), ("raise ValueError('no such tensor')", ValueError)]
+)
+def test_a_conversion_that_fails(
+    checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, error: type[Exception]
+) -> None:
+    monkeypatch.setattr(cache_module, "_APART", f"import os\n{ends}")
+    # As in a service, in which torch is not imported.
+    monkeypatch.delitem(sys.modules, "torch")
+    with pytest.raises(error, match="convert"):
+        BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=tmp_path))
+    assert entries(tmp_path) == []
 
 
 @pytest.mark.parametrize("damage", ["shorter weights", "no network", "other json", "no json", "an empty folder"])
