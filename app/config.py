@@ -76,7 +76,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Number format; auto is bfloat16 on a CPU that computes in it natively, float32 on others, and "
-        "half precision on a GPU. int8, on a CPU, keeps the weights of what writes in 8 bits.",
+        "half precision on a GPU. int8 runs on the CPU, with the weights of decoders in 8 bits.",
     )
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
@@ -292,7 +292,7 @@ class Settings(BaseSettings):
 
     @property
     def max_decoded_bytes(self) -> int:
-        """Memory for decoded images that wait for models: five of the largest, or forty of 12 megapixels."""
+        """Memory for decoded images, in bytes: that of five of the largest, or of forty of 12 megapixels."""
         return 5 * 3 * self.max_image_pixels
 
     @classmethod

@@ -58,7 +58,7 @@ class ModelUnavailable(ModelError):
 
 
 class NoRoom(ModelUnavailable):
-    """The memory that models may take is taken by others at work. That says nothing of this model."""
+    """The memory that models may take is taken by others at work: no failure of this one, which may be tried again."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

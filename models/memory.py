@@ -42,7 +42,7 @@ class Place:
 
 class Memory:
     """The places of all models. `limit`, in bytes, holds for the weights of those that are loaded, counted as they are
-    on disk: in half precision they take half of that. None is no limit."""
+    on disk: in a smaller number format they take less than that. None is no limit."""
 
     def __init__(self, limit: int | None = None) -> None:
         self._limit = limit
@@ -143,8 +143,8 @@ def weights_size(directory: Path) -> int:
 
 
 def give_back_at_once() -> None:
-    """Have glibc return large blocks to the operating system as soon as they are freed. By itself it learns from the
-    first of up to 32 MB to keep all that follow, in each of its arenas, of which there are eight for every core."""
+    """Have glibc return large blocks to the operating system as soon as they are freed. By itself it keeps blocks of up
+    to 32 MB once one of their size was freed, in each of its arenas, of which there are eight for every core."""
     if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
         mallopt(_M_MMAP_THRESHOLD, _KEPT)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)

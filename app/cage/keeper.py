@@ -33,9 +33,13 @@ class Cage:
     """Processes that decode. They start when they are needed; one that had to be ended is replaced at the next need."""
 
     def __init__(self, processes: int, seconds: float, memory: int, room: float = math.inf) -> None:
-        """Take so many images at once, as many pages of PDFs, for which images need not wait, and as many of either
-        that take long; each for so many seconds of processor time, in so many bytes of memory. What comes waits while
-        earlier images, wherever they are by now, take `room` bytes."""
+        """Args:
+        processes: how many images are decoded at once; as many pages of PDFs besides, so that images need not wait for
+            those; and as many of either again that take long.
+        seconds: of processor time, for each file.
+        memory: bytes, for each process.
+        room: bytes of decoded images in the service, wherever they are by now, at which further files wait.
+        """
         images, pdfs, self._slow = (threading.BoundedSemaphore(processes) for _ in range(3))
         self._places = {"image": images, "pdf": pdfs, "pdf_page": pdfs}
         self._room = Room(room)
@@ -50,8 +54,8 @@ class Cage:
         Raises:
             InvalidImage: broken, over the limits, or more than a process can take.
             UnsupportedMedia: nothing that is decoded here.
-            Unavailable: all processes or all the room for images were taken for long, none starts, or the machine is
-                too busy.
+            Unavailable: no process or no room for images became free in time, no process starts, or the machine is too
+                busy.
         """
         with self._place(task) as step_aside:
             if not self._room.wait(_PATIENCE):
@@ -96,7 +100,7 @@ class Cage:
         """Hold one of the places for a task. What is yielded gives it up for one of the slow, where one is free."""
         held = self._places[task]
         if not held.acquire(timeout=_PATIENCE):
-            raise Unavailable("other files take very long to decode: try again later", _PATIENCE)
+            raise Unavailable("too many files wait to be decoded: try again later", _PATIENCE)
 
         def step_aside() -> None:
             nonlocal held

@@ -17,16 +17,16 @@ _START_WITHIN = 30.0
 _WALL = 10
 """Seconds by the clock for each of processor time, likewise."""
 _SHORT, _LONG = 0.2, 0.5
-"""Seconds of processor time after which a file has to stand back for others: the first, and as many for each megabyte
-of it, up to the second. What was built to take long is mostly small."""
+"""Seconds of processor time after which a file has to stand back for others: `_SHORT`, and as many more for each
+megabyte of it, but no more than `_LONG`. Files that were built to take long are mostly small."""
 _GLANCE = 0.05
 """Seconds between two looks at how much it has taken."""
 _LOWEST = 19
 _MOMENT = 0.2
 """Seconds that a process has to end by itself when its socket is closed."""
 _PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
-"""What Python may need of the environment to start. The rest, with API_KEYS in it, is nothing for a process that a file
-may take over."""
+"""What Python may need of the environment to start. The rest, with API_KEYS in it, is kept from a process that a
+hostile file may take over."""
 # With the search path of the service, so that the same code runs wherever it was started.
 _START = """
 import sys
@@ -70,8 +70,8 @@ class Process:
         return self._started and self._popen.poll() is None
 
     def ask(self, header: Header, data: bytes, step_aside: Callable[[], None]) -> tuple[Header, bytearray]:
-        """Send a file and return what comes back. When that takes long, all else goes first, as from then on it does
-        for good, and `step_aside` is called.
+        """Send a file and return what comes back. When that takes long, the process gets the lowest priority, which it
+        cannot give back (`slowed`), and `step_aside` is called.
 
         Raises:
             TimeoutError: nothing comes in time.
@@ -113,8 +113,8 @@ class Process:
             os.setpriority(os.PRIO_PROCESS, self._popen.pid, _LOWEST)
         if sys.platform != "linux":
             return
-        # However nice, it would still finish its turn of some milliseconds before one who wakes up has his, which in
-        # inference on several cores is often.
+        # However nice, it would still finish its turn of some milliseconds while a thread that has just woken up waits;
+        # those of inference on several cores wake up often.
         for thread in Path(f"/proc/{self._popen.pid}/task").glob("*"):
             with contextlib.suppress(OSError):
                 os.sched_setscheduler(int(thread.name), os.SCHED_IDLE, os.sched_param(0))

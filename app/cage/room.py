@@ -1,4 +1,4 @@
-"""Room for decoded images, which are large and wait for models: as much as they take is all that there is."""
+"""Room for decoded images, which are large, and wait for models: a limit on the memory that all of them take."""
 
 import threading
 import weakref
@@ -7,7 +7,7 @@ from PIL import Image
 
 
 class Room:
-    """How many bytes of decoded images are in memory, until the last who holds one lets go of it."""
+    """Counts the bytes of decoded images in memory. An image counts until nothing refers to it any more."""
 
     def __init__(self, limit: float) -> None:
         self._limit = limit
@@ -16,7 +16,8 @@ class Room:
         self._changed = threading.Condition(threading.RLock())
 
     def wait(self, seconds: float) -> bool:
-        """Wait for room, of which one image may then take more than there was, and say whether there is any."""
+        """Wait for so many seconds until there is some room, and say whether there is. None of it is reserved, for how
+        large the image will be nobody knows yet: each one who waited may go over the limit with his."""
         with self._changed:
             return self._changed.wait_for(lambda: self._taken < self._limit, seconds)
 

@@ -102,7 +102,6 @@ class OpenVinoNetwork:
         """Look at one image after the other, and put what is to be remembered of them together."""
         if not self._room or self._room[0].shape[0] < images:
             ports = self._encoder.model_outputs[: len(self._names)]
-            self._memory = []
             self._room = [ov.Tensor(port.element_type, ov.Shape([images, *list(port.shape)[1:]])) for port in ports]
         self._memory = [_part(tensor, 0, images) for tensor in self._room]
         told = []
@@ -274,8 +273,9 @@ def _taking_in(model: ov.Model, type_: ov.Type) -> ov.Model:
 def _let_be_single(model: ov.Model) -> bool:
     """Let an encoder of images of one size take one at a time, and tell whether it is such a one.
 
-    With all its sizes known it is as fast with one as with eight, and what is computed on the way takes an eighth of
-    the memory. Texts differ in length, and are so short that the weights would be what is read for each.
+    With all its sizes known, it is as fast with one image as with eight, and what is computed on the way takes an
+    eighth of the memory. Encoders of texts are left as they are: texts differ in length, and are so short that reading
+    the weights once for each would take longest.
     """
     shapes = [list(port.get_partial_shape()) for port in model.inputs]
     if any(dim.is_dynamic for shape in shapes for dim in shape[1:]):
