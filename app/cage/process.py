@@ -24,9 +24,9 @@ _GLANCE = 0.05
 _LOWEST = 19
 _MOMENT = 0.2
 """Seconds that a process has to end by itself when its socket is closed."""
-_PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME")
-"""What Python may need of the environment to start. The rest, with API_KEYS in it, is kept from a process that a
-hostile file may take over."""
+_PASSED_ON = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+"""What Python may need of the environment to start, and whether it may write. The rest, with API_KEYS in it, is kept
+from a process that a hostile file may take over."""
 # With the search path of the service, so that the same code runs wherever it was started.
 _START = """
 import sys
