@@ -47,8 +47,7 @@ MAY_IMPORT = {
 }  # fmt: skip
 FLASK = {"app", "app.api"}
 REQUESTS = {"app.fetch"}
-# The runtimes' is in the process that converts, and ends it with the service.
-THREADS = {"app.engine", "app.fetch", "models.runtime"}
+THREADS = {"app.engine", "app.fetch"}
 PROCESSES = {"app.cage", "models.runtime"}
 
 
@@ -124,7 +123,7 @@ def test_no_heavy_library_at_the_top_but_in_runtimes() -> None:
             assert not found or runs_networks, f"{name} imports {found} at its top"
 
 
-def test_threads_start_only_in_engines_and_watchdogs() -> None:
+def test_threads_start_only_in_engines_and_the_fetch_watchdog() -> None:
     for name, tree in MODULES:
         for node in ast.walk(tree):
             starts = {"Thread", "Timer", "ThreadPoolExecutor"}

@@ -5,6 +5,7 @@ so that what is there is whole; what cannot be used all the same is made again. 
 torch and weights in float32 take several times the memory of the finished networks, and all goes back when it ends.
 """
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import openvino as ov
 
 import models
-from models.base import Placement
+from models.base import Placement, is_out_of_memory
 from models.generation import Rules
 from models.runtime import openvino as runtime
 from models.tokens import Tokens
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json", "hashes.json"
+_UNFINISHED = "unfinished-"
+_ABANDONED = 3600.0
+"""Seconds after which nobody writes there any more."""
 _SOURCES = ("captioning", "networks", "runtime")
 _VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
 # torch traces one network at a time: it keeps what it sees in globals.
 _converting = threading.Lock()
 _hashing = threading.Lock()
-_NOT_WRITTEN = 3
+_NOT_WRITTEN, _NO_MEMORY = 3, 4
 # With the search path of the service, so that the same code runs wherever it was started.
 _APART = """
 import sys
@@ -86,7 +91,7 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
     Raises:
         OSError: there is no room for it.
         ValueError: the checkpoint does not hold all tensors.
-        MemoryError: the process was killed.
+        MemoryError: there is not enough for that, or the process was killed.
     """
     if "torch" in sys.modules:
         _make(place, family, directory, precision)
@@ -98,8 +103,8 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
         ).returncode
     if status == _NOT_WRITTEN:
         raise OSError(f"{place} could not be written")
-    if status < 0:
-        raise MemoryError("the process that converts it was killed")
+    if status == _NO_MEMORY or status < 0:
+        raise MemoryError("the process that converts it had not enough memory, or was killed")
     if status:
         raise ValueError(f"{directory} could not be converted")
 
@@ -113,6 +118,11 @@ def main(place: str, family: str, directory: str, precision: str) -> None:
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(_NOT_WRITTEN)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        print(error, file=sys.stderr)
+        sys.exit(_NO_MEMORY)
 
 
 def _make(place: Path, family: str, directory: Path, precision: str) -> None:
@@ -139,7 +149,8 @@ def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, di
 
 
 def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
-    made = Path(tempfile.mkdtemp(prefix="unfinished-", dir=place.parent))
+    _sweep(place.parent)
+    made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
     try:
         for name, network in ((_ENCODER, encoder), (_DECODER, decoder)):
             ov.save_model(network, made / name, compress_to_fp16=False)
@@ -151,6 +162,15 @@ def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> No
         shutil.rmtree(made, ignore_errors=True)
         if not place.exists():
             raise
+
+
+def _sweep(cache: Path) -> None:
+    """Remove what processes left that were killed while they wrote: it may be as large as whole networks."""
+    for left in cache.glob(f"{_UNFINISHED}*"):
+        # Another process may finish it just now.
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                shutil.rmtree(left)
 
 
 def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:

@@ -81,8 +81,26 @@ def test_a_conversion_outlives_the_service_only_until_it_is_done(checkpoints: di
     assert len(entries(tmp_path / "cache")) == 1
 
 
+WITHOUT_MEMORY = """
+import sys
+sys.path[:] = {path!r}
+from models.runtime import cache
+
+def convert(*_):
+    raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+cache._convert = convert
+cache.main(*sys.argv[1:])
+"""
+
+
 @pytest.mark.parametrize(
-    ("ends", "error"), [("os.kill(os.getpid(), 9)", MemoryError), ("raise ValueError('no such tensor')", ValueError)]
+    ("ends", "error"),
+    [
+        ("os.kill(os.getpid(), 9)", MemoryError),
+        (WITHOUT_MEMORY, MemoryError),
+        ("raise ValueError('no such tensor')", ValueError),
+    ],
 )
 def test_a_conversion_that_fails(
     checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, error: type[Exception]
@@ -126,6 +144,20 @@ def test_other_weights_are_another_entry(
     moved = shutil.copytree(checkpoints["blip-base"], tmp_path / "elsewhere")
     said(moved, cache, pictures[0])
     assert len(entries(cache)) == 2
+
+
+def test_what_a_killed_conversion_left_is_swept(
+    checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image]
+) -> None:
+    (entry,) = entries(cache)
+    shutil.rmtree(entry)
+    left, in_work = cache / "unfinished-left", cache / "unfinished-in-work"
+    for directory in (left, in_work):
+        directory.mkdir()
+        (directory / "encoder.bin").write_bytes(b"half")
+    os.utime(left, (0, 0))
+    said(checkpoints["blip-base"], cache, pictures[0])
+    assert entries(cache) == [entry, in_work]
 
 
 @pytest.mark.parametrize("broken", ["hashes", "a file in its place"])
