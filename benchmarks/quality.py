@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks import report
+from benchmarks.machine import about
 from models import generation
 from models.base import Job, Model, Options, Placement
 from models.generation import Floats, Request
@@ -49,10 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         row for name in named for row in measure(known[name], jobs, asked.precisions.split(","), asked.network_cache)
     ]
     header = ("model", "precision", "images", "tokens", "equal", "largest logit difference", "spread of logits")
-    table = report.table(header, rows)
-    print(table)
+    measured = f"{about()}\n\n{report.table(header, rows)}"
+    print(measured)
     if asked.write:
-        report.write("quality", table)
+        report.write("quality", measured)
 
 
 def _options(tokens: int) -> Options:
