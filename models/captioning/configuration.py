@@ -16,6 +16,7 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
         `last_hidden_state` is a feature map.
     feature_stride: 16 makes a ResNet's map twice as fine as the usual 32, by not halving it before the last stage.
     image_size: the side of the square, in pixels, that images are squashed to.
+    mirrored: whether the encoder also looks at the mirror image; what it sees is the mean, in twice the time.
     tags: the content words that the auxiliary head scores.
     tag_threshold: the score from which a word counts as a tag; no more than max_tags are given.
     """
@@ -29,6 +30,7 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     hidden_size: int = 384
     attention_heads: int = 4
     dropout: float = 0.3
+    mirrored: bool = False
     tags: list[str] | None = None
     tag_threshold: float = 0.3
     max_tags: int = 10

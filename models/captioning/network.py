@@ -65,6 +65,8 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
             image; and the word head's logits, of shape (batch, tags).
         """
         features = self.encoder(pixels)
+        if self.config.mirrored:
+            features = (features + self.encoder(pixels.flip(3)).flip(3)) / 2
         # The recurrent part is small; in half precision it would gain no time and lose digits.
         features = features.to(self.embedding.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):

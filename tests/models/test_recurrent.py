@@ -149,6 +149,19 @@ def test_tags_are_sorted_and_above_the_threshold(captioners: dict[str, Path], pi
         assert all(0.3 <= score <= 1 for score in prediction.tag_scores)
 
 
+def test_an_image_and_its_mirror_image_have_the_same_tags_where_both_are_looked_at(
+    captioners: dict[str, Path], pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    directory = Path(shutil.copytree(captioners["cnn-gru"], tmp_path / "mirrored"))
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"mirrored": True, "tag_threshold": 0.0}))
+    mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
+    said = load(directory).predict([Job(picture) for picture in (*pictures, *mirrored)])
+    for one, other in zip(said[: len(pictures)], said[len(pictures) :], strict=True):
+        assert one.tag_scores == pytest.approx(other.tag_scores, abs=1e-4)
+    assert len({prediction.tag_scores for prediction in said}) > 1
+
+
 def test_half_precision_weights_say_the_same(
     captioners: dict[str, Path], pictures: list[Image.Image], tmp_path: Path
 ) -> None:
