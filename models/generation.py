@@ -26,6 +26,9 @@ IMAGE = -1
 # transformers' marks for what cannot be chosen: larger than any sum of log-probabilities.
 _NEVER = np.float32(-1e9)
 
+_GROUP = 64
+"""Scores whose maximum is looked at first, to find the largest of all."""
+
 
 class Network(Protocol):
     """A network that looks at a batch of images, or reads a batch of texts, and then writes about them.
@@ -278,8 +281,13 @@ def _log_softmax(logits: Floats) -> Floats:
 
 def _largest(values: Floats, count: int) -> Array:
     """Return where the largest values are, the largest first."""
-    some = np.argpartition(values, len(values) - count)[-count:] if count < len(values) else np.arange(len(values))
-    return np.asarray(some[np.lexsort((some, -values[some]))])
+    # As many groups as are asked for have a maximum of at least `least`, so nothing smaller is among the largest: that
+    # leaves a handful to sort, in a sixth of the time that partitioning the scores of all words of all beams takes.
+    groups, least = len(values) // _GROUP, -np.inf
+    if count < groups:
+        least = np.partition(values[: groups * _GROUP].reshape(_GROUP, groups).max(axis=0), -count)[-count]
+    some = np.flatnonzero(values >= least)
+    return np.asarray(some[np.lexsort((some, -values[some]))[:count]])
 
 
 def request(

@@ -120,6 +120,12 @@ def test_least_time_of_a_batch() -> None:
     assert cost.seconds(Machine(rate=1e12, bandwidth=40e9), batch=8) == pytest.approx(0.8 + 0.1)
 
 
+def test_least_time_of_so_many_texts_that_multiplying_takes_longer_than_reading() -> None:
+    cost = Cost(flop=100e9, step_bytes=200e6, steps=20, beams=8)
+    # 64 texts, of each of the 100 million weights a multiplication and an addition.
+    assert cost.seconds(Machine(rate=1e12, bandwidth=40e9), batch=8) == pytest.approx(0.8 + 20 * 0.0128)
+
+
 @pytest.mark.parametrize("name", ["blip-base", "trocr-large-handwritten", "kosmos-2"])
 def test_what_a_step_reads(
     checkpoints: dict[str, Path], pictures: list[Image.Image], name: str, monkeypatch: pytest.MonkeyPatch

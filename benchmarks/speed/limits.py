@@ -2,7 +2,8 @@
 
 A text takes at least the arithmetic of its encoder, at the rate of large matrix products, and for each new token the
 weights that a decoder step reads, at the bandwidth of memory. A batch has the arithmetic of each of its images, and
-reads the weights once.
+reads the weights once; where it has so many texts in the making that a step's arithmetic takes longer than that, the
+arithmetic counts.
 """
 
 import json
@@ -36,15 +37,20 @@ class Machine:
 
 @dataclass(frozen=True)
 class Cost:
-    """Operations for one input before its first token, bytes that each step reads, and how many steps there are."""
+    """Operations for one input before its first token, bytes that each step reads, how many steps there are, and how
+    many texts are in the making for each input: the beams of the search."""
 
     flop: float
     step_bytes: float
     steps: int
+    beams: int = 1
 
     def seconds(self, machine: Machine, batch: int = 1) -> float:
         """Return the least time for a batch."""
-        return batch * self.flop / machine.rate + self.steps * self.step_bytes / machine.bandwidth
+        reading = self.step_bytes / machine.bandwidth
+        # Of each weight that is read, a multiplication and an addition for each text.
+        computing = 2 * self.step_bytes / _BYTES * self.beams * batch / machine.rate
+        return batch * self.flop / machine.rate + self.steps * max(reading, computing)
 
 
 def machine() -> Machine:
@@ -109,7 +115,7 @@ def _t5(config: Any) -> Cost:
     across, step = _linears(network.decoder, ("EncDecAttention.k", "EncDecAttention.v"))
     tokens = torch.zeros(1, _TEXT_TOKENS, dtype=torch.long)
     flop = _flop(lambda: network.encoder(tokens)) + 2 * across * _TEXT_TOKENS
-    return Cost(flop, (step + config.vocab_size * config.d_model) * _BYTES, 64)
+    return Cost(flop, (step + config.vocab_size * config.d_model) * _BYTES, 64, beams=8)
 
 
 def _flop(run: Callable[[], object]) -> float:

@@ -10,7 +10,7 @@ import transformers
 
 from models import runtime
 from models.base import Placement
-from models.generation import Request, Rules, Text, cut_warning, write
+from models.generation import Request, Rules, Text, _largest, cut_warning, write
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -88,6 +88,15 @@ def test_alone_as_in_a_batch(network: runtime.Network, pixels: np.ndarray[Any, A
         (alone,), _ = write(network, [pixels[index : index + 1]], [SEARCHES[index]], Rules((END,)))
         assert alone.tokens == together[index].tokens
         assert alone.scores == pytest.approx(together[index].scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("size", [5, 640, 1000, 64 * 24, 257_024])
+def test_the_largest_of_many_scores(size: int) -> None:
+    scores = np.random.default_rng(size).integers(0, size, size).astype(np.float32)
+    scores[::3] = -np.inf
+    expected = sorted(range(size), key=lambda index: (-scores[index], index))
+    for count in (2, 24):
+        assert _largest(scores, count).tolist() == expected[:count]
 
 
 def test_a_cut_text_is_warned_of() -> None:
