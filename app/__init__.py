@@ -33,7 +33,9 @@ def build_service(settings: Settings) -> Service:
     from models.registry import Registry, check_placement, discover, with_local_paths, with_revisions
     from models.runtime.threads import cores
 
-    placement = Placement(settings.device, settings.precision, settings.runtime, settings.network_cache)
+    placement = Placement(
+        settings.device, settings.precision, settings.runtime, settings.network_cache, settings.cuda_graphs
+    )
     try:
         check_placement(placement)
     except ValueError as error:

@@ -143,13 +143,15 @@ class Prediction:
 class Placement:
     """Where to run, on what and in what number format, as asked for: `auto` leaves it to the runtime.
 
-    `cache` is the directory where converted networks are kept; without one they are converted at each load.
+    `cache` is the directory where converted networks are kept; without one they are converted at each load. `graphs`
+    asks for CUDA graphs, which only CUDA has.
     """
 
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "auto"
     cache: Path | None = None
+    graphs: bool = False
 
 
 class Loaded(Protocol):

@@ -6,7 +6,7 @@
 import importlib
 import sys
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from models import generation
 from models.base import Placement
@@ -43,8 +43,11 @@ def load(family: str, directory: Path, placement: Placement) -> Network:
 
     device, dtype = runtime.place(placement)
     networks = importlib.import_module(f"models.networks.{family}").load(directory, dtype)
-    network: Any = runtime.TorchNetwork(networks, device, dtype)
-    return network  # type: ignore[no-any-return]
+    if placement.graphs and device.type == "cuda":
+        from models.runtime.graphs import GraphNetwork
+
+        return cast(Network, GraphNetwork(networks, device, dtype))
+    return cast(Network, runtime.TorchNetwork(networks, device, dtype))
 
 
 def on_openvino(placement: Placement) -> bool:

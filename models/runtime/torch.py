@@ -124,12 +124,18 @@ class TorchNetwork:
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
     ) -> Array:
-        given = [self._tensor(array) for array in (tokens, positions, attended.astype(np.int64), rows, places)]
+        arrays = (parents, tokens, positions, attended.astype(np.int64), rows, places)
+        given = [self._tensor(array) for array in arrays]
         with TURN:
-            chosen = self._tensor(parents)
-            past = [tensor[chosen] for tensor in self._past] or self._start(len(tokens))
-            logits, *self._past = self._decoder(*given, *self._memory, *past)
+            logits, *self._past = self._advance(*given)
             return _floats(logits)
+
+    def _advance(self, parents: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
+        """Return the logits of a step, and what is carried to the next one. `given` is what decoders are given besides
+        memory and past."""
+        past = [tensor[parents] for tensor in self._past] or self._start(len(parents))
+        taken: tuple[Tensor, ...] = self._decoder(*given, *self._memory, *past)
+        return taken
 
     def _start(self, rows: int) -> list[Tensor]:
         return [torch.zeros(shape, dtype=self._dtype, device=self._place) for shape in self._decoder.start(rows)]
