@@ -158,7 +158,7 @@ class Graphs:
             read, carried = ([tensor.clone() for tensor in tensors] for tensors in (numbers, state))
             run = self._record(lambda: self._step(*read, *memory, *carried))
         except RuntimeError:
-            log.warning("a step cannot be recorded as a CUDA graph: this model goes on without them", exc_info=True)
+            log.warning("a step cannot be recorded as a CUDA graph: this model goes on without graphs", exc_info=True)
             self._record = None
             self.clear()
             return None

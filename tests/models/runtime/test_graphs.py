@@ -1,10 +1,14 @@
 """CUDA graphs: texts are those of a cache that grows; all but the recording on a CPU, and all where there is CUDA."""
 
+import gc
 import importlib
 import logging
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -15,7 +19,7 @@ from models import runtime
 from models.base import Placement
 from models.generation import IMAGE, Request, write
 from models.networks.decoder import Networks
-from models.runtime.graphs import GraphNetwork, Graphs, Step, Tensors
+from models.runtime.graphs import GraphNetwork, Graphs, Recorder, Step, Tensors
 from models.runtime.torch import TorchNetwork
 from tests.checkpoints import recurrent
 
@@ -178,6 +182,44 @@ def test_the_graphs_used_last_are_kept() -> None:
     assert len(recording.steps) == 4
     graphs.clear()
     assert not any(step() for step in recording.steps)
+
+
+def test_graphs_share_memory_while_one_of_them_lives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for CUDA: what is asked of it, in which order."""
+    calls: list[Any] = []
+
+    class Graph:
+        def pool(self) -> str:
+            return "pool"
+
+        def replay(self) -> None:
+            calls.append("replay")
+
+    @contextmanager
+    def graph(_: Graph, pool: str | None, stream: Any, capture_error_mode: str) -> Iterator[None]:
+        calls.append((pool, capture_error_mode))
+        yield
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "Stream", Mock())
+    monkeypatch.setattr(torch.cuda, "current_stream", Mock())
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: nullcontext())
+
+    def step() -> Tensors:
+        calls.append("step")
+        return ()
+
+    record = Recorder(torch.device("cuda"))
+    first, second = record(step), record(step)
+    assert calls == [*["step"] * 3, (None, "thread_local"), "step", *["step"] * 3, ("pool", "thread_local"), "step"]
+    calls.clear()
+    assert first() == second() == ()
+    assert calls == ["replay"] * 2
+    del first, second
+    gc.collect()
+    record(step)
+    assert calls[-2:] == [(None, "thread_local"), "step"]
 
 
 @pytest.mark.parametrize(
