@@ -39,7 +39,7 @@ def build_service(settings: Settings) -> Service:
     try:
         check_placement(placement)
     except ValueError as error:
-        raise SettingsError(f"DEVICE: {error}") from error
+        raise SettingsError(f"DEVICE, PRECISION: {error}") from error
     try:
         models = with_local_paths(discover(), settings.model_paths)
     except ValueError as error:

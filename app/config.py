@@ -5,7 +5,6 @@ import ipaddress
 import logging
 import math
 import re
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -76,7 +75,7 @@ class Settings(BaseSettings):
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Number format; auto is bfloat16 on a CPU that computes in it natively, float32 on others, and "
-        "half precision on a GPU. int8 runs on the CPU, with the weights of decoders in 8 bits.",
+        "half precision on a GPU. float16 is for GPUs; int8 for CPUs, with the weights of decoders in 8 bits.",
     )
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
@@ -312,7 +311,6 @@ class Settings(BaseSettings):
         """
         try:
             load_dotenv(Path(".env"))
-            _warn_of_typos(dotenv_values(Path(".env")), cls.model_fields)
         except (OSError, UnicodeDecodeError) as error:
             raise SettingsError(f".env: cannot be read: {error}") from None
         try:
@@ -321,12 +319,16 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(_line(dict(mistake)) for mistake in error.errors())) from None
 
 
-def _warn_of_typos(names: Iterable[str], settings: Iterable[str]) -> None:
-    """Other programs' settings may stand in `.env` as well; one that is nearly ours is more likely a slip."""
-    known = [setting.upper() for setting in settings]
-    for name in names:
-        if name not in known and (meant := difflib.get_close_matches(name, known, 1, 0.75)):
+def warn_of_strangers() -> None:
+    """Say in the log which names in `.env` are no settings: slips, or meant for the libraries and other programs."""
+    known = [name.upper() for name in Settings.model_fields]
+    others = [name for name in dotenv_values(Path(".env")) if name.upper() not in known]
+    for name in [*others]:
+        if meant := difflib.get_close_matches(name.upper(), known, 1, 0.75):
             log.warning(".env: %s is not a setting; did you mean %s?", name, meant[0])
+            others.remove(name)
+    if others:
+        log.info(".env also sets %s: no settings of this service, so left to libraries", ", ".join(others))
 
 
 def _line(mistake: dict[str, Any]) -> str:

@@ -171,9 +171,16 @@ class UpstreamTimeout(ServiceError):
     title = "Upstream timeout"
 
 
-class StorageFull(ServiceError):
-    """The upload cannot be saved."""
+class StorageFailed(ServiceError):
+    """An image cannot be saved, or not be removed."""
+
+    code = "storage-failed"
+    status = 507
+    title = "Storage failed"
+
+
+class StorageFull(StorageFailed):
+    """There is no room for an image."""
 
     code = "storage-full"
-    status = 507
-    title = "Cannot save the image"
+    title = "Storage full"

@@ -171,7 +171,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
             "get": {
                 "operationId": "readyz",
                 "tags": ["health"],
-                "summary": "The default model can answer",
+                "summary": "The default model is on the machine",
                 "responses": {"200": _json("Health"), **_problems(503)},
             }
         },

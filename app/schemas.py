@@ -29,7 +29,9 @@ class GenerateOptions(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    model: Text = Field(None, max_length=100, description="Name of the model; the default model when absent.")
+    model: Text = Field(
+        None, max_length=100, description="Name of the model, or `alt-text`; the default model when absent."
+    )
     prompt: Text = Field(None, max_length=MAX_PROMPT, description="Beginning that the text continues.")
     tags: Flag = Field(False, description="Also make tags from the text.")
     tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")

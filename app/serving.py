@@ -15,7 +15,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 
 from app import build_service, create_app
-from app.config import Settings, SettingsError
+from app.config import Settings, SettingsError, warn_of_strangers
 from app.service import Service
 from models.memory import give_back_at_once
 
@@ -45,6 +45,7 @@ def serve(settings: Settings) -> NoReturn:
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     # It writes a line for every file of a download.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
+    warn_of_strangers()
     give_back_at_once()
     listener = _listen(settings.host, settings.port)
     # PORT=0 is one port from here on.
@@ -105,9 +106,9 @@ def _say_hello(settings: Settings, service: Service, listener: socket.socket) ->
     log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
     if settings.exposed and not settings.read_keys():
         log.warning("no API_KEYS are set: whoever can reach this address from elsewhere may use the service")
-    models = service.models().models
-    here = [model.name for model in models if model.state != "absent"]
-    log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", settings.default_model)
+    listed = service.models()
+    here = [model.name for model in listed.models if model.state != "absent"]
+    log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", listed.default)
     if settings.save_uploads:
         log.info("images that come are kept in %s", settings.images_dir)
 

@@ -2,11 +2,16 @@
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+
 from models.base import ModelUnavailable, Source
+
+log = logging.getLogger(__name__)
 
 _SMALL_FILES = ["*.json", "*.txt", "*.model"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
@@ -30,10 +35,10 @@ def find(source: Source) -> Path | None:
         )
     except LocalEntryNotFoundError:
         return None
-    return Path(path) if _has_weights(Path(path)) else None
+    return Path(path) if has_weights(Path(path)) else None
 
 
-def _has_weights(directory: Path) -> bool:
+def has_weights(directory: Path) -> bool:
     """True when a whole set of weights is there: a download that was broken off leaves small files, or some shards."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (directory / name).is_file():
@@ -49,11 +54,20 @@ def _has_weights(directory: Path) -> bool:
 
 
 def verify(directory: Path) -> None:
-    """Compare the files of a checkpoint with its SHA256SUMS, where it has one, as those of this project do.
+    """Look whether safetensors are whole, and compare the files of a checkpoint with its SHA256SUMS, where it has one,
+    as those of this project do.
 
     Raises:
-        ModelUnavailable: a file is missing, or is not the one that was published.
+        ModelUnavailable: a file is missing or cut off, or is not the one that was published.
     """
+    for pattern in _SAFETENSORS:
+        for path in sorted(directory.glob(pattern)):
+            try:
+                # It reads the header, and compares the length of the file with it.
+                with safe_open(path, framework="numpy"):
+                    pass
+            except SafetensorError as error:
+                raise ModelUnavailable(f"{path.name} is cut off or damaged: get it again") from error
     sums = directory / _SUMS
     if not sums.is_file():
         return
@@ -89,6 +103,8 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
         weights = _SAFETENSORS if any(name.endswith(".safetensors") for name in sizes) else _PICKLED
         wanted = _SMALL_FILES + weights
         total = sum(sizes[name] for name in filter_repo_objects(sizes, allow_patterns=wanted))
+        # Only now: a hub that is away for a night is asked again and again.
+        log.info("downloading %s (%.0f MB)", source.hub_id, total / 1e6)
         path = snapshot_download(
             source.hub_id, revision=source.revision, allow_patterns=wanted, tqdm_class=_reporting_bar(total, report)
         )
@@ -99,7 +115,7 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
         # Of httpx2, of the operating system, of the accelerated downloader: each names addresses or paths.
         reached = not isinstance(error, httpx2.HTTPError | OfflineModeIsEnabled)
         raise ModelUnavailable(
-            f"the {'download failed' if reached else 'hub could not be reached'}: see the log; "
+            f"the {'download failed' if reached else 'hub could not be reached'}: "
             "MODEL_PATHS can name a directory that holds the model instead"
         ) from error
     return Path(path)

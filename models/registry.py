@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 
 import models
-from models import hub
+from models import hub, runtime
 from models.base import (
     Loaded,
     Model,
@@ -157,7 +157,6 @@ class Entry:
         path = hub.find(self.model.source)
         if path is None:
             self._busy, self.progress = State.DOWNLOADING, 0.0
-            log.info("%s: downloading %s", self.model.name, self.model.source.hub_id)
             path = hub.download(self.model.source, self._report)
         self._busy, started = State.LOADING, time.monotonic()
         hub.verify(path)
@@ -179,11 +178,12 @@ class Entry:
     def _failed(self, error: BaseException) -> ModelUnavailable:
         known = isinstance(error, ModelUnavailable)
         why = "there is not enough memory for it" if is_out_of_memory(error) else "its weights could not be loaded"
-        message = str(error) if known else f"{why}; the log says more"
+        what = str(error) if known else why
+        message = what if known else f"{what}; the log says more"
         if message != self.error:
             # Once: a hub that is away for a night is not worth a line a minute.
             reason = f" ({error.__cause__})" if known and error.__cause__ else ""
-            log.warning("%s: %s%s", self.model.name, message, reason, exc_info=None if known else error)
+            log.warning("%s: %s%s", self.model.name, what, reason, exc_info=None if known else error)
         self._failures += 1
         wait = min(RETRY_AFTER * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_AFTER)
         self.error, self._retry_at = message, time.monotonic() + wait
@@ -209,7 +209,10 @@ class Registry:
         try:
             return self._entries[name]
         except KeyError:
-            raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
+            known = ", ".join(self._entries)
+            raise UnknownModel(
+                f"there is no model {name!r}; known: {known}; and alt-text, which is two of them together"
+            ) from None
 
     def default_captioner(self) -> Entry:
         """Return the captioner that `auto` means: the best on the machine."""
@@ -243,7 +246,7 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
     """Return `known` with the named models read from local directories; a new name is a model of its own.
 
     Raises:
-        ValueError: a directory is not there, or does not hold a checkpoint of a known family.
+        ValueError: a directory is not there, or does not hold a checkpoint of a known family with its weights.
     """
     result = dict(known)
     for name, directory in paths.items():
@@ -251,6 +254,8 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
             raise ValueError(f"{name}: this name has a meaning of its own: choose another")
         source = Source(revision=None, directory=directory)
         family = _family(name, directory)
+        if not hub.has_weights(directory):
+            raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
         if name in result:
             if not isinstance(result[name], family):
                 raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
@@ -289,12 +294,17 @@ def _family(name: str, directory: Path) -> type[Model]:
 
 
 def check_placement(placement: Placement) -> None:
-    """Refuse a device that is not on this machine. Only a GPU that is asked for by name costs importing torch.
+    """Refuse a device or a number format that is not on this machine. A GPU that is asked for by name costs importing
+    torch; a number format that is not for CPUs, only where there may be a GPU.
 
     Raises:
         ValueError: with what is there instead.
     """
-    if placement.device not in ("auto", "cpu"):
-        from models.runtime import torch as runtime
+    if placement.device in ("auto", "cpu") and placement.precision in ("auto", *runtime.CPU_PRECISIONS):
+        return
+    if runtime.on_openvino(placement):
+        runtime.check_cpu_precision(placement.precision)
+    else:
+        from models.runtime import torch
 
-        runtime.place(placement)
+        torch.place(placement)

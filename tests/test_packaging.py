@@ -1,11 +1,14 @@
-"""A wheel, installed elsewhere, brings all that the service needs."""
+"""A wheel, installed elsewhere, brings all that the service needs; files of requirements, what is imported."""
 
+import ast
+import re
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.server import ROOT, Server
 
@@ -55,3 +58,60 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
         assert server.get("/docs/").ok
     finally:
         server.kill()
+
+
+BROUGHT = {"cv2": "rapidocr", "tokenizers": "transformers", "werkzeug": "flask"}
+"""What a requirement brings as a part of itself."""
+CALLED = {"PIL": "pillow", "pillow_heif": "pillow-heif", "dotenv": "python-dotenv"}
+"""Distributions whose modules have other names."""
+
+
+def required(path: Path) -> dict[str, str]:
+    """Return what a file of requirements asks for, with what it includes: versions by name."""
+    found: dict[str, str] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line.startswith("-r "):
+            found |= required(path.parent / line.removeprefix("-r "))
+        elif line and not line.startswith("#"):
+            requirement = Requirement(line)
+            found[requirement.name.lower()] = str(requirement.specifier)
+    return found
+
+
+def imported(paths: list[Path]) -> set[str]:
+    """Return the distributions that modules import, wherever in them."""
+    names: set[str] = set()
+    for path in paths:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                names.add((node.module or "").partition(".")[0])
+    others = names - sys.stdlib_module_names - {"app", "models", "benchmarks", "tests", "_typeshed"}
+    return {BROUGHT.get(name, CALLED.get(name, name.replace("_", "-").lower())) for name in others}
+
+
+@pytest.mark.parametrize(
+    ("requirements", "folders"),
+    [
+        ("requirements.txt", ["app", "models"]),
+        ("requirements-train.txt", ["models/training"]),
+        ("requirements-bench.txt", ["benchmarks"]),
+    ],
+)
+def test_what_is_imported_is_required(requirements: str, folders: list[str]) -> None:
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    if "models" in folders:
+        paths = [path for path in paths if "training" not in path.parts]
+    if "benchmarks" in folders:
+        text = "".join(path.read_text(encoding="utf-8") for path in paths)
+        shared = set(re.findall(r"from tests(?:\.| import )(\w+)", text))
+        paths += [ROOT / "tests" / f"{name}.py" for name in shared]
+    assert imported(paths) <= required(ROOT / requirements).keys()
+
+
+def test_the_same_is_required_everywhere() -> None:
+    wanted: dict[str, str] = {}
+    for path in sorted(ROOT.glob("requirements*.txt")):
+        for name, version in required(path).items():
+            assert wanted.setdefault(name, version) == version, f"{path.name}: {name}"

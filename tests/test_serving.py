@@ -118,7 +118,8 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"fetch_allow_hosts": "http://nas.local"}, ["FETCH_ALLOW_HOSTS: "]),
         ({"fetch_allow_hosts": "nas:abc", "trusted_hosts": "fd00::1"}, ["FETCH_ALLOW_HOSTS: ", "TRUSTED_HOSTS: "]),
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
-        ({"device": "cuda:7"}, ["DEVICE: cuda:7 is not here"]),
+        ({"device": "cuda:7"}, ["DEVICE, PRECISION: cuda:7 is not here"]),
+        ({"device": "cpu", "precision": "float16"}, ["DEVICE, PRECISION: float16 is not for CPUs: use one of "]),
         ({"model_paths": "mine"}, ["MODEL_PATHS: "]),
         ({"model_revisions": "rapidocr=v2"}, ["MODEL_REVISIONS: rapidocr: "]),
         ({"model_paths": "mine=/nowhere"}, ["MODEL_PATHS: mine: /nowhere is not a directory"]),
@@ -141,6 +142,17 @@ def test_it_says_where_it_listens_and_what_is_there(make_server: Callable[..., S
     assert "blip-base" in found[1].split(", ")
     assert found[2] == "kosmos-2"
     assert server.get("/readyz").json()["model"] == "kosmos-2"
+
+
+def test_it_says_which_model_auto_is_and_what_of_env_is_no_setting(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PRESICION=int8\nCOLOUR=red\nlog_level=info\n")
+    server = Server(tmp_path)
+    try:
+        assert server.wait_for_log("default: (.*)")[1] == server.get("/models").json()["default"] == "flickr8k-gru"
+        assert "WARNING .env: PRESICION is not a setting; did you mean PRECISION?" in server.log
+        assert "INFO    .env also sets COLOUR: no settings" in server.log
+    finally:
+        server.kill()
 
 
 def test_cors(make_server: Callable[..., Server], server: Server) -> None:

@@ -18,7 +18,7 @@ def blueprint(service: Service) -> Blueprint:
 
     @ops.get("/readyz")
     def readyz() -> Response:
-        """Say whether the default model can answer."""
+        """Say whether requests that name no model are answered, be it after a wait until the model is in memory."""
         return _json(service.readiness(), leave_out_none=True)
 
     @ops.get("/models")

@@ -13,7 +13,8 @@ class Store(Protocol):
         name that the image has from its end on, and for as long as it runs the image is not removed to make room.
 
         Raises:
-            StorageFull: it cannot be written.
+            StorageFull: there is no room for it.
+            StorageFailed: it cannot be written.
         """
 
     def find(self, name: str) -> Path:
@@ -28,7 +29,7 @@ class Store(Protocol):
 
         Raises:
             NotFound: there is none.
-            StorageFull: it cannot be removed.
+            StorageFailed: it cannot be removed.
         """
 
     def tidy(self) -> None:

@@ -1,6 +1,7 @@
 """Images in a directory of this machine, each under the SHA-256 of its bytes."""
 
 import contextlib
+import errno
 import logging
 import os
 import re
@@ -12,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from app.errors import NotFound, StorageFull
+from app.errors import NotFound, StorageFailed, StorageFull
 
 log = logging.getLogger(__name__)
 
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
 _PARTIAL = ".partial-"
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Kept(NamedTuple):
@@ -72,14 +74,14 @@ class LocalStore:
         with self._using(name, len(data)):
             self.tidy()
             try:
-                with _as_storage_full(name):
+                with _as_storage_error(name):
                     if is_new := not target.exists():
                         partial.write_bytes(data)
                     else:
                         # For the next start: its age begins again.
                         target.touch()
                 yield name
-                with _as_storage_full(name):
+                with _as_storage_error(name):
                     if is_new:
                         partial.replace(target)
             finally:
@@ -99,7 +101,7 @@ class LocalStore:
         try:
             self.find(name).unlink(missing_ok=True)
         except OSError as error:
-            raise StorageFull(f"the image could not be removed ({error.strerror})") from error
+            raise StorageFailed(f"the image could not be removed ({error.strerror})") from error
         with self._lock:
             self._forget(name)
 
@@ -157,11 +159,12 @@ class LocalStore:
 
 
 @contextlib.contextmanager
-def _as_storage_full(name: str) -> Iterator[None]:
+def _as_storage_error(name: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         log.error("cannot save %s: %s", name, error)
-        raise StorageFull(
+        kind = StorageFull if error.errno in _NO_ROOM else StorageFailed
+        raise kind(
             f"the image could not be saved ({error.strerror}): see IMAGES_DIR, or set SAVE_UPLOADS=false"
         ) from error

@@ -12,6 +12,9 @@ from models import generation
 from models.base import Placement
 from models.tokens import Tokens
 
+CPU_PRECISIONS = ("float32", "bfloat16", "int8")
+"""The number formats of OpenVINO on a CPU."""
+
 
 class Network(generation.Network, Protocol):
     """A checkpoint's encoder and decoder, ready to run, and what else is known of it."""
@@ -48,6 +51,16 @@ def load(family: str, directory: Path, placement: Placement) -> Network:
 
         return cast(Network, GraphNetwork(networks, device, dtype))
     return cast(Network, runtime.TorchNetwork(networks, device, dtype))
+
+
+def check_cpu_precision(precision: str) -> None:
+    """Refuse a number format that is not for CPUs.
+
+    Raises:
+        ValueError: with those that are.
+    """
+    if precision not in CPU_PRECISIONS:
+        raise ValueError(f"{precision} is not for CPUs: use one of {', '.join(CPU_PRECISIONS)}")
 
 
 def on_openvino(placement: Placement) -> bool:

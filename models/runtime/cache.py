@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import openvino as ov
 
 import models
-from models.base import Placement, is_out_of_memory
+from models.base import ModelUnavailable, Placement, is_out_of_memory
 from models.generation import Rules
 from models.runtime import openvino as runtime
 from models.tokens import Tokens
@@ -60,6 +60,7 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
 
     Raises:
         ValueError: the checkpoint does not hold all tensors, or the precision cannot be had.
+        ModelUnavailable: the same, found out in another process.
     """
     precision = runtime.precision_of(placement)
     if placement.cache is None:
@@ -89,8 +90,8 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
     """Convert and write a checkpoint, in a process of its own unless torch is in this one already.
 
     Raises:
-        OSError: there is no room for it.
-        ValueError: the checkpoint does not hold all tensors.
+        OSError: it cannot be written, as for want of room.
+        ModelUnavailable: the checkpoint could not be read or converted; that process has said in the log why.
         MemoryError: there is not enough for that, or the process was killed.
     """
     if "torch" in sys.modules:
@@ -106,7 +107,7 @@ def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
     if status == _NO_MEMORY or status < 0:
         raise MemoryError("the process that converts it had not enough memory, or was killed")
     if status:
-        raise ValueError(f"{directory} could not be converted")
+        raise ModelUnavailable("its weights could not be read or converted")
 
 
 def main(place: str, family: str, directory: str, precision: str) -> None:
@@ -139,7 +140,11 @@ def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, di
     import torch
 
     with _converting:
-        networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
+        try:
+            networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
+        except OSError as error:
+            # Of the checkpoint: an OSError of this module means that the cache cannot be written.
+            raise ValueError(f"{directory} cannot be read") from error
         about = {
             "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
             "rules": astuple(networks.rules),

@@ -16,12 +16,11 @@ from openvino import opset13 as ops
 
 from models.base import Placement
 from models.generation import Rules
-from models.runtime import compression
+from models.runtime import check_cpu_precision, compression
 from models.runtime.threads import TURN, cores
 
 Array = NDArray[Any]
 
-_PRECISIONS = ("float32", "bfloat16", "int8")
 _GROUP = 32
 """Numbers that share a scale, where they are rounded to 8 bits to meet weights of 8 bits."""
 _INPUTS = ("tokens", "positions", "attended", "rows", "places")
@@ -37,8 +36,7 @@ def precision_of(placement: Placement) -> str:
     """
     if placement.precision == "auto":
         return "bfloat16" if _has_bfloat16() else "float32"
-    if placement.precision not in _PRECISIONS:
-        raise ValueError(f"{placement.precision} is not for CPUs: use one of {', '.join(_PRECISIONS)}")
+    check_cpu_precision(placement.precision)
     return placement.precision
 
 

@@ -32,6 +32,7 @@ def test_a_model_is_downloaded_at_its_first_request(make_server: Callable[..., S
     entry = server.wait_for_state("blip-base", "downloading")
     while not 0 < (entry["progress"] or 0) < 1:
         entry = server.wait_for_state("blip-base", "downloading")
+    assert f"downloading {REPOSITORY}" in server.log
     assert "downloaded" in assert_problem(server.generate(SMALL, model="blip-base"), 503)["detail"]
     answer = server.generate(INVOICE)
     assert (answer.status_code, answer.json()["model"]) == (200, "flickr8k-gru"), "others go on"
@@ -78,6 +79,8 @@ def test_a_hub_that_refuses_is_found_out_in_seconds_and_said_in_one_line(make_se
         entry = server.wait_for_state("blip-base", "failed", seconds=10)
     assert "could not be reached" in entry["error"]
     assert len([line for line in server.log.splitlines() if "could not be reached" in line]) == 1
+    assert "downloading" not in server.log
+    assert "log" not in entry["error"]
     assert "Traceback" not in server.log
     assert server.get("/readyz").json()["model"] == "flickr8k-gru", "a failed download never keeps it from being ready"
     assert_problem(server.generate(SMALL, model="blip-base"), 503)

@@ -55,7 +55,7 @@ def test_a_family_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest
 def test_states_of_a_model_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     registry = Registry(discover().values(), Placement(precision="float32"))
     assert registry.entry("rapidocr").state is State.ON_DISK
-    with pytest.raises(UnknownModel, match="blip-base"):
+    with pytest.raises(UnknownModel, match=r"blip-base, .* and alt-text"):
         registry.entry("nonesuch")
     assert registry.default_captioner().state is State.ON_DISK
 
@@ -85,27 +85,52 @@ def test_a_wrong_path_is_one_clear_line(tmp_path: Path, name: str, config: str |
     assert "\n" not in str(wrong.value)
 
 
+@pytest.mark.parametrize("shards", [None, '{"weight_map": {"a": "model-1.safetensors"}}'])
+def test_a_path_without_weights(tmp_path: Path, shards: str | None) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "blip"}')
+    if shards:
+        (tmp_path / "model.safetensors.index.json").write_text(shards)
+    with pytest.raises(ValueError, match=r"mine: .* has no model.safetensors or pytorch_model.bin"):
+        with_local_paths(discover(), {"mine": tmp_path})
+
+
 def test_a_device_that_is_not_there() -> None:
     with pytest.raises(ValueError, match="CUDA devices"):
         check_placement(Placement(device="cuda:99"))
 
 
+@pytest.mark.parametrize("runtime", ["auto", "openvino"])
+def test_half_precision_is_not_for_cpus(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
+    # As in a service; where there can be no GPU, finding out does not bring torch.
+    monkeypatch.setattr("models.runtime._may_have_gpu", lambda: False)
+    monkeypatch.setitem(sys.modules, "models.runtime.torch", None)
+    with pytest.raises(ValueError, match="float16 is not for CPUs: use one of float32, bfloat16, int8"):
+        check_placement(Placement(precision="float16", runtime=runtime))
+    check_placement(Placement(precision="bfloat16", runtime=runtime))
+
+
 @pytest.mark.parametrize("damage", ["truncated", "foreign", "missing"])
-def test_damaged_weights_fail_with_a_wait(tmp_path: Path, checkpoints: dict[str, Path], damage: str) -> None:
+def test_damaged_weights_fail_with_a_wait(
+    tmp_path: Path, checkpoints: dict[str, Path], caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
     directory = tmp_path / "blip"
     shutil.copytree(checkpoints["blip-large"], directory)
     weights = directory / "model.safetensors"
+    entry = entry_of(directory)
     if damage == "truncated":
         weights.write_bytes(weights.read_bytes()[:1000])
     elif damage == "foreign":
         weights.write_bytes(b"not weights at all" * 100)
     else:
         weights.unlink()
-    entry = entry_of(directory)
     for _ in range(2):
         with pytest.raises(ModelUnavailable) as failed:
             entry.load()
         assert str(tmp_path) not in str(failed.value)
+    if damage != "missing":
+        (line,) = caplog.records
+        assert line.message.startswith("mine: model.safetensors is cut off or damaged: get it again (")
+        assert line.exc_info is None
     assert entry.state is State.FAILED
     shutil.copy(checkpoints["blip-large"] / "model.safetensors", weights)
     entry.forget_failure()

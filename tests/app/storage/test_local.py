@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NotFound, StorageFull
+from app.errors import NotFound, StorageFailed, StorageFull
 from app.storage.local import LocalStore
 
 DATA = b"not an image, which the store need not know"
@@ -148,9 +148,10 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCa
     store = LocalStore(tmp_path / path)
     store.open()
     assert "IMAGES_DIR" in caplog.text
-    with pytest.raises(StorageFull) as caught:
+    with pytest.raises(StorageFailed) as caught:
         put(store, DATA, SHA256, "PNG")
     assert str(tmp_path) not in caught.value.detail
+    assert caught.value.code == "storage-failed"
     with pytest.raises(NotFound):
         store.find(f"{SHA256}.png")
     assert names(tmp_path) == ["file"]
@@ -159,7 +160,7 @@ def test_a_directory_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCa
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
 def test_a_directory_that_is_read_only(store: LocalStore, tmp_path: Path) -> None:
     (tmp_path / "images").chmod(0o500)
-    with pytest.raises(StorageFull):
+    with pytest.raises(StorageFailed):
         put(store, DATA, SHA256, "PNG")
     assert names(tmp_path / "images") == []
 
@@ -184,7 +185,7 @@ def test_an_image_that_cannot_be_removed(store: LocalStore, monkeypatch: pytest.
 
     name = put(store, DATA, SHA256, "PNG")
     monkeypatch.setattr(Path, "unlink", refuse)
-    with pytest.raises(StorageFull):
+    with pytest.raises(StorageFailed):
         store.delete(name)
 
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from models.base import Job, Placement
+from models.base import Job, ModelUnavailable, Placement
 from models.blip import MODELS
 from models.runtime import cache as cache_module
 from tests.fakes import wait_until
@@ -99,7 +99,7 @@ cache.main(*sys.argv[1:])
     [
         ("os.kill(os.getpid(), 9)", MemoryError),
         (WITHOUT_MEMORY, MemoryError),
-        ("raise ValueError('no such tensor')", ValueError),
+        ("raise ValueError('no such tensor')", ModelUnavailable),
     ],
 )
 def test_a_conversion_that_fails(
@@ -171,3 +171,21 @@ def test_a_cache_that_cannot_be_kept_does_no_harm(
         cache.write_text("not a directory")
     assert said(checkpoints["blip-base"], cache, pictures[0])
     assert broken == "a file in its place" or len(entries(cache)) == 1
+
+
+@pytest.mark.parametrize("imported", [True, False])
+def test_weights_that_cannot_be_read_are_not_said_to_be_a_cache_that_cannot_be_written(
+    checkpoints: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    imported: bool,
+) -> None:
+    directory = Path(shutil.copytree(checkpoints["blip-base"], tmp_path / "blip"))
+    (directory / "pytorch_model.bin").unlink()
+    if not imported:
+        monkeypatch.delitem(sys.modules, "torch", raising=False)
+    with pytest.raises((ValueError, ModelUnavailable), match="read"):
+        BLIP.load(directory, Placement("cpu", "float32", cache=tmp_path / "cache"))
+    assert "not kept" not in caplog.text
+    assert entries(tmp_path / "cache") == []
