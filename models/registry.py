@@ -254,12 +254,12 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
             raise ValueError(f"{name}: this name has a meaning of its own: choose another")
         source = Source(revision=None, directory=directory)
         family = _family(name, directory)
-        if not hub.has_weights(directory):
-            raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
         if name in result:
             if not isinstance(result[name], family):
                 raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
             source = replace(result[name].source, directory=directory)
+        if not hub.has_weights(directory):
+            raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
         result[name] = family(name, source)
     return result
 

@@ -1,5 +1,6 @@
 """Converted networks on disk: found again, made again when they cannot be used, and needing no torch."""
 
+import importlib
 import json
 import os
 import shutil
@@ -183,7 +184,9 @@ def test_weights_that_cannot_be_read_are_not_said_to_be_a_cache_that_cannot_be_w
 ) -> None:
     directory = Path(shutil.copytree(checkpoints["blip-base"], tmp_path / "blip"))
     (directory / "pytorch_model.bin").unlink()
-    if not imported:
+    if imported:
+        importlib.import_module("torch")
+    else:
         monkeypatch.delitem(sys.modules, "torch", raising=False)
     with pytest.raises((ValueError, ModelUnavailable), match="read"):
         BLIP.load(directory, Placement("cpu", "float32", cache=tmp_path / "cache"))
