@@ -509,6 +509,7 @@ def test_alt_text_warns_of_what_it_does_not_take(server: Server) -> None:
 
 def test_alt_text_of_a_captioner_that_fails_is_the_words(make_server: Callable[..., Server], tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "recurrent-captioner"}')
+    (tmp_path / "model.safetensors").write_bytes(b"not weights at all")
     server = make_server(model_paths=f"flickr8k-gru={tmp_path}")
     answer = read(server, SIGN, model="alt-text")
     assert answer["text"] == "The text “PLATFORM 4 MIND THE STEP”."
