@@ -285,7 +285,9 @@ def _family(name: str, directory: Path) -> type[Model]:
         config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         model_type = config["model_type"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{name}: {directory} has no config.json that names its model_type") from error
+        # What a training leaves in its own directory.
+        best = f"; {directory / 'best'} has" if (directory / "best" / "config.json").is_file() else ""
+        raise ValueError(f"{name}: {directory} has no config.json that names its model_type{best}") from error
     # Every class that `discover` has imported: a family need not have a checkpoint of its own.
     for family in Model.__subclasses__():
         if family.recognises(config):

@@ -177,6 +177,8 @@ def _convert(module: Any, example: Sequence[Any], shapes: Sequence[ov.PartialSha
 
     # Of branches on sizes that are the same for all images.
     warnings.filterwarnings("ignore", category=torch.jit._trace.TracerWarning)
+    # torch.jit.trace asks for every attribute of a network, so for a deprecated one of transformers, too.
+    warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
     with torch.no_grad():
         traced = torch.jit.trace(module, tuple(example), check_trace=False)  # type: ignore[no-untyped-call]
         return ov.convert_model(traced, example_input=tuple(example), input=list(shapes))

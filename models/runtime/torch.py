@@ -36,7 +36,10 @@ def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
     """
     if placement.precision not in ("auto", *_DTYPES):
         raise ValueError(f"{placement.precision} is for OpenVINO on a CPU: on torch use one of {', '.join(_DTYPES)}")
-    device = torch.device(_best_device() if placement.device == "auto" else placement.device)
+    try:
+        device = torch.device(_best_device() if placement.device == "auto" else placement.device)
+    except RuntimeError as error:
+        raise ValueError(f"{placement.device} is no device: use auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(f"{placement.device} is not here: this machine has {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():

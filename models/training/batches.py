@@ -3,7 +3,7 @@
 So a run that is resumed sees what the killed one would have seen, however many processes read.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from models.captioning.pixels import stack
 from models.captioning.vocabulary import END, PAD, START, Vocabulary
 from models.pixels import squash
+from models.training import interrupt
 from models.training.augment import augment
 from models.training.formats import DatasetError
 from models.training.settings import Settings
@@ -60,7 +61,7 @@ class Batch:
 Item = tuple[Image.Image, list[list[int]], list[float], int]
 
 
-class TrainingPhotos(Dataset[Item]):
+class TrainingPhotos(Dataset[Batch | DatasetError]):
     """Photos as they are trained on: cropped, mirrored and tinted by chance, with some of their captions."""
 
     def __init__(
@@ -74,9 +75,18 @@ class TrainingPhotos(Dataset[Item]):
     def __len__(self) -> int:
         return len(self._photos)
 
-    def __getitem__(self, place: tuple[int, int]) -> Item:
+    def __getitem__(self, places: Sequence[tuple[int, int]]) -> Batch | DatasetError:
+        """Return photos, each by epoch and index, as a batch.
+
+        Where one cannot be read the error is returned: raised in another process, it would come with a traceback in it.
+        """
+        try:
+            return collate([self._item(*place) for place in places])
+        except DatasetError as error:
+            return error
+
+    def _item(self, epoch: int, index: int) -> Item:
         """Return a photo in an epoch, tokens of some of its captions, 1 for each tag in any of them, and its index."""
-        epoch, index = place
         photo, settings = self._photos[index], self._settings
         random = np.random.default_rng((settings.seed, epoch, index))
         said = frozenset().union(*photo.words)
@@ -95,20 +105,29 @@ class TrainingPhotos(Dataset[Item]):
         return image, tokens, [float(tag in said) for tag in self._tags], index
 
 
-def training_batches(photos: TrainingPhotos, settings: Settings, epoch: int, start: int) -> Iterable[Batch]:
-    """Return the batches of an epoch, without the `start` first."""
+def training_batches(photos: TrainingPhotos, settings: Settings, epoch: int, start: int) -> Iterator[Batch]:
+    """Return the batches of an epoch, without the `start` first.
+
+    Raises:
+        DatasetError: a photo cannot be read.
+    """
     order = np.random.default_rng((settings.seed, epoch)).permutation(len(photos)).tolist()
     size = settings.batch_size
     places = [[(epoch, index) for index in order[i : i + size]] for i in range(start * size, len(order), size)]
-    loader: DataLoader[Item] = DataLoader(
+    loader: DataLoader[Batch | DatasetError] = DataLoader(
         photos,
-        batch_sampler=places,
-        collate_fn=collate,
+        # Batches are made by the dataset.
+        batch_size=None,
+        sampler=places,
         num_workers=settings.workers,
+        worker_init_fn=interrupt.ignore,
         # Its own: the loader draws a seed for its processes, and would take it from the dropout's.
         generator=torch.Generator(),
     )
-    return loader
+    for batch in loader:
+        if isinstance(batch, DatasetError):
+            raise batch
+        yield batch
 
 
 def steps_in_epoch(photos: TrainingPhotos, settings: Settings) -> int:

@@ -10,8 +10,16 @@ import torch
 
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import Vocabulary
+from models.training.record import LOG
+from models.training.settings import TrainingError
 
 STATE = "state.pt"
+BEST, LAST = "best", "last"
+
+
+def holds_run(directory: Path) -> bool:
+    """True where a training has left something to go on from, or something that it would overwrite."""
+    return any((directory / name).exists() for name in (STATE, BEST, LAST, LOG))
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:
@@ -25,10 +33,24 @@ def save_state(directory: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(directory: Path) -> dict[str, Any] | None:
-    """Read the state that a training was in when it was last saved; None when it was killed before that."""
+    """Read the state that a training was in when it was last saved; None when it was killed before that.
+
+    Raises:
+        TrainingError: the file is damaged, or missing although the training has left others.
+    """
     file = directory / STATE
-    # Tensors and numbers only: no code from the file is run.
-    return torch.load(file, weights_only=True, map_location="cpu") if file.is_file() else None
+    if not file.is_file():
+        if holds_run(directory):
+            raise TrainingError(f"{file} is missing, without which the run cannot go on: another --out starts anew")
+        return None
+    try:
+        # Tensors and numbers only: no code from the file is run.
+        state: dict[str, Any] = torch.load(file, weights_only=True, map_location="cpu")
+    except Exception as error:
+        # What torch raises depends on where the file was cut off.
+        reason = str(error).partition("\n")[0]
+        raise TrainingError(f"{file} cannot be read, another --out starts anew: {reason}") from error
+    return state
 
 
 def export(network: RecurrentCaptioner, vocabulary: Vocabulary, directory: Path) -> None:
@@ -38,5 +60,8 @@ def export(network: RecurrentCaptioner, vocabulary: Vocabulary, directory: Path)
     new.mkdir(parents=True)
     copy.deepcopy(network).to("cpu", torch.float16).save_pretrained(new)  # type: ignore[arg-type]
     vocabulary.save(new)
+    for file in new.iterdir():
+        # Safetensors are written for their owner alone, whatever the umask says.
+        shutil.copymode(new / "config.json", file)
     shutil.rmtree(directory, ignore_errors=True)
     new.rename(directory)

@@ -116,12 +116,19 @@ def image_paths(directory: Path, names: Sequence[str]) -> list[Path]:
     """Return the paths of images in a directory.
 
     Raises:
-        DatasetError: one is not there.
+        DatasetError: the directory, or one of them, is not there.
     """
+    check_folder(directory)
     paths = [directory / name for name in names]
     if missing := [path for path in paths if not path.is_file()]:
         raise DatasetError(f"{missing[0]} is not there, but has captions{_and_more(missing)}")
     return paths
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder with a DatasetError."""
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder")
 
 
 def _and_more(found: Sequence[object]) -> str:

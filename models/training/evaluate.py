@@ -16,6 +16,7 @@ from typing import Any
 from models.base import InvalidJob, ModelError, Options, Placement
 from models.registry import Entry, Registry, check_placement, discover, with_local_paths
 from models.training import report
+from models.training.command import Parser
 from models.training.formats import DatasetError
 from models.training.measure import CAPTIONERS, READERS, Run, measure
 from models.training.samples import Sample, captioned, written
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m models.training.evaluate",
         description="Measure captioners by BLEU, ROUGE-L and CIDEr, or readers by character and word error rate.",
     )

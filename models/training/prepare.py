@@ -10,15 +10,17 @@ from typing import Any
 import torch
 
 from models import hub
-from models.base import Placement, Source
+from models.base import ModelError, Placement, Source
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD, RecurrentCaptionerConfig
 from models.captioning.encoder import NAMED
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
+from models.recurrent import Recurrent
+from models.registry import discover, with_local_paths
 from models.runtime import torch as runtime
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
-from models.training.settings import Settings
+from models.training.settings import Settings, TrainingError
 from models.training.vocabulary import build, content_words
 
 
@@ -55,8 +57,14 @@ def _photos(directory: Path, names: Sequence[str], captions: Mapping[str, Sequen
 
 
 def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[RecurrentCaptioner, Vocabulary]:
-    """Return the network to train and its vocabulary: a new one, or the one to fine-tune."""
+    """Return the network to train and its vocabulary: a new one, or the one to fine-tune.
+
+    Raises:
+        TrainingError: what it should start from is not there.
+        ModelError, ValueError: it is there, and cannot be used.
+    """
     if settings.init_from is not None:
+        _check_captioner(settings.init_from)
         network, _, _ = runtime.load(RecurrentCaptioner, settings.init_from, Placement("cpu", "float32"))
         network.requires_grad_(True)
         vocabulary = Vocabulary.load(settings.init_from)
@@ -71,6 +79,13 @@ def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[Recurrent
     search.suppress_tokens.remove(network.config.eos_token_id)
     network.encoder.requires_grad_(not settings.freeze_encoder)
     return network, vocabulary
+
+
+def _check_captioner(directory: Path) -> None:
+    model = with_local_paths(discover(), {"--init-from": directory})["--init-from"]
+    if not isinstance(model, Recurrent):
+        raise TrainingError(f"--init-from: {directory} holds no {Recurrent.model_type}, which is what can be trained")
+    hub.verify(directory)
 
 
 def _new_network(settings: Settings, photos: Sequence[Photo], vocabulary: Vocabulary) -> RecurrentCaptioner:
@@ -110,7 +125,15 @@ def _checkpoint(encoder: str) -> Path:
     if Path(encoder).is_dir():
         return Path(encoder)
     source = Source(hub_id=encoder)
-    return hub.find(source) or hub.download(source, lambda _: None)
+    try:
+        return hub.find(source) or hub.download(source, lambda _: None)
+    except (ModelError, ValueError) as error:
+        # A ValueError where no repository could have that name.
+        reason = str(error.__cause__ or error).partition("\n")[0]
+        raise TrainingError(
+            f"--encoder {encoder} is none of {', '.join(NAMED)}, no directory, and could not be fetched from the hub: "
+            f"{reason}"
+        ) from error
 
 
 def _load_cnn(directory: Path) -> Any:

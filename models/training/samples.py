@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from models.training.datasets import read_captions, read_split
+from models.training.datasets import check_folder, read_captions, read_split
 from models.training.formats import DatasetError
 
 
@@ -47,7 +47,7 @@ def captioned(images: Path, captions: Path, split: Path | None = None, skip_miss
     Raises:
         DatasetError: a file, the folder or a picture is missing, or there is nothing in it.
     """
-    _check_folder(images)
+    check_folder(images)
     known = read_captions(captions)
     names = read_split(split, known) if split else list(known)
     samples = [Sample(images / name, tuple(known[name])) for name in names]
@@ -68,7 +68,7 @@ def written(folder: Path) -> list[Sample]:
     Raises:
         DatasetError: the folder, the file or an image is missing, or a row is not as above.
     """
-    _check_folder(folder)
+    check_folder(folder)
     listing = folder / "lines.tsv"
     images = folder / "lines" if (folder / "lines").is_dir() else folder
     try:
@@ -88,11 +88,6 @@ def written(folder: Path) -> list[Sample]:
         raise DatasetError(f"{listing} is empty")
     _check_there(samples, f"{listing} lists what should be")
     return samples
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise DatasetError(f"{folder} is not a folder")
 
 
 def _check_there(samples: Sequence[Sample], remedy: str) -> None:

@@ -4,7 +4,6 @@ Its weights are the means of theirs (Wortsman et al. 2022, "Model soups", https:
 mostly better than the best of them, and costs nothing more, where all were fine-tuned from the same one.
 """
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,11 +15,12 @@ from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import Vocabulary
 from models.runtime import torch as runtime
 from models.training.checkpoints import export
+from models.training.command import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the mean; the exit status is 1 where there is none."""
-    parser = argparse.ArgumentParser("python -m models.training.soup", description="Make one captioner of several.")
+    parser = Parser("python -m models.training.soup", description="Make one captioner of several.")
     parser.add_argument("captioners", nargs="+", type=Path, metavar="DIR", help="what a training left as best or last")
     parser.add_argument("--out", type=Path, required=True, help="directory for the mean; must not be there yet")
     asked = parser.parse_args(arguments)

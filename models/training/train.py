@@ -1,20 +1,21 @@
 """Train a captioner: `python -m models.training.train --images DIR --captions FILE --out DIR`.
 
 Leaves in the output directory: `best` and `last`, models that MODEL_PATHS can name; `log.csv` and `curves.png`; and
-`state.pt`, from which `--resume` goes on exactly where a run was killed.
+`state.pt`, from which `--resume` goes on exactly where it was saved: after Ctrl-C, after each epoch and in between.
 """
 
 import logging
+import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 
 from models.base import ModelError
-from models.training.checkpoints import STATE
-from models.training.formats import DatasetError
+from models.training.checkpoints import BEST, STATE, holds_run
 from models.training.prepare import make_network, read_photos
-from models.training.settings import Settings, parse
+from models.training.settings import Settings, TrainingError, parse
 from models.training.trainer import Trainer
 
 log = logging.getLogger(__name__)
@@ -26,11 +27,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings, resume = parse(arguments)
     try:
         train(settings, resume)
-    except (DatasetError, ModelError, ValueError) as error:
+    except (ModelError, OSError, ValueError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(f"stopped; --resume --out {settings.out} goes on", file=sys.stderr)
+        saved = (settings.out / STATE).is_file()
+        goes_on = f"--resume --out {settings.out} goes on where it was last saved" if saved else "nothing was saved yet"
+        print(f"stopped; {goes_on}", file=sys.stderr)
         return 130
     return 0
 
@@ -40,16 +43,20 @@ def train(settings: Settings, resume: bool = False) -> None:
 
     Raises:
         DatasetError: the photos or captions cannot be used.
-        ValueError: a run is in the directory already, or the settings contradict one another.
+        ModelError, ValueError: what it should start from cannot be used, or a run is in the directory already.
+        OSError: something cannot be written.
     """
-    if not resume and (settings.out / STATE).is_file():
-        raise ValueError(f"{settings.out} holds a run already: --resume goes on with it, another --out starts anew")
+    if not resume and holds_run(settings.out):
+        raise TrainingError(f"{settings.out} holds a run already: --resume goes on with it, another --out starts anew")
     if settings.threads:
         torch.set_num_threads(settings.threads)
     photos = read_photos(settings)
     network, vocabulary = make_network(settings, photos.train)
-    settings.out.mkdir(parents=True, exist_ok=True)
-    settings.save()
+    try:
+        settings.out.mkdir(parents=True, exist_ok=True)
+        settings.save()
+    except OSError as error:
+        raise TrainingError(f"--out {settings.out} cannot be written: {error.strerror}") from error
     size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     log.info(
         "%d photos to train on, %d of dev; %d words; %.1f million parameters",
@@ -61,7 +68,16 @@ def train(settings: Settings, resume: bool = False) -> None:
     trainer = Trainer(settings, photos, network, vocabulary)
     if resume:
         trainer.resume()
+    if trainer.finished:
+        log.info("this training was finished already")
     trainer.run()
+    _tell_result(settings, trainer.progress)
+
+
+def _tell_result(settings: Settings, progress: Mapping[str, Any]) -> None:
+    best = settings.out.resolve() / BEST
+    log.info("the best of %d epochs is in %s: epoch %d", progress["epoch"], best, progress["best_epoch"])
+    log.info("to serve it: MODEL_PATHS=%s python run.py", shlex.quote(f"{best.parent.name}={best}"))
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ from models.captioning.pixels import normalise
 from models.captioning.vocabulary import START, Vocabulary
 from models.runtime import torch as runtime
 from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
-from models.training.checkpoints import export, load_state, save_state
+from models.training.checkpoints import BEST, LAST, STATE, export, load_state, save_state
+from models.training.interrupt import Interrupt
 from models.training.optimisation import average, begin, caption_loss, learning_rate, make_optimizer, word_loss
 from models.training.prepare import Photos
 from models.training.record import Record
 from models.training.rewards import Reward
 from models.training.self_critical import draw, self_critical_loss
-from models.training.settings import Settings
+from models.training.settings import Settings, TrainingError
 
 _MOST_TOKENS = 30
 
@@ -49,14 +50,32 @@ class Trainer:
         self.data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
         self.steps = steps_in_epoch(self.data, settings)
         self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0]}
+        self.interrupt = Interrupt()
         torch.manual_seed(settings.seed)
 
+    @property
+    def finished(self) -> bool:
+        """True after the last epoch, or where the scores on dev have not risen for long."""
+        since = max(self.progress["best_epoch"], self.settings.word_epochs)
+        epoch = self.progress["epoch"]
+        return bool(epoch >= self.settings.epochs or epoch - since >= self.settings.patience)
+
     def resume(self) -> None:
-        """Go back to where the run in the directory was last saved; to the start where it never was."""
+        """Go back to where the run in the directory was last saved; to the start where it never was.
+
+        Raises:
+            TrainingError: what was saved cannot be read, or is of another network.
+        """
         state = load_state(self.settings.out)
         if state is None:
             return
-        self.network.load_state_dict(state["network"])
+        try:
+            self.network.load_state_dict(state["network"])
+        except (KeyError, RuntimeError) as error:
+            file = self.settings.out / STATE
+            raise TrainingError(
+                f"{file} is of another network: the captions have changed since; another --out starts anew"
+            ) from error
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.progress = state["progress"]
@@ -65,11 +84,16 @@ class Trainer:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
 
     def run(self) -> None:
-        """Train to the last epoch, or until the scores on dev have not risen for long."""
+        """Train until it is finished.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed. After the first one, all that was learned is saved.
+        """
         record = Record(self.settings.out, self.progress["epoch"])
         total, done = self.settings.epochs * self.steps, self.progress["epoch"] * self.steps + self.progress["step"]
-        with tqdm(total=total, initial=done, unit="batch", smoothing=0.05) as bar:
-            while self.progress["epoch"] < self.settings.epochs and not self._stale():
+        bar = tqdm(total=total, initial=done, unit="batch", smoothing=0.05, disable=self.finished)
+        with bar, self.interrupt:
+            while not self.finished:
                 started, first = time.monotonic(), self.progress["step"]
                 self._epoch(bar)
                 seconds = time.monotonic() - started
@@ -77,14 +101,10 @@ class Trainer:
                 record.add(row | {"images_per_second": self._images(first) / seconds, "seconds": seconds})
                 bar.write(", ".join(f"{name} {row[name]:.4g}" for name in ("epoch", "loss", "BLEU-4", "CIDEr")))
                 self._save()
-        export(self.average, self.vocabulary, self.settings.out / "last")
-
-    def _stale(self) -> bool:
-        since = max(self.progress["best_epoch"], self.settings.word_epochs)
-        return bool(self.progress["epoch"] - since >= self.settings.patience)
+        export(self.average, self.vocabulary, self.settings.out / LAST)
 
     def _images(self, first_step: int) -> int:
-        return len(self.data) - first_step * self.settings.batch_size
+        return max(0, len(self.data) - first_step * self.settings.batch_size)
 
     def _epoch(self, bar: "tqdm[Any]") -> None:
         """Take the steps of an epoch that are still to be taken."""
@@ -102,6 +122,7 @@ class Trainer:
             bar.set_postfix(epoch=progress["epoch"] + 1, loss=f"{self._loss(*losses):.3f}", refresh=False)
             if progress["step"] % self.settings.save_every == 0:
                 self._save()
+            self._stop_if_asked()
 
     def _step(self, batch: Batch) -> tuple[float, float]:
         """Learn from a batch, and return the loss of its captions and of its words."""
@@ -150,7 +171,7 @@ class Trainer:
         self.progress |= {"epoch": epoch, "step": 0, "sums": [0.0, 0.0]}
         if scores["CIDEr"] > self.progress["best"]:
             self.progress |= {"best": scores["CIDEr"], "best_epoch": epoch}
-            export(self.average, self.vocabulary, self.settings.out / "best")
+            export(self.average, self.vocabulary, self.settings.out / BEST)
         return {
             "epoch": epoch,
             "steps": epoch * self.steps,
@@ -165,6 +186,7 @@ class Trainer:
         """Return what the averaged network says of the photos of dev."""
         said: list[str] = []
         for pixels in squashed_batches(self.dev, self.average.config.image_size):
+            self._stop_if_asked()
             memory, _ = self._encode(self.average, pixels)
             start = torch.full((len(pixels), 1), START, device=self.device)
             tokens = self.average.generate(
@@ -172,6 +194,12 @@ class Trainer:
             )
             said += [self.vocabulary.text(row) for row in tokens[:, 1:].tolist()]
         return said
+
+    def _stop_if_asked(self) -> None:
+        """Save and stop after Ctrl-C. An epoch counts only when it is judged: until then, it is judged again."""
+        if self.interrupt.asked:
+            self._save()
+            raise KeyboardInterrupt
 
     def _save(self) -> None:
         state = {

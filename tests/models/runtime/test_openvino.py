@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
 import pytest
+import torch
 from PIL import Image
 
 from models.base import Job, Loaded, Placement, Prediction
 from models.blip import MODELS as BLIPS
+from models.captioning.encoder import NAMED, Encoder
 from models.recurrent import MODELS as RECURRENT
+from models.runtime import openvino
 from tests.server import NETWORKS
 
 
@@ -42,3 +46,9 @@ def test_images_of_a_batch_say_what_they_say_alone(
             assert (got.text, got.tags) == (wanted.text, wanted.tags)
             if wanted.tag_scores is not None:
                 np.testing.assert_allclose(got.tag_scores, wanted.tag_scores, atol=1e-4)
+
+
+def test_converting_does_not_warn_of_what_transformers_deprecates(recwarn: pytest.WarningsRecorder) -> None:
+    side = [1, 3, 64, 64]
+    openvino._convert(Encoder(NAMED["resnet-10"], 32).eval(), [torch.zeros(side)], [ov.PartialShape(side)])
+    assert not [warning for warning in recwarn if "gradient_checkpointing" in str(warning.message)]

@@ -152,6 +152,7 @@ def test_pictures_that_are_missing(
         (["blip-base"], {"json": "nowhere/a.json"}, "nowhere/a.json cannot be written: its folder is missing"),
         (["blip-base"], {"html": "."}, ". cannot be written: it is a folder"),
         (["blip-base"], {"device": "cuda:99"}, "cuda"),
+        (["blip-base"], {"device": "gpu"}, "gpu is no device: use auto"),
         (["blip-base"], {"max_new_tokens": "600"}, "more than the 512 that the model has room for"),
         (["mine"], {"model_paths": "mine=nowhere"}, "mine: nowhere is not a directory"),
         (["rapidocr"], {}, "rapidocr does not caption: its task is read-page"),
@@ -212,7 +213,10 @@ def test_command_lines_that_are_wrong(arguments: list[str], capsys: pytest.Captu
     with pytest.raises(SystemExit) as ended:
         evaluate.main(arguments)
     assert ended.value.code == 2
-    assert "usage: python -m models.training.evaluate" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ")
+    assert printed.endswith("\npython -m models.training.evaluate --help says what there is\n")
+    assert printed.count("\n") == 2
 
 
 def test_as_a_module() -> None:

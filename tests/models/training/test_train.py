@@ -1,11 +1,17 @@
 """Training: both shapes learn, a killed run ends as one that was not, and what is wrong is said in a line."""
 
 import csv
+import io
+import itertools
+import logging
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +19,11 @@ from PIL import Image
 
 from models.base import Job, Placement
 from models.registry import Registry, discover, with_local_paths
+from models.training import train
 from models.training.checkpoints import load_state
 from models.training.settings import parse
 from models.training.train import main
+from models.training.trainer import Trainer
 from tests.models.training.drawings import SMALL, dataset, tiny_cnn
 from tests.server import ROOT
 
@@ -101,7 +109,15 @@ def test_fine_tuning_starts_from_a_captioner_and_a_frozen_encoder_stays(drawn: l
         ({"--captions": "empty.txt"}, "empty.txt is empty"),
         ({"--train-split": "empty.txt"}, "the split is empty"),
         ({"--images": "."}, "is not there, but has captions"),
+        ({"--images": "nowhere"}, "nowhere is not a folder"),
         ({"--encoder": "nowhere/nothing"}, "hub"),
+        ({"--encoder": "resnet-999"}, "resnet-999 is none of resnet-10, resnet-18, "),
+        ({"--encoder": "no/such/name"}, "no directory, and could not be fetched from the hub"),
+        ({"--init-from": "nowhere"}, "--init-from: "),
+        ({"--init-from": "run"}, "run/best has"),
+        ({"--init-from": "run/best"}, "holds no recurrent-captioner"),
+        ({"--device": "gpu"}, "gpu is no device: use auto, cpu"),
+        ({"--out": "empty.txt/out"}, "out cannot be written: Not a directory"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -114,20 +130,145 @@ def test_what_is_wrong_is_one_line(
 ) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     (tmp_path / "empty.txt").touch()
-    changed = {flag: value if flag == "--encoder" else str(tmp_path / value) for flag, value in change.items()}
+    (tmp_path / "run" / "best").mkdir(parents=True)
+    (tmp_path / "run" / "best" / "config.json").write_text('{"model_type": "blip"}')
+    (tmp_path / "run" / "best" / "model.safetensors").touch()
+    named = ("--encoder", "--device")
+    changed = {flag: value if flag in named else str(tmp_path / value) for flag, value in change.items()}
     wrong = [argument for pair in changed.items() for argument in pair]
-    assert main([*drawn, *wrong, "--out", str(tmp_path / "out")]) == 1
+    assert main([*drawn, "--out", str(tmp_path / "out"), *wrong]) == 1
     said = capsys.readouterr().err
     assert said.startswith("error: ")
     assert message in said
     assert said.count("\n") == 1
 
 
-def test_a_broken_photo_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("workers", ["0", "1"])
+def test_a_broken_photo_is_named(tmp_path: Path, workers: str, capsys: pytest.CaptureFixture[str]) -> None:
     data = [*dataset(tmp_path, each=1), "--encoder", str(tiny_cnn(tmp_path / "cnn")), *SMALL]
     (tmp_path / "images" / "red-line-0.png").write_bytes(b"no image")
-    assert main([*data, "--epochs", "1", "--out", str(tmp_path / "out")]) == 1
-    assert "red-line-0.png cannot be read as an image" in capsys.readouterr().err
+    assert main([*data, "--epochs", "1", "--workers", workers, "--out", str(tmp_path / "out")]) == 1
+    said = capsys.readouterr().err
+    assert f"error: {tmp_path / 'images' / 'red-line-0.png'} cannot be read as an image" in said
+    assert "Traceback" not in said
+
+
+def test_after_ctrl_c_a_run_goes_on_as_if_nothing_had_been(
+    drawn: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Pressed in the third step, then while the first epoch is judged; no checkpoint is due at either."""
+    caplog.set_level(logging.INFO)
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    arguments = [*drawn, "--epochs", "2", "--out"]
+    assert main([*arguments, str(whole)]) == 0
+    resume = ["--resume", "--out", str(stopped)]
+    for command, method, call, place in (
+        ([*arguments, str(stopped)], "_step", 3, (0, 3)),
+        (resume, "captions", 1, (0, 8)),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(Trainer, method, with_ctrl_c(getattr(Trainer, method), call))
+            assert main(command) == 130
+        assert capsys.readouterr().err.endswith(f"\nstopped; {' '.join(resume)} goes on where it was last saved\n")
+        assert tuple(load_state(stopped)["progress"][name] for name in ("epoch", "step")) == place  # type: ignore[index]
+    caplog.clear()
+    assert main(resume) == 0
+    assert f"MODEL_PATHS=stopped={stopped / 'best'} python run.py" in caplog.text
+    states = [load_state(directory) for directory in (whole, stopped)]
+    assert same(*states)
+    logs = [list(csv.DictReader((directory / "log.csv").open())) for directory in (whole, stopped)]
+    assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
+    # Whoever may read the log may read the model.
+    written = [stopped / "log.csv", *(stopped / "best").iterdir(), *(stopped / "last").iterdir()]
+    assert len({file.stat().st_mode for file in written}) == 1
+    assert main(resume) == 0
+    assert "finished already" in caplog.text
+
+
+def with_ctrl_c(method: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """Press Ctrl-C at the start of some call of a method."""
+    calls = itertools.count(1)
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(calls) == call:
+            signal.raise_signal(signal.SIGINT)
+        return method(*arguments)
+
+    return interrupted
+
+
+def same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+    assert one is not None
+    assert other is not None
+    assert one["progress"] == other["progress"]
+    assert torch.equal(one["random"], other["random"])
+    return all(
+        torch.equal(one[part][name], other[part][name]) for part in ("network", "average") for name in one["network"]
+    )
+
+
+def test_ctrl_c_in_a_terminal_reaches_all_processes_and_leaves_no_traceback(tmp_path: Path) -> None:
+    data, cnn, out = dataset(tmp_path), tiny_cnn(tmp_path / "cnn"), tmp_path / "run"
+    settings = ["--encoder", str(cnn), *SMALL, "--epochs", "500", "--workers", "2", "--threads", "1"]
+    command = [sys.executable, "-m", "models.training.train", *data, *settings, "--save-every", "1", "--out", str(out)]
+    training = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        while not (out / "state.pt").exists():
+            assert training.poll() is None
+            time.sleep(0.01)
+        os.killpg(training.pid, signal.SIGINT)
+        _, said = training.communicate(timeout=60)
+    finally:
+        training.kill()
+    assert training.returncode == 130
+    assert "Traceback" not in said
+    assert said.endswith(f"stopped; --resume --out {out} goes on where it was last saved\n")
+
+
+def test_where_nothing_was_saved_ctrl_c_says_so(
+    drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(train, "read_photos", with_ctrl_c(train.read_photos, 1))
+    assert main([*drawn, "--out", str(tmp_path / "run")]) == 130
+    assert capsys.readouterr().err == "stopped; nothing was saved yet\n"
+
+
+def saved(state: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("state.pt", b"", "state.pt cannot be read, another --out starts anew"),
+        (
+            "state.pt",
+            saved({"network": torch.zeros(1000)})[:2000],
+            "state.pt cannot be read, another --out starts anew",
+        ),
+        ("state.pt", saved({"network": {}}), "state.pt is of another network"),
+        ("log.csv", b"epoch\n", "state.pt is missing, without which the run cannot go on"),
+    ],
+    ids=["empty", "cut off", "other", "missing"],
+)
+def test_a_run_that_cannot_go_on_says_why(
+    drawn: list[str], tmp_path: Path, name: str, content: bytes, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = ["--out", str(tmp_path)]
+    parse([*drawn, *out])[0].save()
+    (tmp_path / name).write_bytes(content)
+    assert main(["--resume", *out]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"error: {tmp_path}/")
+    assert message in said
+    assert main([*drawn, *out]) == 1
+    assert "holds a run already" in capsys.readouterr().err
 
 
 def test_a_run_is_not_overwritten_nor_resumed_with_other_settings(
