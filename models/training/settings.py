@@ -33,7 +33,7 @@ class Range:
         return self.least <= value <= self.most and self.above < value < self.below
 
     def __str__(self) -> str:
-        ends = {"at least": self.least, "at most": self.most, "above": self.above, "below": self.below}
+        ends = {"at least": self.least, "above": self.above, "at most": self.most, "below": self.below}
         return " and ".join(f"{words} {end}" for words, end in ends.items() if math.isfinite(end)) or "finite"
 
 
@@ -131,7 +131,7 @@ class Settings:
             (bool(self.late_size) != bool(self.late_epochs), "--late-size and --late-epochs go together"),
             (self.word_epochs > self.epochs, "--word-epochs cannot be more than --epochs"),
             (self.late_epochs > self.epochs, "--late-epochs cannot be more than --epochs"),
-            (min(filter(None, sizes)) < stride, f"images smaller than --feature-stride {stride} have nothing to see"),
+            (min(filter(None, sizes)) < stride, f"--image-size, --serve-size and --late-size are {stride} at least"),
             (
                 new and self.shape == "cnn-gru" and self.hidden % self.heads,
                 f"--hidden must be a multiple of --heads, and {self.hidden} is none of {self.heads}",
