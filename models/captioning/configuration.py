@@ -17,6 +17,8 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     feature_stride: 16 makes a ResNet's map twice as fine as the usual 32, by not halving it before the last stage.
     image_size: the side of the square, in pixels, that images are squashed to.
     mirrored: whether the encoder also looks at the mirror image; what it sees is the mean, in twice the time.
+    second_size: the side, in pixels, at which the encoder looks at the square again, 0 for not again; what it sees is
+        the mean.
     tags: the content words that the auxiliary head scores.
     tag_threshold: the score from which a word counts as a tag; no more than max_tags are given.
     """
@@ -31,6 +33,7 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     attention_heads: int = 4
     dropout: float = 0.3
     mirrored: bool = False
+    second_size: int = 0
     tags: list[str] | None = None
     tag_threshold: float = 0.3
     max_tags: int = 10

@@ -14,6 +14,7 @@ Both share the auxiliary word head, and the output layer is the embedding's matr
 https://arxiv.org/abs/1608.05859). Greedy and beam search are those of transformers, as for every other family.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -64,15 +65,23 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
             The memory that sentences are written from, of shape (batch, slots, hidden), the first slot for the whole
             image; and the word head's logits, of shape (batch, tags).
         """
-        features = self.encoder(pixels)
-        if self.config.mirrored:
-            features = (features + self.encoder(pixels.flip(3)).flip(3)) / 2
+        features = self._look(pixels)
+        if self.config.second_size:
+            again = self._look(_scaled(pixels, (self.config.second_size, self.config.second_size)))
+            features = (features + _scaled(again, features.shape[2:])) / 2
         # The recurrent part is small; in half precision it would gain no time and lose digits.
         features = features.to(self.embedding.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
             pooled = features.mean(dim=(2, 3))
             words = self.words(pooled)
             return self.memory(features.flatten(2).transpose(1, 2), pooled, words), words
+
+    def _look(self, pixels: Tensor) -> Tensor:
+        """Return the feature map of images, or the mean of theirs and their mirror images'."""
+        features: Tensor = self.encoder(pixels)
+        if self.config.mirrored:
+            features = (features + self.encoder(pixels.flip(3)).flip(3)) / 2
+        return features
 
     def forward(
         self, input_ids: Tensor, memory: Tensor, past_key_values: State | None = None, **_: Any
@@ -126,6 +135,11 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         # output layer, and there must not start with logits of standard deviation 20.
         if module is self.embedding:
             nn.init.normal_(module.weight, std=self.config.hidden_size**-0.5)
+
+
+def _scaled(images: Tensor, size: Sequence[int]) -> Tensor:
+    """Return images or feature maps (batch, channels, height, width) at another height and width."""
+    return nn.functional.interpolate(images, tuple(size), mode="bilinear", align_corners=False)
 
 
 class AttendedMemory(nn.Module):

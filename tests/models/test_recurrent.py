@@ -41,6 +41,14 @@ def load(directory: Path) -> Loaded:
     return entry.load()
 
 
+def changed(directory: Path, tmp_path: Path, **settings: object) -> Path:
+    """A copy of a captioner with other settings in its configuration."""
+    copy = Path(shutil.copytree(directory, tmp_path / "changed", dirs_exist_ok=True))
+    config = json.loads((copy / "config.json").read_text())
+    (copy / "config.json").write_text(json.dumps(config | settings))
+    return copy
+
+
 def look(network: RecurrentCaptioner, image: Image.Image) -> torch.Tensor:
     """The memory of one image."""
     config = network.config
@@ -152,14 +160,30 @@ def test_tags_are_sorted_and_above_the_threshold(captioners: dict[str, Path], pi
 def test_an_image_and_its_mirror_image_have_the_same_tags_where_both_are_looked_at(
     captioners: dict[str, Path], pictures: list[Image.Image], tmp_path: Path
 ) -> None:
-    directory = Path(shutil.copytree(captioners["cnn-gru"], tmp_path / "mirrored"))
-    config = json.loads((directory / "config.json").read_text())
-    (directory / "config.json").write_text(json.dumps(config | {"mirrored": True, "tag_threshold": 0.0}))
+    directory = changed(captioners["cnn-gru"], tmp_path, mirrored=True, tag_threshold=0.0)
     mirrored = [picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for picture in pictures]
     said = load(directory).predict([Job(picture) for picture in (*pictures, *mirrored)])
     for one, other in zip(said[: len(pictures)], said[len(pictures) :], strict=True):
         assert one.tag_scores == pytest.approx(other.tag_scores, abs=1e-4)
     assert len({prediction.tag_scores for prediction in said}) > 1
+
+
+def test_what_a_second_look_sees_is_averaged(
+    captioners: dict[str, Path], pictures: list[Image.Image], tmp_path: Path
+) -> None:
+    jobs = [Job(picture) for picture in pictures]
+    directory = changed(captioners["cnn-gru"], tmp_path, second_size=32, tag_threshold=0.0, max_tags=1000)
+    network = RecurrentCaptioner.from_pretrained(directory)
+    pixels = squashed(pictures, 64, network.config.image_mean, network.config.image_std)
+    smaller = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear")
+    with torch.inference_mode():
+        # To make a map twice as large leaves its mean as it is.
+        means = [network.encoder(each).mean(dim=(2, 3)) for each in (pixels, smaller)]
+        wanted = network.words((means[0] + means[1]) / 2).sigmoid()
+    for row, prediction in zip(wanted, load(directory).predict(jobs), strict=True):
+        assert prediction.tag_scores == pytest.approx(sorted(row.tolist(), reverse=True), abs=1e-4)
+    same = changed(captioners["cnn-gru"], tmp_path, second_size=64)
+    assert [a.text for a in load(same).predict(jobs)] == [a.text for a in load(captioners["cnn-gru"]).predict(jobs)]
 
 
 def test_half_precision_weights_say_the_same(
