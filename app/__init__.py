@@ -34,7 +34,7 @@ def build_service(settings: Settings) -> Service:
     from models.runtime.threads import cores
 
     placement = Placement(
-        settings.device, settings.precision, settings.runtime, settings.network_cache, settings.cuda_graphs
+        settings.device, settings.precision, settings.runtime, settings.network_cache, graphs=settings.cuda_graphs
     )
     try:
         check_placement(placement)

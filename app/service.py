@@ -235,8 +235,13 @@ class Service:
     def _composition(self, options: GenerateOptions) -> OneModel | AltText:
         if options.model == ALT_TEXT:
             return AltText(self._registry, options)
-        named = options.model not in (None, "auto")
-        return OneModel(self._registry, self._registry.entry(str(options.model)) if named else self._default(), options)
+        if options.model in (None, "auto"):
+            return OneModel(self._registry, self._default(), options)
+        try:
+            entry = self._registry.entry(str(options.model))
+        except UnknownModel as error:
+            raise UnknownModel(f"{error}; and {ALT_TEXT}, which is two of them together") from None
+        return OneModel(self._registry, entry, options)
 
     def _default(self) -> Entry:
         if self._settings.default_model != "auto":

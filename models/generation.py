@@ -221,6 +221,9 @@ class Beams:
         allowed = _allowed(scores, self._length, self._request, self._rules)
         sums = np.asarray(allowed + self._running_scores[:, None], np.float32).ravel()
         best = _largest(sums, self._kept)
+        if not len(best):
+            # In float16 they may be too large. An empty text would be an answer.
+            raise FloatingPointError("the network's scores are no numbers; another PRECISION may help")
         parents, tokens = np.divmod(best, logits.shape[1])
         rows = parents if len(logits) > 1 else np.zeros_like(parents)
         self._length += 1

@@ -47,7 +47,7 @@ def has_weights(directory: Path) -> bool:
         if index.is_file():
             try:
                 shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-            except (ValueError, KeyError, TypeError, AttributeError):
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return False
             return all((directory / shard).is_file() for shard in shards)
     return False
@@ -60,14 +60,14 @@ def verify(directory: Path) -> None:
     Raises:
         ModelUnavailable: a file is missing or cut off, or is not the one that was published.
     """
-    for pattern in _SAFETENSORS:
-        for path in sorted(directory.glob(pattern)):
-            try:
-                # It reads the header, and compares the length of the file with it.
-                with safe_open(path, framework="numpy"):
-                    pass
-            except SafetensorError as error:
-                raise ModelUnavailable(f"{path.name} is cut off or damaged: get it again") from error
+    whole, shards = (sorted(directory.glob(pattern)) for pattern in _SAFETENSORS)
+    for path in whole or shards:
+        try:
+            # It reads the header, and compares the length of the file with it.
+            with safe_open(path, framework="numpy"):
+                pass
+        except SafetensorError as error:
+            raise ModelUnavailable(f"{path.name} is cut off or damaged: get it again") from error
     sums = directory / _SUMS
     if not sums.is_file():
         return

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from models.base import Loaded, ModelUnavailable, NoRoom
+from models.runtime.threads import TURN
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,9 @@ def _give_back() -> None:
     gc.collect()
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+        # Not while a step is recorded as a CUDA graph.
+        with TURN:
+            torch.cuda.empty_cache()
     if sys.platform == "linux":
         # glibc keeps what was freed for later; musl has no such function, and does not.
         trim = getattr(ctypes.CDLL(None), "malloc_trim", None)

@@ -209,10 +209,7 @@ class Registry:
         try:
             return self._entries[name]
         except KeyError:
-            known = ", ".join(self._entries)
-            raise UnknownModel(
-                f"there is no model {name!r}; known: {known}; and alt-text, which is two of them together"
-            ) from None
+            raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 
     def default_captioner(self) -> Entry:
         """Return the captioner that `auto` means: the best on the machine."""

@@ -82,7 +82,9 @@ class GraphNetwork(TorchNetwork):
         home = self._homes.get(shapes)
         if home is None or len(home[0]) < len(memory[0]):
             self._homes[shapes] = memory
-            self._graphs.clear()
+            if home is not None:
+                # They read it where it is no longer.
+                self._graphs.clear()
             return memory
         settled = [place[: len(tensor)] for place, tensor in zip(home, memory, strict=True)]
         torch._foreach_copy_(settled, memory)
@@ -124,7 +126,8 @@ class Graphs:
     def __init__(self, step: Callable[..., Tensors], record: Record, room: int = ROOM) -> None:
         self._step, self._room = step, room
         self._record: Record | None = record
-        self._kept: dict[tuple[torch.Size, ...], Callable[..., Tensors] | None] = {}
+        self._kept: dict[tuple[torch.Size, ...], Callable[..., Tensors]] = {}
+        self._seen: set[tuple[torch.Size, ...]] = set()
 
     def __call__(self, numbers: list[Tensor], memory: list[Tensor], state: list[Tensor]) -> Tensors:
         """Return what the step does, which holds until the next one.
@@ -135,18 +138,24 @@ class Graphs:
             state: of the step before.
         """
         shapes = tuple(tensor.shape for tensor in (*numbers, *memory, *state))
+        replay = self._kept.pop(shapes, None)
         # Recorded the second time it comes: many a shape of a mixed batch never does.
-        again, replay = shapes in self._kept, self._kept.pop(shapes, None)
-        if again and replay is None:
+        if replay is None and shapes in self._seen:
             replay = self._recorded(numbers, memory, state)
+        self._seen.add(shapes)
+        if replay is None:
+            return self._step(*numbers, *memory, *state)
         self._kept[shapes] = replay
         if len(self._kept) > self._room:
-            del self._kept[next(iter(self._kept))]
-        return replay(numbers, state) if replay else self._step(*numbers, *memory, *state)
+            oldest = next(iter(self._kept))
+            del self._kept[oldest]
+            self._seen.remove(oldest)
+        return replay(numbers, state)
 
     def clear(self) -> None:
         """Forget all graphs."""
         self._kept.clear()
+        self._seen.clear()
 
     def _recorded(
         self, numbers: list[Tensor], memory: list[Tensor], state: list[Tensor]

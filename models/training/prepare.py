@@ -72,6 +72,8 @@ def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[Recurrent
         vocabulary = build((caption for photo in photos for caption in photo.words), settings.min_count)
         network = _new_network(settings, photos, vocabulary)
     network.config.image_size = settings.serve_size or settings.image_size
+    # Means over several looks are for when training is done: they would take several times as long.
+    network.config.mirrored, network.config.second_size = False, 0
     search = network.generation_config
     search.num_beams, search.length_penalty = settings.beams, settings.length_penalty
     search.suppress_tokens = list(range(UNKNOWN + 1))
@@ -85,7 +87,10 @@ def _check_captioner(directory: Path) -> None:
     model = with_local_paths(discover(), {"--init-from": directory})["--init-from"]
     if not isinstance(model, Recurrent):
         raise TrainingError(f"--init-from: {directory} holds no {Recurrent.model_type}, which is what can be trained")
-    hub.verify(directory)
+    try:
+        hub.verify(directory)
+    except ModelError as error:
+        raise TrainingError(f"--init-from {directory}: {error}") from error
 
 
 def _new_network(settings: Settings, photos: Sequence[Photo], vocabulary: Vocabulary) -> RecurrentCaptioner:

@@ -143,9 +143,11 @@ class Settings:
                 raise TrainingError(message)
 
     def save(self) -> None:
-        """Write the settings into the run's directory."""
+        """Write the settings into the run's directory; where that fails, those of before stay."""
         text = json.dumps(asdict(self), indent=2, default=str)
-        (self.out / FILE).write_text(text + "\n", encoding="utf-8")
+        new = self.out / f"{FILE}.new"
+        new.write_text(text + "\n", encoding="utf-8")
+        new.replace(self.out / FILE)
 
 
 _MAY_CHANGE = frozenset({"out", "workers", "save_every", "threads"})

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from models.base import ModelError
+from models.base import ModelError, Placement
+from models.runtime import torch as runtime
 from models.training.checkpoints import BEST, STATE, holds_run
 from models.training.prepare import make_network, read_photos
 from models.training.settings import Settings, TrainingError, parse
@@ -46,6 +47,7 @@ def train(settings: Settings, resume: bool = False) -> None:
         ModelError, ValueError: what it should start from cannot be used, or a run is in the directory already.
         OSError: something cannot be written.
     """
+    runtime.place(Placement(settings.device, "float32"))
     if not resume and holds_run(settings.out):
         raise TrainingError(f"{settings.out} holds a run already: --resume goes on with it, another --out starts anew")
     if settings.threads:

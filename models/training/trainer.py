@@ -95,7 +95,15 @@ class Trainer:
         with bar, self.interrupt:
             while not self.finished:
                 started, first = time.monotonic(), self.progress["step"]
-                self._epoch(bar)
+                try:
+                    self._epoch(bar)
+                except RuntimeError:
+                    if self.interrupt.asked:
+                        # Ctrl-C ended a process that reads photos, which had just been started.
+                        raise KeyboardInterrupt from None
+                    raise
+                # Before anything else of this epoch is written: without a state, there would be no going on from it.
+                self._save()
                 seconds = time.monotonic() - started
                 row = self._judge()
                 record.add(row | {"images_per_second": self._images(first) / seconds, "seconds": seconds})

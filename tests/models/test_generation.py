@@ -10,7 +10,7 @@ import transformers
 
 from models import runtime
 from models.base import Placement
-from models.generation import Request, Rules, Text, _largest, cut_warning, write
+from models.generation import Beams, Request, Rules, Text, _largest, cut_warning, write
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -97,6 +97,13 @@ def test_the_largest_of_many_scores(size: int) -> None:
     expected = sorted(range(size), key=lambda index: (-scores[index], index))
     for count in (2, 24):
         assert _largest(scores, count).tolist() == expected[:count]
+
+
+def test_scores_that_are_no_numbers_are_no_text() -> None:
+    scores = np.zeros((1, 200), np.float32)
+    scores[0, 7] = np.nan
+    with pytest.raises(FloatingPointError, match="no numbers"):
+        Beams(Request((START,), 0, 5, 4), Rules((END,))).take(scores)
 
 
 def test_a_cut_text_is_warned_of() -> None:

@@ -187,7 +187,13 @@ JSON = {"Content-Type": "application/json"}
 
 
 def test_unknown_model_says_which_there_are(server: Server) -> None:
-    assert "blip-base" in assert_problem(server.generate(SMALL, model="nonesuch"), 404, "unknown-model")["detail"]
+    detail = assert_problem(server.generate(SMALL, model="nonesuch"), 404, "unknown-model")["detail"]
+    assert "blip-base" in detail
+    assert "alt-text" in detail
+    # It is no model that could be loaded.
+    loaded = assert_problem(server.post("/models/nonesuch/load"), 404, "unknown-model")["detail"]
+    assert "blip-base" in loaded
+    assert "alt-text" not in loaded
 
 
 def test_the_page_of_this_origin_may_post(server: Server) -> None:

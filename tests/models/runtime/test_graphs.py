@@ -180,6 +180,9 @@ def test_the_graphs_used_last_are_kept() -> None:
     memory[0] += 5
     assert (total(1), total(2), total(2)) == (6, 7, 7)
     assert len(recording.steps) == 4
+    # Shapes that come once push nothing out.
+    assert [total(length) for length in (7, 8, 9, 2)] == [12, 13, 14, 7]
+    assert len(recording.steps) == 4
     graphs.clear()
     assert not any(step() for step in recording.steps)
 
@@ -220,6 +223,17 @@ def test_graphs_share_memory_while_one_of_them_lives(monkeypatch: pytest.MonkeyP
     gc.collect()
     record(step)
     assert calls[-2:] == [(None, "thread_local"), "step"]
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_graphs_are_for_those_who_ask(
+    directories: dict[str, Path], asked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.runtime.torch.place", lambda _: (torch.device("cuda"), torch.float32))
+    monkeypatch.setattr("models.runtime.torch.TorchNetwork", lambda *_: "kernels")
+    monkeypatch.setattr("models.runtime.graphs.GraphNetwork", lambda *_: "graphs")
+    network: Any = runtime.load("blip", directories["blip-base"], Placement("cuda", runtime="torch", graphs=asked))
+    assert network == ("graphs" if asked else "kernels")
 
 
 @pytest.mark.parametrize(

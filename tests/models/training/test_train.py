@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import json
 import logging
 import os
 import signal
@@ -21,6 +22,7 @@ from models.base import Job, Placement
 from models.registry import Registry, discover, with_local_paths
 from models.training import train
 from models.training.checkpoints import load_state
+from models.training.record import Record
 from models.training.settings import parse
 from models.training.train import main
 from models.training.trainer import Trainer
@@ -91,6 +93,8 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> 
 def test_fine_tuning_starts_from_a_captioner_and_a_frozen_encoder_stays(drawn: list[str], tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     assert main([*drawn, "--epochs", "1", "--out", str(first)]) == 0
+    looks = first / "last" / "config.json"
+    looks.write_text(json.dumps(json.loads(looks.read_text()) | {"mirrored": True, "second_size": 64}))
     more = ["--init-from", str(first / "last"), "--freeze-encoder", "--epochs", "1", "--out", str(second)]
     assert main([*drawn, *more]) == 0
     before, after = (load_state(path) for path in (first, second))
@@ -100,6 +104,24 @@ def test_fine_tuning_starts_from_a_captioner_and_a_frozen_encoder_stays(drawn: l
         # Saved in half precision in between.
         same = torch.allclose(tensor.float(), after["network"][name].float(), rtol=2e-3, atol=1e-4)
         assert same == name.startswith("encoder.") or tensor.numel() < 64, name
+    left = json.loads((second / "last" / "config.json").read_text())
+    assert not left.get("mirrored")
+    assert not left.get("second_size")
+
+
+def test_a_run_that_ends_while_its_first_epoch_is_recorded_goes_on(
+    drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("No space left on device")
+
+    out = str(tmp_path / "out")
+    with monkeypatch.context() as patched:
+        patched.setattr(Record, "add", full)
+        assert main([*drawn, "--epochs", "1", "--out", out]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert main(["--resume", "--out", out]) == 0
+    assert len((tmp_path / "out" / "log.csv").read_text().splitlines()) == 2
 
 
 @pytest.mark.parametrize(
