@@ -23,7 +23,8 @@ def of_size(directory: Path, name: str, size: int) -> Fake:
     """A model whose weights have so many bytes."""
     folder = directory / name
     folder.mkdir()
-    (folder / "model.safetensors").write_bytes(bytes(size))
+    # Safetensors without a tensor: the length of the header, and a header that is mostly spaces.
+    (folder / "model.safetensors").write_bytes((size - 8).to_bytes(8, "little") + b"{}".ljust(size - 8))
     return Fake(name, Source(directory=folder)).behave()
 
 
