@@ -6,6 +6,7 @@ tight crops, spaces put back, lines joined and ordered, pages that lie on their 
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,23 @@ class Sheet:
         return turn_back(np.clip(polygon / size, 0, 1), self.degrees)
 
 
+@cache
+def _core() -> Any:
+    """Return OpenVINO's core, the same for all readers, and never dropped: with the last user of one, OpenVINO unmaps
+    the memory in which the thread that made it handles signals, also when that happens in another thread."""
+    import openvino
+
+    return openvino.Core()
+
+
 class PageReader:
     """Detector and recogniser of RapidOCR, loaded once. Not for several threads at a time."""
 
     def __init__(self, directory: Path) -> None:
         """Load the networks from the directory that holds RapidOCR's models."""
-        import openvino
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        core = openvino.Core()
+        core = _core()
         self._detector = _compile(core, directory / DETECTOR, shapes=0)
         self._recogniser = _compile(core, directory / RECOGNISER, shapes=WIDTHS)
         characters = core.read_model(directory / RECOGNISER).get_rt_info(["framework", "character"]).astype(str)
