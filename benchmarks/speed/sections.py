@@ -120,8 +120,11 @@ def memory(context: Context) -> Iterator[str]:
         with servers.ours(context.directory / "memory", weights, model_idle_minutes=0.05) as server:
             seen["just started"] = server.memory()
             asked = {"model": "blip-base", **LENGTH}
-            load(server, (form(image, asked) for image in pictures.photographs(2 * BATCH)), BATCH)
-            seen["blip-base loaded"] = server.memory()
+            first, *more = (form(image, asked) for image in pictures.photographs(1 + 2 * BATCH))
+            answer(server, first)
+            seen["blip-base loaded, after one picture"] = server.memory()
+            load(server, more, BATCH)
+            seen[f"after batches of {BATCH}"] = server.memory()
             seen["at most meanwhile"] = server.peak
             end = time.monotonic() + 60
             while _state(server, "blip-base") != "on_disk" and time.monotonic() < end:
