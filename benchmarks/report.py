@@ -44,7 +44,8 @@ def plot(path: Path, throughput: Mapping[str, Mapping[int, float]]) -> None:
     axes.set_xticks(clients, [str(level) for level in clients])
     axes.set(xlabel="clients at once", ylabel="captions per second", ylim=(0, None))
     axes.grid(alpha=0.3)
-    axes.legend()
+    # Above the curves: wherever it lay among them, some run would draw a curve there.
+    figure.legend(loc="outside upper center", ncols=len(throughput), frameon=False)
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
 
