@@ -69,30 +69,39 @@ class SelfAttention(nn.Module):
         return self.output(self.norm(join(found))), (keys, values)
 
 
+class Memory(nn.Module):
+    """What cross-attention looks at, computed once of what an encoder says."""
+
+    def __init__(self, key: nn.Module, value: nn.Module, heads: int, scale: float) -> None:
+        super().__init__()
+        self.key, self.value, self.heads, self.scale = key, value, heads, scale
+
+    def forward(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
+        """Return scaled keys and values, each (images, heads, places, size), of what an encoder says, of shape
+        (images, places, hidden)."""
+        keys, values = self.key(encoded) * self.scale, self.value(encoded)
+        return split(keys, self.heads).contiguous(), split(values, self.heads).contiguous()
+
+
 class CrossAttention(nn.Module):
-    """Attention to an image, or to an input text. `memory` is computed once; `forward` is the step."""
+    """Attention to an image, or to an input text: `memory` is of the encoder, `forward` the step."""
 
     def __init__(
         self, query: nn.Module, key: nn.Module, value: nn.Module, output: nn.Module, heads: int, scale: float
     ) -> None:
         super().__init__()
-        self.query, self.key, self.value, self.output = query, key, value, output
-        self.heads, self.scale = heads, scale
-
-    def memory(self, encoded: Tensor) -> tuple[Tensor, Tensor]:
-        """Return scaled keys (images, heads, size, places) and values (images, heads, places, size) of what an encoder
-        says, (images, places, hidden). Keys lie as the step's product wants them."""
-        keys = split(self.key(encoded) * self.scale, self.heads).transpose(2, 3).contiguous()
-        return keys, split(self.value(encoded), self.heads).contiguous()
+        self.memory = Memory(key, value, heads, scale)
+        self.query, self.output, self.heads = query, output, heads
 
     def forward(self, x: Tensor, memory: tuple[Tensor, Tensor], rows: Tensor, places: Tensor, mask: Tensor) -> Tensor:
         """Return what was found (rows, length, hidden); for the arguments see `Decoder.forward`."""
         keys, values = memory
         # All rows of an image ask at once, so that its memory is read once.
         query = split(
-            self.query(x)[rows.flatten()].reshape(rows.shape[0], -1, keys.shape[1] * keys.shape[2]), self.heads
+            self.query(x)[rows.flatten()].reshape(rows.shape[0], -1, keys.shape[1] * keys.shape[3]), self.heads
         )
-        found = join(torch.matmul((torch.matmul(query, keys) + mask).softmax(dim=-1), values))
+        weights = (torch.matmul(query, keys.transpose(2, 3)) + mask).softmax(dim=-1)
+        found = join(torch.matmul(weights, values))
         answer: Tensor = self.output(found.reshape(-1, x.shape[1], found.shape[2])[places])
         return answer
 
@@ -147,8 +156,6 @@ class Decoder(nn.Module):
     bias: where there are relative positions, a module from length and total length to what they add to the mask,
         of shape (1, heads, length, total).
     heads, size: of the keys and values.
-    masked_memory: whether the last tensor of the memory tells which places of it are padding: 1 for real ones and 0
-        for padding, of shape (images, places).
     """
 
     def __init__(
@@ -159,11 +166,10 @@ class Decoder(nn.Module):
         heads: int,
         size: int,
         bias: nn.Module | None = None,
-        masked_memory: bool = False,
     ) -> None:
         super().__init__()
         self.embed, self.layers, self.head, self.bias = embed, nn.ModuleList(layers), head, bias
-        self.heads, self.size, self.masked_memory = heads, size, masked_memory
+        self.heads, self.size, self.looks = heads, size, any(layer.cross is not None for layer in layers)
 
     @property
     def states(self) -> int:
@@ -185,7 +191,8 @@ class Decoder(nn.Module):
             attended: 1 for tokens and 0 for padding, the past's and the new ones, of shape (rows, past + length).
             rows: the rows that belong to each image, of shape (images, width); any row where there are fewer.
             places: where each row stands in `rows` when that is flattened, of shape (rows,).
-            tensors: the encoder's memory, then the keys and values of each layer, (rows, heads, past, size).
+            tensors: the encoder's memory, then the keys and values of each layer, (rows, heads, past, size). Where
+                layers look at the memory, its last tensor has 1 for real places and 0 for padding, (images, places).
 
         Returns:
             Logits of the next token (rows, vocabulary), and the keys and values now.
@@ -198,7 +205,7 @@ class Decoder(nn.Module):
         mask = torch.where(seen, 0.0, _MASKED)[:, None].to(x.dtype)
         if self.bias is not None:
             mask = mask + self.bias(length, columns)
-        away = (1 - memory[-1][:, None, None].to(x.dtype)) * _MASKED if self.masked_memory else x.new_zeros(1)
+        away = (1 - memory[-1][:, None, None].to(x.dtype)) * _MASKED if self.looks else None
         presents: list[Tensor] = []
         for i, layer in enumerate(self.layers):
             pair = slice(2 * i, 2 * i + 2)

@@ -30,7 +30,6 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
             config.num_heads,
             config.d_kv,
             RelativePositions(decoder.block[0].layer[0].SelfAttention),
-            masked_memory=True,
         ),
         (_example(2, 5), _example(3, 6)),
         tokenizer_of(directory),
@@ -61,7 +60,7 @@ class TextEncoder(nn.Module):
 
     def __init__(self, encoder: nn.Module, layers: list[Layer]) -> None:
         super().__init__()
-        self.encoder, self.cross = encoder, nn.ModuleList([layer.cross for layer in layers])
+        self.encoder, self.memories = encoder, nn.ModuleList([layer.cross.memory for layer in layers])
 
     def forward(self, tokens: Tensor, attended: Tensor) -> tuple[Tensor, ...]:
         """Return the memory of texts: keys and values of each layer, and `attended` as numbers.
@@ -71,8 +70,7 @@ class TextEncoder(nn.Module):
             attended: 1 for tokens and 0 for padding, of the same shape.
         """
         encoded = self.encoder(input_ids=tokens, attention_mask=attended).last_hidden_state
-        memory = [tensor for cross in self.cross for tensor in cross.memory(encoded)]  # type: ignore[operator]
-        return *memory, attended.to(encoded.dtype)
+        return *(tensor for memory in self.memories for tensor in memory(encoded)), attended.to(encoded.dtype)
 
 
 class Embedding(nn.Module):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.generation import ALIGNMENT
 from models.networks.decoder import Layer
 
 
@@ -19,12 +20,16 @@ class VisionEncoder(nn.Module):
     def __init__(self, vision: nn.Module, layers: Sequence[Layer], between: nn.Module | None = None) -> None:
         super().__init__()
         self.vision, self.between = vision, between or nn.Identity()
-        self.cross = nn.ModuleList([layer.cross for layer in layers])
+        self.memories = nn.ModuleList([layer.cross.memory for layer in layers])
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the memory of normalised pixels (images, 3, height, width): keys and values of each layer."""
+        """Return the memory of normalised pixels (images, 3, height, width): keys and values of each layer, and which
+        places of them are real."""
         encoded = self.between(self.vision(pixels).last_hidden_state)
-        return tuple(tensor for cross in self.cross for tensor in cross.memory(encoded))  # type: ignore[operator]
+        padding = (0, -encoded.shape[1] % ALIGNMENT)
+        attended = nn.functional.pad(encoded.new_ones(encoded.shape[:2]), padding)
+        encoded = nn.functional.pad(encoded, (0, 0, *padding))
+        return *(tensor for memory in self.memories for tensor in memory(encoded)), attended
 
 
 def image_examples(side: int, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:

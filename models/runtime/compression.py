@@ -41,15 +41,16 @@ def to_int8(model: ov.Model) -> None:
 
 
 def _matrices(model: ov.Model) -> list[tuple[Any, list[Any]]]:
-    """Return the large constants that are nothing but factors of a product or tables to look up in, with the ports that
-    read each: the words' table is often both."""
+    """Return the large constants that are nothing but factors of a product, kernels of a convolution or tables to look
+    up in, with the ports that read each: the words' table is often both factor and table."""
     found = []
     for node in model.get_ops():
-        if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32:
+        if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32 or node.data.size < _LEAST:
             continue
         readers = list(node.output(0).get_target_inputs())
         places = {(port.get_node().get_type_name(), port.get_index()) for port in readers}
-        if len(node.get_output_shape(0)) == 2 and node.data.size >= _LEAST and places <= {("MatMul", 1), ("Gather", 0)}:
+        is_matrix = len(node.get_output_shape(0)) == 2 and places <= {("MatMul", 1), ("Gather", 0)}
+        if is_matrix or places == {("Convolution", 1)}:
             found.append((node, readers))
     return found
 

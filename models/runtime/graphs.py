@@ -62,13 +62,12 @@ class GraphNetwork(TorchNetwork):
         self._graphs = Graphs(self._slide, record or Recorder(device))
         self._window = window
         self._grows = 0 in self._decoder.start(1)[0]
-        self._reads_texts = getattr(self._decoder, "masked_memory", False)
         self._homes: dict[tuple[torch.Size, ...], list[Tensor]] = {}
 
     @torch.inference_mode()
     def encode(self, *inputs: Array) -> list[Array]:
-        if self._reads_texts:
-            # Or every length would be a shape of its own. Both of a text's arrays are zero where there is padding.
+        if inputs[0].ndim == 2:
+            # Texts: every length would be a shape of its own. Both of a text's arrays are zero where there is padding.
             lacking = self._width(inputs[0].shape[1]) - inputs[0].shape[1]
             inputs = tuple(np.pad(array, ((0, 0), (0, lacking))) for array in inputs)
         told = super().encode(*inputs)

@@ -87,36 +87,33 @@ class OpenVinoNetwork:
 
     def encode(self, *inputs: Array) -> list[Array]:
         images = len(inputs[0])
-        if self._singly and images > 1:
+        if self._singly:
             told = self._encode_singly(inputs, images)
         else:
             told = self._run_encoder(inputs)
-            self._memory = self._found()
+            self._memory = list(self._encoder.output_tensors[: len(self._names)])
         self._decoder.reset_state()
         self._hand_over()
         return told
 
     def _encode_singly(self, inputs: Sequence[Array], images: int) -> list[Array]:
-        """Look at one image after the other, and put what is to be remembered of them together."""
+        """Look at one image after the other, and have what is to be remembered of them written side by side."""
+        ports = self._encoder.model_outputs[: len(self._names)]
         if not self._room or self._room[0].shape[0] < images:
-            ports = self._encoder.model_outputs[: len(self._names)]
             self._room = [ov.Tensor(port.element_type, ov.Shape([images, *list(port.shape)[1:]])) for port in ports]
         self._memory = [_part(tensor, 0, images) for tensor in self._room]
         told = []
         for image in range(images):
+            places = [_part(tensor, image, image + 1) for tensor in self._memory]
+            for port, place in zip(ports, places, strict=True):
+                self._encoder.set_tensor(port, place)
             told.append(self._run_encoder([array[image : image + 1] for array in inputs]))
-            # Not written there by the network itself: of two outputs that are the same it writes only one.
-            for tensor, place in zip(self._found(), self._memory, strict=True):
-                tensor.copy_to(_part(place, image, image + 1))
         return [np.concatenate(parts) for parts in zip(*told, strict=True)]
 
     def _run_encoder(self, inputs: Sequence[Array]) -> list[Array]:
         with TURN:
             self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
         return [np.array(tensor.data) for tensor in self._encoder.output_tensors[len(self._names) :]]
-
-    def _found(self) -> list[ov.Tensor]:
-        return list(self._encoder.output_tensors[: len(self._names)])
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
@@ -153,10 +150,15 @@ def convert(networks: Any, precision: str) -> tuple[ov.Model, ov.Model]:
     """Return a family's encoder and decoder as OpenVINO's models, the decoder with its state inside.
 
     Args:
-        networks: `models.networks.decoder.Networks`, in float32 on the CPU.
+        networks: `models.networks.decoder.Networks`, in float32 on the CPU; they are used up.
         precision: in which the weights are kept.
     """
+    from models.runtime import pointwise
+
     free = [_free(*tensors) for tensors in zip(*networks.examples, strict=True)]
+    # Where lengths are free, kernels are prepared anew for each.
+    if computed_in(precision) == ov.Type.bf16 and all(dim.is_static for shape in free for dim in list(shape)[1:]):
+        pointwise.replace_linear(networks.encoder)
     encoder = _convert(networks.encoder, networks.examples[0], free)
     remembered = len(encoder.outputs) - networks.told
     for index, port in enumerate(encoder.outputs):
