@@ -121,7 +121,11 @@ def squash(image: Image.Image, size: int) -> Image.Image:
 
 def _looked_up(image: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what `table` (3, 256) has for each byte of an image (height, width, 3), of shape (3, height, width)."""
-    return np.stack([values[image[:, :, channel]] for channel, values in enumerate(table)])
+    found = np.empty((3, *image.shape[:2]), np.float32)
+    for channel, values in enumerate(table):
+        # A byte is never out of bounds; where `take` would look for that, it would copy what it has found.
+        np.take(values, image[:, :, channel], out=found[channel], mode="wrap")
+    return found
 
 
 def _height_and_width(size: Any) -> tuple[int, int]:

@@ -27,7 +27,8 @@ class Memory:
 
 
 class Server:
-    """A server while it runs, as a context. `peak` is the most memory that it had, looked at ten times a second."""
+    """A server while it runs, as a context. `peak` is the most memory that it had, looked at twice a second: more often
+    would take time from what is measured."""
 
     def __init__(
         self, label: str, command: Sequence[str], ready: str, directory: Path, environment: Mapping[str, str]
@@ -103,7 +104,7 @@ class Server:
             return False
 
     def _watch(self) -> None:
-        while not self._ended.wait(0.1):
+        while not self._ended.wait(0.5):
             now = self.memory()
             self.peak = Memory(max(self.peak.anonymous, now.anonymous), max(self.peak.resident, now.resident))
 
