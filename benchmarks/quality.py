@@ -111,7 +111,8 @@ def logits_of(network: Any, request: Request, pixels: Floats, text: Sequence[int
         positions = np.arange(total, total + len(tokens))[None]
         total += len(tokens)
         attended = np.ones((1, total), bool)
-        told.append(network.step(np.array([tokens]), positions, attended, nothing, one, nothing)[0].copy())
+        logits, _ = network.step(np.array([tokens]), positions, attended, nothing, one, nothing)
+        told.append(logits[0].copy())
         tokens = [following]
     return np.stack(told)
 

@@ -117,14 +117,14 @@ class OpenVinoNetwork:
 
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
-    ) -> Array:
+    ) -> tuple[Array, Array]:
         given = (tokens, positions, attended, rows, places)
         for name, array in zip(_INPUTS, given, strict=True):
             self._decoder.set_tensor(name, ov.Tensor(np.ascontiguousarray(array, np.int64)))
         self._decoder.set_tensor("parents", ov.Tensor(np.ascontiguousarray(parents, np.int32)))
         with TURN:
             self._decoder.infer()
-        return np.asarray(self._decoder.get_tensor("logits").data)
+        return self._decoder.get_tensor("logits").data, self._decoder.get_tensor("log_sums").data
 
     def leave(self, image: int) -> None:
         last = self._memory[0].shape[0] - 1
@@ -218,6 +218,12 @@ def _convert_decoder(decoder: Any, memory: Sequence[ov.PartialShape]) -> ov.Mode
         port.get_tensor().set_names({name})
     for port, name in zip(model.outputs, ["logits", *(f"present.{i}" for i in range(len(states)))], strict=True):
         port.get_tensor().set_names({name})
+    logits, last = model.outputs[0].get_node().input_value(0), ops.constant([1])
+    largest = ops.reduce_max(logits, last, True)
+    sums = ops.log(ops.reduce_sum(ops.exp(ops.subtract(logits, largest)), last))
+    log_sums = ops.result(ops.add(sums, ops.squeeze(largest, last)), name="log_sums")
+    log_sums.output(0).get_tensor().set_names({"log_sums"})
+    model.add_results([log_sums])
     return model
 
 

@@ -126,12 +126,12 @@ class TorchNetwork:
     @torch.inference_mode()
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
-    ) -> Array:
+    ) -> tuple[Array, Array]:
         arrays = (parents, tokens, positions, attended.astype(np.int64), rows, places)
         given = [self._tensor(array) for array in arrays]
         with TURN:
             logits, *self._past = self._advance(*given)
-            return _floats(logits)
+            return _floats(logits), _floats(logits.float().logsumexp(dim=-1))
 
     def _advance(self, parents: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
         """Return the logits of a step, and what is carried to the next one. `given` is what decoders are given besides

@@ -10,7 +10,7 @@ import transformers
 
 from models import runtime
 from models.base import Placement
-from models.generation import Beams, Request, Rules, Text, _largest, cut_warning, write
+from models.generation import Request, Rules, Text, _largest, _likeliest, cut_warning, write
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -90,20 +90,33 @@ def test_alone_as_in_a_batch(network: runtime.Network, pixels: np.ndarray[Any, A
         assert alone.scores == pytest.approx(together[index].scores, abs=1e-4)
 
 
-@pytest.mark.parametrize("size", [5, 640, 1000, 64 * 24, 257_024])
-def test_the_largest_of_many_scores(size: int) -> None:
-    scores = np.random.default_rng(size).integers(0, size, size).astype(np.float32)
-    scores[::3] = -np.inf
-    expected = sorted(range(size), key=lambda index: (-scores[index], index))
+@pytest.mark.parametrize("size", [5, 640, 1000, 64 * 24, 32_128])
+def test_the_likeliest_of_many_words(size: int) -> None:
+    logits = np.random.default_rng(size).integers(0, size, (3, size)).astype(np.float32)
+    logits[1, ::3] = -np.inf
     for count in (2, 24):
-        assert _largest(scores, count).tolist() == expected[:count]
+        rows, tokens = _likeliest(logits, count)
+        assert len(tokens) < 3 * size or size <= 64 * count
+        for row, values in enumerate(logits):
+            found = tokens[rows == row]
+            expected = sorted(range(size), key=lambda index: (-values[index], index))[:count]
+            assert found[_largest(values[found], count)].tolist() == expected
 
 
-def test_scores_that_are_no_numbers_are_no_text() -> None:
-    scores = np.zeros((1, 200), np.float32)
-    scores[0, 7] = np.nan
+class Broken:
+    """A network whose scores became too large."""
+
+    def encode(self, *inputs: Any) -> list[Any]:
+        return []
+
+    def step(self, *given: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        return np.zeros((1, 200), np.float32), np.array([np.nan], np.float32)
+
+
+@pytest.mark.parametrize("beams", [1, 4])
+def test_scores_that_are_no_numbers_are_no_text(beams: int) -> None:
     with pytest.raises(FloatingPointError, match="no numbers"):
-        Beams(Request((START,), 0, 5, 4), Rules((END,))).take(scores)
+        write(Broken(), [], [Request((START,), 0, 5, beams)], Rules((END,)))  # type: ignore[arg-type]
 
 
 def test_a_cut_text_is_warned_of() -> None:
