@@ -49,8 +49,8 @@ class Network(Protocol):
     def step(
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
     ) -> tuple[Floats, Floats]:
-        """Return the logits (rows, vocabulary) of the tokens that come next, and of each row the logarithm of the sum of
-        their exponentials (rows,): what is to be subtracted to have log-probabilities.
+        """Return the logits (rows, vocabulary) of the tokens that come next, and the logarithm of the sum of each row's
+        exponentials (rows,): what is to be subtracted to have log-probabilities.
 
         Args:
             tokens: new tokens of shape (rows, length), padded on the left.
