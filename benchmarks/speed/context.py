@@ -19,7 +19,7 @@ LENGTH = {"min_new_tokens": NEW_TOKENS, "max_new_tokens": NEW_TOKENS}
 class Context:
     """What a run of the benchmark has: checkpoints by name, an empty directory, and how much is to be measured.
 
-    `share` scales the number of requests; at 1, sixteen to one client and three for each of many.
+    `share` scales the number of requests; at 1, sixteen to one client and four for each of many.
     """
 
     weights: Mapping[str, Path]
@@ -30,7 +30,7 @@ class Context:
 
     def requests(self, clients: int) -> int:
         """Return how many requests so many clients send together."""
-        return max(2, clients, round(max(16, 3 * clients) * self.share))
+        return max(2, clients, round(max(16, 4 * clients) * self.share))
 
     def some(self, count: int) -> int:
         """Return a share of a count."""

@@ -133,8 +133,8 @@ def memory(context: Context) -> Iterator[str]:
             time.sleep(3)
             seen["blip-base unloaded again"] = server.memory()
     yield report.table(
-        ("this service", "of its own, MB", "resident, with mapped files, MB"),
-        ((when, report.megabytes(used.anonymous), report.megabytes(used.resident)) for when, used in seen.items()),
+        ("this service", "of its own, MB", "with what decodes, MB", "resident, with mapped files, MB"),
+        ((when, *map(report.megabytes, (used.alone, used.anonymous, used.resident))) for when, used in seen.items()),
     )
 
 

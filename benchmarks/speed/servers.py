@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +20,12 @@ _PATIENCE = 600.0
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes that a server and its children have: anonymous (their own), and resident (with files that are mapped)."""
+    """Bytes that a server and its children have: anonymous (their own), and resident (with files that are mapped); and
+    what of the anonymous ones the server has without its children."""
 
     anonymous: int
     resident: int
+    alone: int = 0
 
 
 class Server:
@@ -81,7 +83,8 @@ class Server:
     def memory(self) -> Memory:
         """Return what it has now."""
         fields = [_status(pid) for pid in _tree(self._process.pid)]
-        return Memory(sum(one.get("RssAnon", 0) for one in fields), sum(one.get("VmRSS", 0) for one in fields))
+        anonymous = [one.get("RssAnon", 0) for one in fields]
+        return Memory(sum(anonymous), sum(one.get("VmRSS", 0) for one in fields), anonymous[0])
 
     def get(self, path: str, timeout: float = 30) -> tuple[int, bytes]:
         """Return the status and the body of what is at a path."""
@@ -106,7 +109,8 @@ class Server:
     def _watch(self) -> None:
         while not self._ended.wait(0.5):
             now = self.memory()
-            self.peak = Memory(max(self.peak.anonymous, now.anonymous), max(self.peak.resident, now.resident))
+            pairs = zip(astuple(self.peak), astuple(now), strict=True)
+            self.peak = Memory(*(max(pair) for pair in pairs))
 
 
 def ours(directory: Path, weights: Mapping[str, Path], **settings: object) -> Server:

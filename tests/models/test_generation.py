@@ -1,5 +1,6 @@
 """The loop's texts are those of transformers' `generate`, on both runtimes: whatever the search, alone and mixed."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from torch import nn
 
 from models import runtime
 from models.base import Placement
-from models.generation import Request, Rules, Text, _largest, _likeliest, cut_warning, write
+from models.generation import ALIGNMENT, Request, Rules, Text, _largest, _likeliest, cut_warning, write
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -124,3 +126,30 @@ def test_a_cut_text_is_warned_of() -> None:
     assert cut_warning(Text((4, 5, 6), ()), search, [END])
     assert not cut_warning(Text((4, 5, END), ()), search, [END])
     assert not cut_warning(Text((4, END), ()), search, [END])
+
+
+@pytest.mark.parametrize(("name", "family", "places"), [("blip-base", "blip", 17), ("t5-tags", "t5", 5)])
+def test_places_that_are_padding_are_not_looked_at(
+    checkpoints: dict[str, Path], name: str, family: str, places: int
+) -> None:
+    networks = importlib.import_module(f"models.networks.{family}").load(checkpoints[name], torch.float32)
+    example = torch.rand(1, 3, 64, 64) if family == "blip" else torch.ones(1, places, dtype=torch.long)
+    given = [example] if family == "blip" else [nn.functional.pad(example, (0, -places % ALIGNMENT))] * 2
+    one = torch.ones(1, 1, dtype=torch.long)
+    with torch.inference_mode():
+        *memory, attended = networks.encoder(*given)
+        assert attended.tolist() == [[1.0] * places + [0.0] * (-places % ALIGNMENT)]
+        assert all(tensor.shape[2] == attended.shape[1] for tensor in memory)
+        states = [torch.zeros(shape) for shape in networks.decoder.start(1)]
+
+        def logits() -> torch.Tensor:
+            found: torch.Tensor = networks.decoder(one, one, one, one - 1, one[0] - 1, *memory, attended, *states)[0]
+            return found
+
+        before = logits()
+        for tensor in memory:
+            tensor[:, :, places:] = 3.0
+        torch.testing.assert_close(logits(), before)
+        for tensor in memory:
+            tensor[:, :, :places] = 3.0
+        assert not torch.allclose(logits(), before)

@@ -1,0 +1,57 @@
+"""Linear layers as convolutions: the same numbers, and only where they are faster."""
+
+import importlib
+from pathlib import Path
+
+import openvino as ov
+import pytest
+import torch
+from torch import nn
+
+from models.runtime import openvino, pointwise
+
+FAMILIES = {"blip-base": "blip", "trocr-large-handwritten": "trocr", "kosmos-2": "kosmos2", "t5-tags": "t5"}
+
+
+def test_the_numbers_are_those_of_linear_layers() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(8, 12), nn.ModuleDict({"inner": nn.Linear(12, 5, bias=False)})["inner"])
+    sequences, row = torch.randn(3, 7, 8), torch.randn(2, 8)
+    with torch.inference_mode():
+        expected = [network(sequences), network(row)]
+        pointwise.replace_linear(network)
+        assert not any(isinstance(part, nn.Linear) for part in network.modules())
+        for given, wanted in zip((sequences, row), expected, strict=True):
+            torch.testing.assert_close(network(given), wanted)
+
+
+def counted(model: ov.Model) -> tuple[int, int]:
+    """How many layers of a converted network are convolutions over sequences, and how many products with a matrix."""
+    factors = [
+        (node.get_type_name(), len(node.get_input_partial_shape(1)))
+        for node in model.get_ops()
+        if node.get_type_name() in ("Convolution", "MatMul")
+    ]
+    return factors.count(("Convolution", 3)), factors.count(("MatMul", 2))
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "replaced"),
+    [
+        *((name, "bfloat16", name != "t5-tags") for name in FAMILIES),
+        ("blip-base", "int8", True),
+        # OpenVINO does that by itself.
+        ("blip-base", "float32", False),
+    ],
+)
+def test_encoders_of_images_have_no_other_products(
+    checkpoints: dict[str, Path], name: str, precision: str, replaced: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Also on a CPU without it.
+    monkeypatch.setattr(openvino, "_has_bfloat16", lambda: True)
+    networks = importlib.import_module(f"models.networks.{FAMILIES[name]}").load(checkpoints[name], torch.float32)
+    encoder, decoder = (counted(model) for model in openvino.convert(networks, precision))
+    assert (encoder[0] > 0, encoder[1] == 0) == (replaced, replaced)
+    # Of steps, few rows at a time and as many as there are, nothing is gained.
+    assert decoder[0] == 0
+    assert decoder[1] > 0
