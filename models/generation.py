@@ -23,9 +23,6 @@ OPTIONS = frozenset({"min_new_tokens", "max_new_tokens", "num_beams"})
 IMAGE = -1
 """Stands in a prompt, in place of a token, for the next part of the image; for the families that read it there."""
 
-ALIGNMENT = 16
-"""What texts are written about has a multiple of so many places: looking at 592 takes oneDNN half as long as 577."""
-
 # transformers' marks for what cannot be chosen: larger than any sum of log-probabilities.
 _NEVER = np.float32(-1e9)
 
@@ -50,7 +47,7 @@ class Network(Protocol):
         self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
     ) -> tuple[Floats, Floats]:
         """Return the logits (rows, vocabulary) of the tokens that come next, and the logarithm of the sum of each row's
-        exponentials (rows,): what is to be subtracted to have log-probabilities.
+        exponentials (rows,): what is to be subtracted to have log-probabilities. Both hold until the next step.
 
         Args:
             tokens: new tokens of shape (rows, length), padded on the left.
@@ -133,9 +130,6 @@ def _write(network: Network, requests: Sequence[Request], rules: Rules) -> list[
     parents, counts = np.arange(len(requests)), [1] * len(requests)
     while True:
         logits, log_sums = network.step(tokens, positions, attended, parents, *_grid(counts))
-        if not np.isfinite(log_sums).all():
-            # In float16 they may be too large. An empty text would be an answer.
-            raise FloatingPointError("the network's scores are no numbers; another PRECISION may help")
         firsts = np.cumsum([0, *counts])
         steps = [
             search.take(logits[a:b], log_sums[a:b])
@@ -190,13 +184,15 @@ class Greedy:
         self._scores: list[float] = []
 
     def take(self, logits: Floats, log_sums: Floats) -> tuple[Array, Array] | None:
-        """Take what a step says: logits (1, vocabulary) and their sum (1,). Return the next token and the row that it
+        """Take what a step says, logits (1, vocabulary) and `log_sums` (1,). Return the next token and the row that it
         continues, or None at the end."""
         allowed = logits[0].copy()
         allowed[_barred(len(self._tokens), self._request, self._rules)] = -np.inf
         token = int(allowed.argmax())
+        score = logits[0, token] - log_sums
+        _check(score)
         self._tokens.append(token)
-        self._scores.append(float(logits[0, token] - log_sums[0]))
+        self._scores.append(float(score[0]))
         if token in self._rules.ends or len(self._tokens) == self._request.most:
             return None
         return np.array([token]), np.array([0])
@@ -226,13 +222,14 @@ class Beams:
         self._length = 0
 
     def take(self, logits: Floats, log_sums: Floats) -> tuple[Array, Array] | None:
-        """Take what a step says: logits (rows, vocabulary) and their sums (rows,), of one row at first, then one for
+        """Take what a step says, logits (rows, vocabulary) and `log_sums` (rows,), of one row at first, then one for
         each beam. Return the beams' next tokens and the rows that they continue, or None at the end."""
         barred = _barred(self._length, self._request, self._rules)
         parents, tokens = _likeliest(logits, self._kept + len(barred))
         may_come = ~np.isin(tokens, barred)
         parents, tokens = parents[may_come], tokens[may_come]
         scores = logits[parents, tokens] - log_sums[parents]
+        _check(scores)
         sums = scores + self._running_scores[parents]
         best = _largest(sums, self._kept)
         parents, tokens = parents[best], tokens[best]
@@ -291,6 +288,16 @@ def _likeliest(logits: Floats, count: int) -> tuple[Array, Array]:
         least = np.partition(maxima, -count, axis=1)[:, -count, None]
     # A tenth of the time of `nonzero`.
     return np.divmod(np.flatnonzero(logits >= least), logits.shape[1])
+
+
+def _check(scores: Floats) -> None:
+    """Refuse the scores of tokens that may come next when there are none, or one is no number.
+
+    Raises:
+        FloatingPointError: it is so. In float16 they may have become too large; an empty text would be an answer.
+    """
+    if not len(scores) or not np.isfinite(scores).all():
+        raise FloatingPointError("the network's scores are no numbers; another PRECISION may help")
 
 
 def _largest(values: Floats, count: int) -> Array:

@@ -43,7 +43,7 @@ class LoadedT5Tags(Loaded):
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, inputs = generation.prepared(jobs, self.prepare)
         lengths = np.array([len(tokens) for tokens in inputs])
-        places = -(-lengths.max() // generation.ALIGNMENT) * generation.ALIGNMENT
+        places = -(-lengths.max() // runtime.ALIGNMENT) * runtime.ALIGNMENT
         attended = np.arange(places) < lengths[:, None]
         tokens = np.full(attended.shape, self.network.facts["pad"])
         tokens[attended] = np.concatenate(inputs)

@@ -1,6 +1,6 @@
 """What the machine can do, and how long a model would take if nothing but that held it up.
 
-A text takes at least the arithmetic of its encoder, at the rate of large matrix products, and for each new token the
+A text takes at least the arithmetic of its encoder, at the rate of matrix products, and for each new token the
 weights that a decoder step reads, at the bandwidth of memory. A batch has the arithmetic of each of its images, and
 reads the weights once; where it has so many texts in the making that a step's arithmetic takes longer than that, the
 arithmetic counts.
@@ -27,7 +27,9 @@ from models.runtime.threads import cores
 _BYTES = 2
 """Of a weight in bfloat16, in which this service computes where the processor has it."""
 _ROUNDS = 20
-_PRODUCT = (1024, 1024, 4096)
+_SIDE = 4096
+"""Of the square matrices that torch multiplies."""
+_LAYER = (1024, 1024, 4096)
 """Rows, inputs and outputs of a layer as encoders have them."""
 _TEXT_TOKENS = 64
 """Of a text to tag; its encoder's part is small."""
@@ -35,7 +37,7 @@ _TEXT_TOKENS = 64
 
 @dataclass(frozen=True)
 class Machine:
-    """Operations per second of a matrix product in bfloat16, and bytes per second read from memory."""
+    """Operations per second of the fastest matrix product in bfloat16, and bytes per second read from memory."""
 
     rate: float
     bandwidth: float
@@ -61,20 +63,18 @@ class Cost:
 
 def machine() -> Machine:
     """Measure this machine: the best of some rounds each."""
-    rows, inputs, outputs = _PRODUCT
-    a, b = torch.randn(rows, inputs, dtype=torch.bfloat16), torch.randn(inputs, outputs, dtype=torch.bfloat16)
-    convolve = _convolution()
-    multiplying = min(_best(lambda: a @ b), _best(convolve))
+    square, (rows, inputs, outputs) = torch.randn(_SIDE, _SIDE, dtype=torch.bfloat16), _LAYER
+    rates = 2 * _SIDE**3 / _best(lambda: square @ square), 2 * rows * inputs * outputs / _best(_layer())
     much = torch.ones(256 * 1024 * 1024)  # a gigabyte: far more than any cache
     matrix, column = much.view(8192, -1), torch.ones(much.numel() // 8192)
     reading = min(_best(lambda: much.sum()), _best(lambda: matrix @ column))
-    return Machine(2 * rows * inputs * outputs / multiplying, much.numel() * much.element_size() / reading)
+    return Machine(max(rates), much.numel() * much.element_size() / reading)
 
 
-def _convolution() -> Callable[[], object]:
-    """Return the same product as a convolution of width one, with its second factor laid out beforehand: the fastest
-    that is known here."""
-    rows, inputs, outputs = _PRODUCT
+def _layer() -> Callable[[], object]:
+    """Return a layer's product as a convolution of width one, with its weights laid out beforehand: the fastest that is
+    known here."""
+    rows, inputs, outputs = _LAYER
     given = ops.parameter([1, rows, inputs], ov.Type.bf16)
     kernel = ops.constant(np.random.default_rng(0).standard_normal((outputs, inputs, 1), np.float32))
     turned = ops.constant([0, 2, 1])

@@ -133,7 +133,7 @@ def memory(context: Context) -> Iterator[str]:
             time.sleep(3)
             seen["blip-base unloaded again"] = server.memory()
     yield report.table(
-        ("this service", "of its own, MB", "with what decodes, MB", "resident, with mapped files, MB"),
+        ("this service", "the process's own, MB", "with what decodes, MB", "resident, with mapped files, MB"),
         ((when, *map(report.megabytes, (used.alone, used.anonymous, used.resident))) for when, used in seen.items()),
     )
 

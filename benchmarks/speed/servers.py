@@ -29,8 +29,8 @@ class Memory:
 
 
 class Server:
-    """A server while it runs, as a context. `peak` is the most memory that it had, looked at twice a second: more often
-    would take time from what is measured."""
+    """A server while it runs, as a context. `peak` is the most memory that it was seen to have, twice a second: looking
+    more often would take time from what is measured."""
 
     def __init__(
         self, label: str, command: Sequence[str], ready: str, directory: Path, environment: Mapping[str, str]

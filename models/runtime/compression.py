@@ -18,8 +18,8 @@ _LARGEST = 127
 
 
 def to_bfloat16(model: ov.Model) -> None:
-    """Keep a network's matrices and tables in bfloat16. One that computes in it says the same as before: it would have
-    rounded them itself."""
+    """Keep a network's matrices, tables and kernels in bfloat16. One that computes in it says the same as before: it
+    would have rounded them itself."""
     for matrix, readers in _matrices(model):
         _replace(readers, _converted(ops.constant(_bfloat16(matrix.data))))
 

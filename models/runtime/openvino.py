@@ -105,6 +105,7 @@ class OpenVinoNetwork:
         told = []
         for image in range(images):
             places = [_part(tensor, image, image + 1) for tensor in self._memory]
+            # By port: outputs that are the same share their name, and only one of them would be written.
             for port, place in zip(ports, places, strict=True):
                 self._encoder.set_tensor(port, place)
             told.append(self._run_encoder([array[image : image + 1] for array in inputs]))
@@ -112,7 +113,9 @@ class OpenVinoNetwork:
 
     def _run_encoder(self, inputs: Sequence[Array]) -> list[Array]:
         with TURN:
-            self._encoder.infer([np.ascontiguousarray(array) for array in inputs], share_inputs=True)
+            self._encoder.infer(
+                [np.ascontiguousarray(array) for array in inputs], share_inputs=True, share_outputs=True
+            )
         return [np.array(tensor.data) for tensor in self._encoder.output_tensors[len(self._names) :]]
 
     def step(
@@ -123,7 +126,7 @@ class OpenVinoNetwork:
             self._decoder.set_tensor(name, ov.Tensor(np.ascontiguousarray(array, np.int64)))
         self._decoder.set_tensor("parents", ov.Tensor(np.ascontiguousarray(parents, np.int32)))
         with TURN:
-            self._decoder.infer()
+            self._decoder.infer(share_outputs=True)
         return self._decoder.get_tensor("logits").data, self._decoder.get_tensor("log_sums").data
 
     def leave(self, image: int) -> None:
@@ -150,16 +153,17 @@ def convert(networks: Any, precision: str) -> tuple[ov.Model, ov.Model]:
     """Return a family's encoder and decoder as OpenVINO's models, the decoder with its state inside.
 
     Args:
-        networks: `models.networks.decoder.Networks`, in float32 on the CPU; they are used up.
+        networks: `models.networks.decoder.Networks`, in float32 on the CPU.
         precision: in which the weights are kept.
     """
     from models.runtime import pointwise
 
     free = [_free(*tensors) for tensors in zip(*networks.examples, strict=True)]
+    encoding = networks.encoder
     # Where lengths are free, kernels are prepared anew for each.
     if computed_in(precision) == ov.Type.bf16 and all(dim.is_static for shape in free for dim in list(shape)[1:]):
-        pointwise.replace_linear(networks.encoder)
-    encoder = _convert(networks.encoder, networks.examples[0], free)
+        encoding = pointwise.without_linear(encoding)
+    encoder = _convert(encoding, networks.examples[0], free)
     remembered = len(encoder.outputs) - networks.told
     for index, port in enumerate(encoder.outputs):
         port.get_tensor().set_names({f"memory.{index}" if index < remembered else f"told.{index - remembered}"})

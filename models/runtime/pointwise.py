@@ -4,24 +4,33 @@ On a matrix of a few hundred rows, OpenVINO's fully connected layers reach three
 bfloat16, and its convolutions nine tenths (`benchmarks/README.md`). The layouts are such that nothing is moved for it.
 """
 
+import copy
+
 from torch import Tensor, nn
 
 
 class Pointwise(nn.Module):
-    """A linear layer of sequences. `weight` is that of the layer, of shape (outputs, inputs, 1)."""
+    """A linear layer. `weight` is that of the layer, of shape (outputs, inputs, 1)."""
 
     def __init__(self, layer: nn.Linear) -> None:
         super().__init__()
         self.weight, self.bias = nn.Parameter(layer.weight[:, :, None], requires_grad=False), layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return (batch, length, outputs) of x (batch, length, inputs); or the same without a batch."""
-        return nn.functional.conv1d(x.transpose(-2, -1), self.weight, self.bias).transpose(-2, -1)
+        """Return (..., outputs) of x (..., inputs): by a convolution where x is (batch, length, inputs)."""
+        if x.dim() != 3:
+            return nn.functional.linear(x, self.weight[:, :, 0], self.bias)
+        return nn.functional.conv1d(x.transpose(1, 2), self.weight, self.bias).transpose(1, 2)
 
 
-def replace_linear(network: nn.Module) -> None:
-    """Turn each linear layer of a network into a convolution."""
-    for part in list(network.modules()):
+def without_linear(network: nn.Module) -> nn.Module:
+    """Return a network in which each linear layer is a convolution. It shares the weights of the one given, which stays
+    as it is: parts of an encoder may be the decoder's, too."""
+    shared = {id(tensor): tensor for tensor in (*network.parameters(), *network.buffers())}
+    replaced = copy.deepcopy(network, shared)
+    for part in list(replaced.modules()):
         for name, layer in part.named_children():
-            if isinstance(layer, nn.Linear):
+            # Others are read by those who made them.
+            if type(layer) is nn.Linear:
                 setattr(part, name, Pointwise(layer))
+    return replaced

@@ -12,7 +12,8 @@ from torch import nn
 
 from models import runtime
 from models.base import Placement
-from models.generation import ALIGNMENT, Request, Rules, Text, _largest, _likeliest, cut_warning, write
+from models.generation import Beams, Greedy, Request, Rules, Text, _largest, _likeliest, cut_warning, write
+from models.runtime import ALIGNMENT
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -105,20 +106,43 @@ def test_the_likeliest_of_many_words(size: int) -> None:
             assert found[_largest(values[found], count)].tolist() == expected
 
 
-class Broken:
-    """A network whose scores became too large."""
+def test_of_many_words_those_that_may_come_are_found() -> None:
+    """As if all words' probabilities were sorted. What is barred is the likeliest."""
+    vocabulary, beams = 32_128, 4
+    logits = np.random.default_rng(1).standard_normal((1 + beams, vocabulary)).astype(np.float32)
+    log_sums = np.log(np.exp(logits).sum(axis=1))
+    likeliest = np.argsort(-logits[0])
+    ends, suppressed = (int(likeliest[0]),), tuple(likeliest[1:30].tolist())
+    logits[1:, [*ends, *suppressed]] = 9.0
+    search = Beams(Request((START,), 5, 9, beams), Rules(ends, suppressed))
+    first = search.take(logits[:1], log_sums[:1])
+    assert first is not None
+    assert first[0].tolist() == likeliest[30 : 30 + beams].tolist()
+    running = logits[0, first[0]] - log_sums[0]
+    second = search.take(logits[1:], log_sums[1:])
+    assert second is not None
+    sums = logits[1:] - log_sums[1:, None] + running[:, None]
+    sums[:, [*ends, *suppressed]] = -np.inf
+    parents, tokens = np.divmod(np.argsort(-sums.ravel())[:beams], vocabulary)
+    assert (second[0].tolist(), second[1].tolist()) == (tokens.tolist(), parents.tolist())
 
-    def encode(self, *inputs: Any) -> list[Any]:
-        return []
 
-    def step(self, *given: Any) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-        return np.zeros((1, 200), np.float32), np.array([np.nan], np.float32)
+def test_a_step_tells_the_sums_of_its_logits(network: runtime.Network, pixels: np.ndarray[Any, Any]) -> None:
+    network.encode(pixels[:2])
+    tokens, rows = np.full((2, 1), START), np.arange(2)
+    logits, log_sums = network.step(tokens, tokens * 0, tokens > 0, rows, rows[:, None], rows)
+    np.testing.assert_allclose(log_sums, np.log(np.exp(logits.astype(np.float64)).sum(axis=1)), rtol=1e-6)
 
 
-@pytest.mark.parametrize("beams", [1, 4])
-def test_scores_that_are_no_numbers_are_no_text(beams: int) -> None:
-    with pytest.raises(FloatingPointError, match="no numbers"):
-        write(Broken(), [], [Request((START,), 0, 5, beams)], Rules((END,)))  # type: ignore[arg-type]
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+@pytest.mark.parametrize("search", [Greedy, Beams])
+@pytest.mark.parametrize("count", [1, 200])
+def test_scores_that_are_no_numbers_are_no_text(search: type[Greedy | Beams], wrong: float, count: int) -> None:
+    logits = np.zeros((1, 200), np.float32)
+    logits[0, :count] = wrong
+    given = search(Request((START,), 0, 5, 4), Rules((END,)))
+    with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="no numbers"):
+        given.take(logits, np.full(1, wrong, np.float32))
 
 
 def test_a_cut_text_is_warned_of() -> None:

@@ -1,6 +1,7 @@
 """Networks on OpenVINO: images are looked at one by one, and texts are written about them together."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import openvino as ov
@@ -8,11 +9,13 @@ import pytest
 import torch
 from PIL import Image
 
+from models import runtime
 from models.base import Job, Loaded, Placement, Prediction
 from models.blip import MODELS as BLIPS
 from models.captioning.encoder import NAMED, Encoder
 from models.recurrent import MODELS as RECURRENT
 from models.runtime import openvino
+from tests.checkpoints import recurrent
 from tests.server import NETWORKS
 
 
@@ -46,6 +49,22 @@ def test_images_of_a_batch_say_what_they_say_alone(
             assert (got.text, got.tags) == (wanted.text, wanted.tags)
             if wanted.tag_scores is not None:
                 np.testing.assert_allclose(got.tag_scores, wanted.tag_scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", ["cnn-gru", "cnn-lstm"])
+def test_all_that_an_encoder_says_is_written_for_each_image(tmp_path: Path, shape: str) -> None:
+    """Of a cnn-lstm, two outputs are the same."""
+    recurrent(tmp_path, shape)
+    network: Any = runtime.load("recurrent", tmp_path, Placement("cpu", "float32"))
+    side = network.facts["image_size"]
+    pixels = np.random.default_rng(0).standard_normal((3, 3, side, side)).astype(np.float32)
+    network.encode(pixels)
+    before = [tensor.data.copy() for tensor in network._memory]
+    for tensor in network._room:
+        tensor.data[...] = np.nan
+    network.encode(pixels)
+    for tensor, wanted in zip(network._memory, before, strict=True):
+        np.testing.assert_array_equal(tensor.data, wanted)
 
 
 def test_converting_does_not_warn_of_what_transformers_deprecates(recwarn: pytest.WarningsRecorder) -> None:

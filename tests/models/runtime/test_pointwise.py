@@ -8,21 +8,25 @@ import pytest
 import torch
 from torch import nn
 
+from models.recurrent import MODELS as RECURRENT
 from models.runtime import openvino, pointwise
 
 FAMILIES = {"blip-base": "blip", "trocr-large-handwritten": "trocr", "kosmos-2": "kosmos2", "t5-tags": "t5"}
+SHIPPED = RECURRENT[0].source.directory
 
 
 def test_the_numbers_are_those_of_linear_layers() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(8, 12), nn.ModuleDict({"inner": nn.Linear(12, 5, bias=False)})["inner"])
-    sequences, row = torch.randn(3, 7, 8), torch.randn(2, 8)
+    replaced = pointwise.without_linear(network)
+    assert not any(isinstance(part, nn.Linear) for part in replaced.modules())
     with torch.inference_mode():
-        expected = [network(sequences), network(row)]
-        pointwise.replace_linear(network)
-        assert not any(isinstance(part, nn.Linear) for part in network.modules())
-        for given, wanted in zip((sequences, row), expected, strict=True):
-            torch.testing.assert_close(network(given), wanted)
+        for shape in ((8,), (2, 8), (3, 7, 8), (2, 3, 4, 8)):
+            given = torch.randn(shape)
+            torch.testing.assert_close(replaced(given), network(given))
+    # The one given is as it was, and its weights are there once.
+    assert isinstance(network[0], nn.Linear)
+    assert replaced[0].weight.data_ptr() == network[0].weight.data_ptr()
 
 
 def counted(model: ov.Model) -> tuple[int, int]:
@@ -55,3 +59,16 @@ def test_encoders_of_images_have_no_other_products(
     # Of steps, few rows at a time and as many as there are, nothing is gained.
     assert decoder[0] == 0
     assert decoder[1] > 0
+
+
+@pytest.mark.parametrize("precision", ["bfloat16", "int8"])
+def test_decoders_keep_what_they_share_with_encoders(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openvino, "_has_bfloat16", lambda: True)
+    assert SHIPPED is not None
+    networks = importlib.import_module("models.networks.recurrent").load(SHIPPED, torch.float32)
+    _, decoder = openvino.convert(networks, precision)
+    convolutions, products = counted(decoder)
+    assert convolutions == 0
+    assert products > 0
+    kept = {node.get_element_type() for node in decoder.get_ops() if node.get_type_name() == "Constant"}
+    assert (ov.Type.i8 in kept) == (precision == "int8")
