@@ -16,8 +16,8 @@ CPU_PRECISIONS = ("float32", "bfloat16", "int8")
 """The number formats of OpenVINO on a CPU."""
 
 ALIGNMENT = 16
-"""Keys and values of images and texts are padded to a multiple of so many places: a step looks at 592 in half of the
-time that oneDNN takes for 577."""
+"""Keys and values of images and texts are padded to a multiple of so many places: a step looks at 592 in two thirds
+of the time that oneDNN takes for 577."""
 
 
 class Network(generation.Network, Protocol):
