@@ -283,7 +283,7 @@ def _barred(length: int, request: Request, rules: Rules) -> list[int]:
 
 def _is_one_of(tokens: Array, few: Sequence[int]) -> Array:
     """Return True for each token that is one of a few. A tenth of the time of `isin`, which is made for many."""
-    return (tokens[:, None] == np.array(few, np.int64)).any(axis=1)
+    return np.any(tokens[:, None] == np.array(few, np.int64), axis=1)
 
 
 def _likeliest(logits: Floats, count: int) -> tuple[Array, Array]:

@@ -1,8 +1,9 @@
 """Converted networks on disk: the next start needs neither torch nor the conversion, and shares the files' memory.
 
-A directory for each set of weights, named by what it was made of. It is written beside its place and then moved there,
-so that what is there is whole; what cannot be used all the same is made again. That is done in a process of its own:
-torch and weights in float32 take several times the memory of the finished networks, and all goes back when it ends.
+A directory for each set of weights, named by what it was made of and by what made it. It is written beside its place
+and then moved there, so that what is there is whole; what cannot be used all the same is made again, and what another
+version of this program made of the same is removed. All that is done in a process of its own: torch and weights in
+float32 take several times the memory of the finished networks, and all goes back when it ends.
 """
 
 import contextlib
@@ -167,6 +168,10 @@ def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> No
         shutil.rmtree(made, ignore_errors=True)
         if not place.exists():
             raise
+    for other in place.parent.glob(f"{place.name.rpartition('-')[0]}-*"):
+        if other != place:
+            # Whoever has it open keeps it.
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _sweep(cache: Path) -> None:
@@ -188,17 +193,19 @@ def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
 
 
 def _key(family: str, directory: Path, precision: str, cache: Path) -> str:
-    """Return the name of what is made of a checkpoint by this program on these libraries."""
+    """Return the name of what this program on these libraries makes of a checkpoint: up to the last dash it says of
+    what, then by what."""
     package = Path(models.__file__).parent
     sources = [path for folder in _SOURCES for path in sorted((package / folder).glob("*.py"))]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
     with _hashing:
         hashes = _hashes(files, cache / _HASHES)
-    parts = [family, precision, str(runtime.computed_in(precision)), *versions]
-    parts += [path.read_text(encoding="utf-8") for path in sources]
-    parts += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
-    return f"{family}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
+    made_of = [family, precision, str(runtime.computed_in(precision))]
+    made_of += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
+    made_by = versions + [path.read_text(encoding="utf-8") for path in sources]
+    digests = [hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32] for parts in (made_of, made_by)]
+    return "-".join([family, *digests])
 
 
 def _hashes(files: list[Path], known_path: Path) -> list[str]:

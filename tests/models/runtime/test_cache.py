@@ -147,6 +147,22 @@ def test_other_weights_are_another_entry(
     assert len(entries(cache)) == 2
 
 
+def test_what_another_version_made_of_the_same_weights_is_removed(
+    checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image]
+) -> None:
+    loaded = BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=cache))
+    (entry,) = entries(cache)
+    made_of = entry.name.rpartition("-")[0]
+    entry.rename(cache / f"{made_of}-anotherversion")
+    others = [cache / f"{made_of[:-1]}{'1' if made_of[-1] == '0' else '0'}-anotherversion", cache / "blip"]
+    for other in others:
+        other.mkdir()
+    text = said(checkpoints["blip-base"], cache, pictures[0])
+    assert entries(cache) == sorted([entry, *others])
+    # A service of that version that runs goes on.
+    assert loaded.predict([Job(pictures[0])])[0].text == text
+
+
 def test_what_a_killed_conversion_left_is_swept(
     checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image]
 ) -> None:
