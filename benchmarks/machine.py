@@ -18,17 +18,25 @@ _LIBRARIES = ("torch", "transformers", "openvino")
 
 def about() -> str:
     """Return what was measured on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
-        processor = next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        processor = platform.processor()
     cores = len(os.sched_getaffinity(0))
     libraries = ", ".join(f"{name} {version(name)}" for name in _LIBRARIES)
     return (
-        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {processor}, load {os.getloadavg()[0]:.1f} before; Python "
+        f"{time.strftime('%Y-%m-%d')}, {cores} cores of {_processor()}, load {os.getloadavg()[0]:.1f} before; Python "
         f"{platform.python_version()}, {libraries}."
     )
+
+
+def _processor() -> str:
+    """Return the processor's name and, where Linux tells them, its family and model: in a virtual machine, generations
+    that differ by a factor of two have the same name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    # The first processor's are enough, so the last one of a name must not win.
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    name = facts.get("model name", platform.processor())
+    return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else name
 
 
 @dataclass(frozen=True)
