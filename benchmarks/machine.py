@@ -33,8 +33,7 @@ def _processor() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
         return platform.processor()
-    # The first processor's are enough, so the last one of a name must not win.
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in reversed(lines))}
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     name = facts.get("model name", platform.processor())
     return f"{name} (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else name
 
