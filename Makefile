@@ -8,8 +8,9 @@ run: $(VENV)/.installed
 	$(BIN) run.py
 
 # make test ARGS="-k healthz"
+# Two files at a time: what a file's tests share is made once.
 test: $(VENV)/.installed-dev
-	$(BIN) -m pytest $(ARGS)
+	$(BIN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN) -m ruff check

@@ -1,6 +1,8 @@
 """The texts of the generating families over HTTP are those of plain transformers."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,18 +28,24 @@ CASES = [
 ]
 
 
-def expected(model: str, checkpoints: dict[str, Path], images: list[Image.Image], options: dict[str, Any]) -> list[str]:
-    """Caption one image at a time with plain transformers."""
-    say = reference(model, checkpoints[model])
-    texts = [say([image], **options)[0].strip() for image in images]
-    assert len(set(texts)) == len(images), "a network that says the same of all pictures proves nothing"
-    return texts
+@pytest.fixture(scope="module")
+def expected(checkpoints: dict[str, Path], pictures: list[Image.Image]) -> Callable[..., list[str]]:
+    """What plain transformers says of the pictures, one at a time, by a model and with options."""
+    reference_of = cache(lambda model: reference(model, checkpoints[model]))
+
+    @cache
+    def expected(model: str, **options: Any) -> list[str]:
+        texts = [reference_of(model)([picture], **options)[0].strip() for picture in pictures]
+        assert len(set(texts)) == len(pictures), "a network that says the same of all pictures proves nothing"
+        return texts
+
+    return expected
 
 
 @pytest.mark.parametrize(("model", "options"), CASES, ids=lambda case: str(case))
 def test_text_alone(
     server: Server,
-    checkpoints: dict[str, Path],
+    expected: Callable[..., list[str]],
     pictures: list[Image.Image],
     model: str,
     options: dict[str, Any],
@@ -47,20 +55,16 @@ def test_text_alone(
         answer = server.generate(encoded(picture), model=model, **options, **(WHOLE if model in READERS else {}))
         assert answer.status_code == 200, answer.text
         texts.append(answer.json()["text"])
-    assert texts == expected(model, checkpoints, pictures, options)
+    assert texts == expected(model, **options)
 
 
 @pytest.mark.parametrize("model", [*BLIPS, "kosmos-2", *READERS])
 def test_text_in_batches_of_mixed_requests(
-    server: Server, checkpoints: dict[str, Path], pictures: list[Image.Image], model: str
+    server: Server, expected: Callable[..., list[str]], pictures: list[Image.Image], model: str
 ) -> None:
     """Different pictures and options at once: each answer is that of its own request, and batches were formed."""
     options: list[dict[str, Any]] = [GREEDY, BEAMS, FORCED] if model in READERS else [GREEDY, BEAMS, PROMPTED]
-    wanted = {
-        (i, j): text
-        for j, chosen in enumerate(options)
-        for i, text in enumerate(expected(model, checkpoints, pictures, chosen))
-    }
+    wanted = {(i, j): text for j, chosen in enumerate(options) for i, text in enumerate(expected(model, **chosen))}
     before = len(server.log)
 
     def ask(key: tuple[int, int]) -> str:
