@@ -1,7 +1,8 @@
 """Train a captioner: `python -m models.training.train --images DIR --captions FILE --out DIR`.
 
 Leaves in the output directory: `best` and `last`, models that MODEL_PATHS can name; `log.csv` and `curves.png`; and
-`state.pt`, from which `--resume` goes on exactly where it was saved: after Ctrl-C, after each epoch and in between.
+`state.pt`, from which `--resume` goes on exactly where it was saved: after Ctrl-C or SIGTERM,
+after each epoch and in between.
 """
 
 import logging

@@ -87,7 +87,7 @@ class Trainer:
         """Train until it is finished.
 
         Raises:
-            KeyboardInterrupt: Ctrl-C was pressed. After the first one, all that was learned is saved.
+            KeyboardInterrupt: Ctrl-C was pressed, or SIGTERM came. After the first, all that was learned is saved.
         """
         record = Record(self.settings.out, self.progress["epoch"])
         total, done = self.settings.epochs * self.steps, self.progress["epoch"] * self.steps + self.progress["step"]
@@ -99,7 +99,7 @@ class Trainer:
                     self._epoch(bar)
                 except RuntimeError:
                     if self.interrupt.asked:
-                        # Ctrl-C ended a process that reads photos, which had just been started.
+                        # It ended a process that reads photos, too: one that had just been started, or SIGTERM.
                         raise KeyboardInterrupt from None
                     raise
                 # Before anything else of this epoch is written: without a state, there would be no going on from it.
@@ -204,7 +204,7 @@ class Trainer:
         return said
 
     def _stop_if_asked(self) -> None:
-        """Save and stop after Ctrl-C. An epoch counts only when it is judged: until then, it is judged again."""
+        """Save and stop if asked. An epoch counts only when it is judged: until then, it is judged again."""
         if self.interrupt.asked:
             self._save()
             raise KeyboardInterrupt

@@ -180,25 +180,25 @@ def test_a_broken_photo_is_named(tmp_path: Path, workers: str, capsys: pytest.Ca
     assert "Traceback" not in said
 
 
-def test_after_ctrl_c_a_run_goes_on_as_if_nothing_had_been(
+def test_a_run_that_was_stopped_goes_on_as_if_nothing_had_been(
     drawn: list[str],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Pressed in the third step, then while the first epoch is judged; no checkpoint is due at either."""
+    """By Ctrl-C in the third step, then by SIGTERM while the first epoch is judged; no checkpoint is due at either."""
     caplog.set_level(logging.INFO)
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
     arguments = [*drawn, "--epochs", "2", "--out"]
     assert main([*arguments, str(whole)]) == 0
     resume = ["--resume", "--out", str(stopped)]
-    for command, method, call, place in (
-        ([*arguments, str(stopped)], "_step", 3, (0, 3)),
-        (resume, "captions", 1, (0, 8)),
+    for command, number, method, call, place in (
+        ([*arguments, str(stopped)], signal.SIGINT, "_step", 3, (0, 3)),
+        (resume, signal.SIGTERM, "captions", 1, (0, 8)),
     ):
         with monkeypatch.context() as patched:
-            patched.setattr(Trainer, method, with_ctrl_c(getattr(Trainer, method), call))
+            patched.setattr(Trainer, method, with_signal(number, getattr(Trainer, method), call))
             assert main(command) == 130
         assert capsys.readouterr().err.endswith(f"\nstopped; {' '.join(resume)} goes on where it was last saved\n")
         assert tuple(load_state(stopped)["progress"][name] for name in ("epoch", "step")) == place  # type: ignore[index]
@@ -216,13 +216,13 @@ def test_after_ctrl_c_a_run_goes_on_as_if_nothing_had_been(
     assert "finished already" in caplog.text
 
 
-def with_ctrl_c(method: Callable[..., Any], call: int) -> Callable[..., Any]:
-    """Press Ctrl-C at the start of some call of a method."""
+def with_signal(number: int, method: Callable[..., Any], call: int) -> Callable[..., Any]:
+    """Send this process a signal at the start of some call of a method."""
     calls = itertools.count(1)
 
     def interrupted(*arguments: Any) -> Any:
         if next(calls) == call:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(number)
         return method(*arguments)
 
     return interrupted
@@ -259,7 +259,7 @@ def test_ctrl_c_in_a_terminal_reaches_all_processes_and_leaves_no_traceback(tmp_
 def test_where_nothing_was_saved_ctrl_c_says_so(
     drawn: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(train, "read_photos", with_ctrl_c(train.read_photos, 1))
+    monkeypatch.setattr(train, "read_photos", with_signal(signal.SIGINT, train.read_photos, 1))
     assert main([*drawn, "--out", str(tmp_path / "run")]) == 130
     assert capsys.readouterr().err == "stopped; nothing was saved yet\n"
 
