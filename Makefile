@@ -30,6 +30,7 @@ clean:
 
 # The stamps: a changed requirements file installs again.
 $(VENV)/.installed: requirements.txt install.sh
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and $(PYTHON) is older: name one, as in make $(MAKECMDGOALS) PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	sh install.sh $(BIN) requirements.txt
 	touch $@

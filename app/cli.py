@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _serve(overrides: dict[str, str]) -> int:
     # As the first process of a container, Python gets no SIGTERM unless it says what to do; until serving does, end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     from app.config import Settings, SettingsError
 
     try:

@@ -162,6 +162,13 @@ class Settings(BaseSettings):
     def _none(cls, value: Any) -> Any:
         return None if value == "" else value
 
+    @field_validator("images_dir", mode="before")
+    @classmethod
+    def _some(cls, value: Any) -> Any:
+        if value == "":
+            raise ValueError("should name a directory; SAVE_UPLOADS=false keeps no images")
+        return value
+
     @field_validator("device")
     @classmethod
     def _known_device(cls, value: str) -> str:

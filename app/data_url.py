@@ -22,7 +22,7 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     # Refused by its length before it is decoded: %2B is one character, four characters of base64 hold three bytes.
     length = len(payload) - 2 * payload.count("%")
     if (length // 4 * 3 if in_base64 else length) > max_bytes + 3:
-        raise TooLarge(f"the image is larger than {max_bytes} bytes")
+        raise TooLarge.image(max_bytes)
     try:
         data = unquoted(payload)
         if in_base64:
@@ -31,7 +31,7 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
         # Not base64, or half a surrogate pair, which JSON can hold and UTF-8 cannot.
         raise BadRequest("the data: URL is not valid base64, or not text") from error
     if len(data) > max_bytes:
-        raise TooLarge(f"the image is larger than {max_bytes} bytes")
+        raise TooLarge.image(max_bytes)
     return data
 
 

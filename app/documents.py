@@ -56,7 +56,9 @@ def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True, 
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
     pages: Pages = PdfPages(data, limits, cage) if is_pdf(data) else ImagePages(data, limits, cage, side)
     if all_pages and pages.count > limits.max_pages:
-        raise InvalidImage(f"the document has more than the {limits.max_pages} pages allowed: split it")
+        raise InvalidImage(
+            f"the document has more than the {limits.max_pages} pages allowed: split it, or see MAX_PAGES"
+        )
     return pages
 
 

@@ -4,6 +4,8 @@ Every error has a code, an HTTP status and a title; `detail` says what to do and
 address and no traceback. They survive pickling, because an engine may live in another process.
 """
 
+from typing import Self
+
 
 class ServiceError(Exception):
     """Base of all errors that a client is told about. `retry_after` is in seconds."""
@@ -66,6 +68,11 @@ class TooLarge(ServiceError):
     code = "too-large"
     status = 413
     title = "Too large"
+
+    @classmethod
+    def image(cls, most: int) -> Self:
+        """Return the error of an image of more bytes than allowed."""
+        return cls(f"the image is larger than {most} bytes: make it smaller, or see MAX_UPLOAD_MB")
 
 
 class UnsupportedMedia(ServiceError):

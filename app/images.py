@@ -168,7 +168,10 @@ def _reduce(jpeg: Image.Image, side: int) -> None:
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
-        raise InvalidImage(f"the image is {width} x {height}, more than the {max_pixels} pixels allowed: scale it down")
+        raise InvalidImage(
+            f"the image is {width} x {height}, more than the {max_pixels} pixels allowed: scale it down, "
+            "or see MAX_IMAGE_PIXELS"
+        )
 
 
 def _check_sums(png: bytes) -> None:

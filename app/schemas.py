@@ -33,7 +33,7 @@ class GenerateOptions(BaseModel):
         None, max_length=100, description="Name of the model, or `alt-text`; the default model when absent."
     )
     prompt: Text = Field(None, max_length=MAX_PROMPT, description="Beginning that the text continues.")
-    tags: Flag = Field(False, description="Also make tags from the text.")
+    tags: Flag = Field(False, description="Also make tags from the text; in JSON and events.")
     tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
     detail: Flag = Field(False, description="Describe at length.")
     min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")

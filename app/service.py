@@ -264,7 +264,7 @@ class Service:
     def _bytes(self, request: GenerateRequest) -> bytes:
         data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")
         if len(data) > self._settings.max_upload_bytes:
-            raise errors.TooLarge(f"the image is larger than {self._settings.max_upload_bytes} bytes")
+            raise errors.TooLarge.image(self._settings.max_upload_bytes)
         return data
 
     def _pages(self, upload: "_Upload", composition: OneModel | AltText, side: int | None = None) -> Pages:

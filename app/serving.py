@@ -28,6 +28,8 @@ _SPOOL_ABOVE = 1_000_000
 _READ_AT_ONCE = 2**20
 """Bytes that are read from a connection before the others have their turn: an upload takes half the processor time that
 it does in waitress's pieces of eight kilobytes."""
+_SAME_SIGNAL = 1.0
+"""Seconds in which a second signal is taken for the first one, which came twice."""
 TIDY_EVERY = 60.0
 """Seconds between two looks at what has become too old to be kept."""
 SPARE_THREADS = 8
@@ -120,7 +122,7 @@ class _Loop:
         self._sockets = sockets
         self._service = service
         self._grace = grace
-        self._stop_at: float | None = None
+        self._asked_at: float | None = None
 
     def listen_to_signals(self) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -128,7 +130,7 @@ class _Loop:
 
     def run(self) -> None:
         tidy_at = time.monotonic() + TIDY_EVERY
-        while self._stop_at is None or (not self._idle() and time.monotonic() < self._stop_at):
+        while self._asked_at is None or (not self._idle() and time.monotonic() < self._asked_at + self._grace):
             wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
             if time.monotonic() >= tidy_at:
                 self._service.tidy()
@@ -141,11 +143,14 @@ class _Loop:
         log.info("stopped")
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
-        if self._stop_at is not None:
-            # Asked twice: at once.
-            _end()
+        if self._asked_at is not None:
+            # Whoever starts this may pass on what the whole group of processes got: make does so with SIGTERM.
+            if time.monotonic() > self._asked_at + _SAME_SIGNAL:
+                log.info("%s again: stopping at once", signal.Signals(number).name)
+                _end()
+            return
         log.info("%s: finishing %d requests", signal.Signals(number).name, self._service.in_work)
-        self._stop_at = time.monotonic() + self._grace
+        self._asked_at = time.monotonic()
         self._service.drain()
 
     def _idle(self) -> bool:

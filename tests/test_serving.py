@@ -62,8 +62,28 @@ def test_asked_twice_it_ends_at_once(make_server: Callable[..., Server], model_p
         server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
         server.process.send_signal(signal.SIGINT)
         server.wait_for_log("SIGINT: finishing")
+        # The same signal on two ways, as make and a supervisor of the whole group send it.
+        server.process.send_signal(signal.SIGINT)
+        time.sleep(1.1)
+        assert server.process.poll() is None
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(5) == 0
+    assert "SIGINT again: stopping at once" in server.log
+
+
+def test_ctrl_c_while_it_starts_leaves_no_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "run.py"), "--port", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, env={"PRELOAD": ""}, stderr=subprocess.PIPE, text=True)
+    try:
+        while "pydantic_core" not in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8"):
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "Traceback" not in said
+    # It may have got as far as serving.
+    assert process.returncode in (130, 0)
 
 
 def test_an_idle_service_stops_at_once_and_leaves_nothing_half(make_server: Callable[..., Server]) -> None:

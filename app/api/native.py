@@ -48,6 +48,8 @@ def blueprint(service: Service, image_formats: Sequence[str], max_upload_bytes: 
             raise BadRequest("send exactly one image: either image_file or image_url")
         options = _validated(GenerateOptions, fields)
         wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
+        if options.tags and wanted in EXPORTS:
+            raise InvalidOption(f"an answer as {wanted} has no place for tags: leave tags out, or ask for JSON")
         asked = GenerateRequest(
             g.request_id, image, url, options, wanted, patient=wanted == "events", fresh=_wants_fresh()
         )
@@ -143,7 +145,8 @@ def _read(formats: Sequence[str], max_bytes: int) -> tuple[_Fields, bytes | None
     elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
         fields = _form_fields(urlencoded(_body()))
         if _body() and not fields.keys() & {"image_url", *GenerateOptions.model_fields}:
-            raise UnsupportedMedia(f"the body is neither a form nor an image: send {what_is_read(formats)}")
+            hint = "JSON with Content-Type: application/json" if _body().lstrip()[:1] == b"{" else what_is_read(formats)
+            raise UnsupportedMedia(f"the body is neither a form nor an image: send {hint}")
     elif kind in _RAW or kind.startswith("image/"):
         # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
         # Said to be an image, nothing is an empty one. One that is too large is not read at all.
@@ -219,12 +222,13 @@ def _validated(options: type[_Options], fields: _Fields) -> _Options:
     try:
         return options(**fields)
     except ValidationError as error:
-        raise InvalidOption("; ".join(_sentence(dict(mistake)) for mistake in error.errors()), None) from None
+        names = options.model_fields
+        raise InvalidOption("; ".join(_sentence(dict(mistake), names) for mistake in error.errors()), None) from None
 
 
-def _sentence(mistake: dict[str, Any]) -> str:
+def _sentence(mistake: dict[str, Any], known: Iterable[str]) -> str:
     name = ".".join(str(part) for part in mistake["loc"])
     if mistake["type"] == "extra_forbidden":
-        return f"there is no option {name[:100]!r}; there are {', '.join(GenerateOptions.model_fields)}"
+        return f"there is no option {name[:100]!r}; there are {', '.join(known)}"
     message = mistake["msg"].removeprefix("Value error, ")
     return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -185,6 +185,7 @@ def test_strangers_in_the_environment_are_ignored(directory: Path) -> None:
         ("FETCH_TIMEOUT", "0"),
         ("FETCH_TIMEOUT", "inf"),
         ("SAVE_UPLOADS", "perhaps"),
+        ("IMAGES_DIR", ""),
         ("QUEUE_SIZE", "0"),
         ("MAX_REQUESTS", "1001"),
         ("REQUEST_TIMEOUT", "inf"),

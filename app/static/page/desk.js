@@ -119,11 +119,18 @@ function again(item) {
   if (missing.length) {
     const list = el("ul", { className: "needs", tabIndex: -1, aria: { label: "Models that are missing" } });
     fillNeeds(list, missing);
+    const failed = missing.some(({ model }) => model.state === "failed");
     return el(
       "div",
       { className: "missing" },
-      el("h2", {}, "A download comes first"),
-      el("p", {}, "This takes a model that is not on this machine yet. It goes on by itself when the model is here."),
+      el("h2", {}, failed ? "A model is missing" : "A download comes first"),
+      el(
+        "p",
+        {},
+        failed
+          ? "This takes a model that could not be had. It can be tried again, or another one chosen."
+          : "This takes a model that is not on this machine yet. It goes on by itself when the model is here.",
+      ),
       list,
     );
   }

@@ -186,6 +186,27 @@ def test_bad_requests(server: Server, send: Callable[[Server], requests.Response
 JSON = {"Content-Type": "application/json"}
 
 
+@pytest.mark.parametrize(
+    ("send", "detail"),
+    [
+        (
+            lambda s: s.post("/generate-tags", json={"text": "a dog", "model": "t5-tags"}),
+            "there is no option 'model'; there are text, tagger",
+        ),
+        (
+            lambda s: s.post("/generate-text", data=b' {"image_url": "http://a/"}', headers={"Content-Type": FORM}),
+            "the body is neither a form nor an image: send JSON with Content-Type: application/json",
+        ),
+        (
+            lambda s: s.generate(SMALL, model="rapidocr", tags="true", format="pdf"),
+            "an answer as pdf has no place for tags: leave tags out, or ask for JSON",
+        ),
+    ],
+)
+def test_a_mistake_says_what_to_do(server: Server, send: Callable[[Server], requests.Response], detail: str) -> None:
+    assert send(server).json()["detail"] == detail
+
+
 def test_unknown_model_says_which_there_are(server: Server) -> None:
     detail = assert_problem(server.generate(SMALL, model="nonesuch"), 404, "unknown-model")["detail"]
     assert "blip-base" in detail
