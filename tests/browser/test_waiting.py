@@ -127,6 +127,9 @@ def test_a_download_that_fails_says_why(open_page: Callable[..., Page], make_ser
     page.get_by_role("button", name=re.compile("Download")).click()
     expect(page.locator(".why")).to_contain_text("could not be reached")
     expect(page.get_by_role("button", name=re.compile("Try again"))).to_be_visible()
+    page.set_input_files("#file", SCENE)
+    expect(page.locator(".missing")).to_contain_text("A model is missing")
+    expect(page.locator(".missing")).to_contain_text("could not be reached")
 
 
 def test_it_is_usable_soon_and_small(browser: Browser, fakes: FakeService) -> None:
