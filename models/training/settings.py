@@ -194,7 +194,10 @@ def _resumed(given: dict[str, Any]) -> Settings:
     }
     for name, value in given.items():
         if name not in _MAY_CHANGE and stored.get(name) != value:
-            raise TrainingError(f"the run in {file.parent} was started with {name} {stored.get(name)}, not {value}")
+            raise TrainingError(
+                f"the run in {file.parent} was started with {name} {stored.get(name)}, not {value}: leave that out, or "
+                "start another run from its model with --init-from"
+            )
     return Settings(**(stored | given))
 
 
