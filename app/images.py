@@ -197,7 +197,7 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
         canvas = Image.new("RGBA", image.size, _WHITE)
         canvas.alpha_composite(image)
         image = canvas
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -1,5 +1,6 @@
 """Processes that decode: what they answer, what ends them, and what is left afterwards."""
 
+import ctypes
 import io
 import os
 import signal
@@ -10,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -53,6 +55,26 @@ def started() -> Started:
     """Says which processes have been started since, and live."""
     before = psutil.Process().children()
     return lambda: [process for process in psutil.Process().children() if process not in before]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="of glibc alone")
+def test_memory_is_kept_for_the_next_file_and_given_back_when_none_comes(cage: Cage, started: Started) -> None:
+    photo = encoded(Image.effect_noise((1600, 1200), 50).convert("RGB"), "JPEG")
+    for _ in range(3):
+        decode(cage, photo)
+    (process,) = started()
+    before = minor_faults(process)
+    for _ in range(5):
+        decode(cage, photo)
+    # The image alone has 1,875 pages of memory.
+    assert (minor_faults(process) - before) / 5 < 500
+    held = process.memory_info().rss
+    wait_until(lambda: process.memory_info().rss < held - 8_000_000)
+
+
+def minor_faults(process: psutil.Process) -> int:
+    """Return how often a process was given a page of memory."""
+    return int(Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[7])
 
 
 def test_an_image_comes_as_it_was_decoded(cage: Cage) -> None:
