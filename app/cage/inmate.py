@@ -20,7 +20,7 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """As malloc.h of glibc has them."""
 _LARGEST, _KEPT = 32 * 2**20, 128 * 2**20
 """Bytes of a block that glibc may keep, which takes no more for that, and of all that it may keep."""
-_PAUSE = 1.0
+_PAUSE = 5.0
 """Seconds without a file after which nothing is kept any more."""
 
 # As many as libheif takes. By itself libaom takes one for each core, whose stacks count as memory.
