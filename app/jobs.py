@@ -60,21 +60,31 @@ class Jobs:
         return outcome
 
     def side_by_side(self, jobs: Sequence[tuple[Entry, Job]]) -> Steps[list[Prediction | Exception]]:
-        """Run jobs for different models at the same time, and return what each came to."""
-        tickets: list[Ticket] = []
+        """Run jobs for different models at the same time, and return what each came to.
+
+        Raises:
+            QueueFull: there is no room for one: it is worth asking for all again.
+            ServiceError, ModelError: the first one is refused; of the others, that is what they came to.
+        """
+        tickets: list[tuple[int, Ticket]] = []
+        outcomes: dict[int, Prediction | Exception] = {}
         try:
-            for entry, job in jobs:
-                tickets.append((yield from self._submit(entry, job)))
-            yield Queued(position=max(ticket.position for ticket in tickets))
-            outcomes: list[Prediction | Exception] = []
-            for (entry, _), ticket in zip(jobs, tickets, strict=True):
+            for number, (entry, job) in enumerate(jobs):
                 try:
-                    outcomes.append((yield from _wait(entry, ticket)))
+                    tickets.append((number, (yield from self._submit(entry, job))))
                 except (ServiceError, ModelError) as error:
-                    outcomes.append(error)
-            return outcomes
+                    if number == 0 or isinstance(error, QueueFull):
+                        raise
+                    outcomes[number] = error
+            yield Queued(position=max(ticket.position for _, ticket in tickets))
+            for number, ticket in tickets:
+                try:
+                    outcomes[number] = yield from _wait(jobs[number][0], ticket)
+                except (ServiceError, ModelError) as error:
+                    outcomes[number] = error
+            return [outcomes[number] for number in range(len(jobs))]
         finally:
-            _cancel(tickets)
+            _cancel(ticket for _, ticket in tickets)
 
     def in_turn(self, entry: Entry, jobs: Sequence[Job]) -> Steps[list[Prediction]]:
         """Run a job for each line of a page, in the batches of one model, without filling its queue alone."""

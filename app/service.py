@@ -303,9 +303,10 @@ class Service:
         """Tag what was said, or the image; where that fails, the text is still worth an answer, and a warning says why
         it has no tags."""
         if tagger is None:
-            return _Tags(warnings=(f"no tags: no tagger is on this machine; POST /models/{TAGGER}/load fetches one",))
+            why = f"no tags: no tagger is on this machine; POST /models/{TAGGER}/load fetches one"
+            return _Tags(warnings=(why,), known=True)
         if not made.said.text and not tagger.model.tags_images:
-            return _Tags(tags=[], tagger=tagger.model.name)
+            return _Tags(tags=[], tagger=tagger.model.name, known=True)
         try:
             with _as_service_errors():
                 yield from self._waiting.available(tagger, patient=False)

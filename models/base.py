@@ -61,10 +61,16 @@ class NoRoom(ModelUnavailable):
     """The memory that models may take is taken by others at work: no failure of this one, which may be tried again."""
 
 
+_NO_MEMORY = ("out of memory", "can't alloc", "cannot allocate", "could not allocate", "failed to alloc", "bad_alloc")
+"""What torch and OpenVINO say where memory does not suffice."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what Python, and torch on a GPU and on the CPU, raise where memory does not suffice."""
-    name, message = type(error).__name__, str(error)
-    return isinstance(error, MemoryError) or name == "OutOfMemoryError" or "can't allocate memory" in message
+    """True for what Python, torch on a GPU and on the CPU, and OpenVINO raise where memory does not suffice."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    message = str(error).lower()
+    return any(words in message for words in _NO_MEMORY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import InvalidJob, Job, ModelUnavailable, Options
+from models.base import InvalidJob, Job, ModelUnavailable, Options, is_out_of_memory
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -116,9 +116,8 @@ def write(
     try:
         told = network.encode(*inputs)
         return _write(network, requests, rules), told
-    except (MemoryError, RuntimeError) as error:
-        # The runtimes say so in a RuntimeError, with other words on every device.
-        if isinstance(error, RuntimeError) and "memory" not in str(error).lower():
+    except Exception as error:
+        if not is_out_of_memory(error):
             raise
         raise ModelUnavailable("the model ran out of memory") from error
 
@@ -190,6 +189,7 @@ class Greedy:
     def take(self, logits: Floats, log_sums: Floats) -> tuple[Array, Array] | None:
         """Take what a step says, logits (1, vocabulary) and `log_sums` (1,). Return the next token and the row that it
         continues, or None at the end."""
+        _check(log_sums)
         allowed = logits[0].copy()
         allowed[_barred(len(self._tokens), self._request, self._rules)] = -np.inf
         token = int(allowed.argmax())
@@ -228,6 +228,7 @@ class Beams:
     def take(self, logits: Floats, log_sums: Floats) -> tuple[Array, Array] | None:
         """Take what a step says, logits (rows, vocabulary) and `log_sums` (rows,), of one row at first, then one for
         each beam. Return the beams' next tokens and the rows that they continue, or None at the end."""
+        _check(log_sums)
         barred = _barred(self._length, self._request, self._rules)
         parents, tokens = _likeliest(logits, self._kept + len(barred))
         may_come = ~_is_one_of(tokens, barred)

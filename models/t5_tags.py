@@ -50,7 +50,20 @@ class LoadedT5Tags(Loaded):
         given = [tokens, attended.astype(np.int64)]
         texts, _ = generation.write(self.network, given, requests, self.network.rules)
         written = [self.network.tokens.decode(text.tokens) for text in texts]
-        return [Prediction(text.strip(), tags=split_tags(text)) for text in written]
+        return [
+            Prediction(said.strip(), tags=split_tags(said), warnings=_warnings(len(read), text, self.network.rules))
+            for said, read, text in zip(written, inputs, texts, strict=True)
+        ]
+
+
+def _warnings(read: int, written: generation.Text, rules: generation.Rules) -> tuple[str, ...]:
+    """Return what a caller should know of a text of so many tokens and of its tags as they were written."""
+    warnings = []
+    if read == _MAX_INPUT_TOKENS:
+        warnings.append(f"only the first {_MAX_INPUT_TOKENS} tokens of the text were read")
+    if set(rules.ends).isdisjoint(written.tokens):
+        warnings.append("the tags were cut: the last one may be incomplete")
+    return tuple(warnings)
 
 
 def split_tags(text: str) -> tuple[str, ...]:

@@ -213,6 +213,8 @@ class Worker:
                 raise RuntimeError(f"{len(predictions)} predictions for {len(batch)} jobs")
             return list(predictions)
         except ModelError as error:
+            if error.__cause__ is not None:
+                log.warning("%s: %s (%s)", self.name, error, error.__cause__)
             failure: Exception = error
         except BaseException as error:
             # Not only an Exception: libraries in Rust panic with what is none, and the worker has to go on.

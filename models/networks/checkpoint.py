@@ -22,8 +22,14 @@ def tokenizer_of(directory: Path) -> Tokens:
 
 
 def rules(config: GenerationConfig, end: int | None = None) -> Rules:
-    """Return how texts end (with `end`, where that is given) and are searched for."""
+    """Return how texts end (with `end`, where that is given) and are searched for.
+
+    Raises:
+        ValueError: the checkpoint does not say how they end.
+    """
     ends: Any = config.eos_token_id if end is None else end
+    if ends is None:
+        raise ValueError("generation_config.json: no eos_token_id says how texts end")
     usual = GenerationConfig()
     for name in _NOT_FOLLOWED:
         if getattr(config, name, None) not in (None, getattr(usual, name, None)):

@@ -12,6 +12,7 @@ import importlib
 import importlib.metadata
 import json
 import logging
+import os
 import shutil
 import signal
 import subprocess
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import astuple
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,7 @@ _ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json"
 _UNFINISHED = "unfinished-"
 _ABANDONED = 3600.0
 """Seconds after which nobody writes there any more."""
-_SOURCES = ("captioning", "networks", "runtime")
+_SOURCES = ("captioning/*.py", "networks/*.py", "runtime/*.py", "generation.py", "tokens.py")
 _VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
 # torch traces one network at a time: it keeps what it sees in globals.
 _converting = threading.Lock()
@@ -77,6 +78,9 @@ def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork
         try:
             return _open(*_read(place), precision)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            if is_out_of_memory(error):
+                # To convert takes more.
+                raise
             log.warning("%s is converted again: the cached networks in %s cannot be used: %s", family, place, error)
             shutil.rmtree(place, ignore_errors=True)
     try:
@@ -132,9 +136,11 @@ def _make(place: Path, family: str, directory: Path, precision: str) -> None:
 
 
 def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
-    rules: list[Any] = [tuple(value) if isinstance(value, list) else value for value in about["rules"]]
+    rules: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in about["rules"].items()
+    }
     tokens = Tokens(*about["tokenizer"]) if about["tokenizer"] else None
-    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, Rules(*rules), about["facts"])
+    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, Rules(**rules), about["facts"])
 
 
 def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, dict[str, Any]]:
@@ -148,7 +154,7 @@ def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, di
             raise ValueError(f"{directory} cannot be read") from error
         about = {
             "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
-            "rules": astuple(networks.rules),
+            "rules": asdict(networks.rules),
             "facts": networks.facts,
         }
         return *runtime.convert(networks, precision), about
@@ -159,19 +165,29 @@ def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> No
     made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
     try:
         for name, network in ((_ENCODER, encoder), (_DECODER, decoder)):
-            ov.save_model(network, made / name, compress_to_fp16=False)
+            _save(network, made / name)
         sizes = {path.name: path.stat().st_size for path in made.iterdir()}
         (made / _ABOUT).write_text(json.dumps(about | {"sizes": sizes}), encoding="utf-8")
         made.rename(place)
-    except OSError:
-        # Another process was faster, or there is no room.
+    except BaseException as error:
         shutil.rmtree(made, ignore_errors=True)
-        if not place.exists():
+        # Else another process was faster.
+        if not (isinstance(error, OSError) and place.exists()):
             raise
     for other in place.parent.glob(f"{place.name.rpartition('-')[0]}-*"):
         if other != place:
             # Whoever has it open keeps it.
             shutil.rmtree(other, ignore_errors=True)
+
+
+def _save(network: Any, path: Path) -> None:
+    try:
+        ov.save_model(network, path, compress_to_fp16=False)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
+        # So OpenVINO says that there is no room.
+        raise OSError(f"{path} could not be written: {error}") from error
 
 
 def _sweep(cache: Path) -> None:
@@ -180,7 +196,7 @@ def _sweep(cache: Path) -> None:
         # Another process may finish it just now.
         with contextlib.suppress(OSError):
             if time.time() - left.stat().st_mtime > _ABANDONED:
-                shutil.rmtree(left)
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
@@ -196,7 +212,7 @@ def _key(family: str, directory: Path, precision: str, cache: Path) -> str:
     """Return the name of what this program on these libraries makes of a checkpoint: up to the last dash it says of
     what, then by what."""
     package = Path(models.__file__).parent
-    sources = [path for folder in _SOURCES for path in sorted((package / folder).glob("*.py"))]
+    sources = [path for pattern in _SOURCES for path in sorted(package.glob(pattern))]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
     files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
     with _hashing:
@@ -224,7 +240,9 @@ def _hashes(files: list[Path], known_path: Path) -> list[str]:
             with real.open("rb") as file:
                 known[seen] = hashlib.file_digest(file, "sha256").hexdigest()
         hashes.append(str(known[seen]))
-    unfinished = known_path.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(known), encoding="utf-8")
-    unfinished.replace(known_path)
+    # Of this process alone; and without, the files are but read again.
+    unfinished = known_path.with_name(f"{_UNFINISHED}{os.getpid()}")
+    with contextlib.suppress(OSError):
+        unfinished.write_text(json.dumps(known), encoding="utf-8")
+        unfinished.replace(known_path)
     return hashes

@@ -118,9 +118,10 @@ class TorchNetwork:
 
     @torch.inference_mode()
     def encode(self, *inputs: Array) -> list[Array]:
+        # Of the images before, first: there may not be room for both.
+        self._memory, self._past = [], []
         with TURN:
             self._memory = list(self._encoder(*map(self._tensor, inputs)))
-        self._past = []
         return [_floats(self._memory.pop()) for _ in range(self._told)][::-1]
 
     @torch.inference_mode()

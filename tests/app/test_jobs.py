@@ -10,7 +10,7 @@ from app.engine.local import LocalEngine
 from app.errors import PredictionFailed, QueueFull
 from app.jobs import Jobs, finish
 from app.schemas import Progress, Queued
-from models.base import Job, Prediction
+from models.base import InvalidJob, Job, Prediction
 from models.registry import Entry, Registry
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
 
@@ -215,6 +215,22 @@ def test_side_by_side_takes_back_the_first_when_there_is_no_room_for_the_second(
     assert house.waiting("busy") == 0
     for gate in (busy, full):
         gate.open.set()
+
+
+def test_side_by_side_what_the_second_cannot_take_is_what_it_comes_to(
+    make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(job: Job) -> Job:
+        raise InvalidJob("not this one")
+
+    house = make_house(fake("one"), fake("two"))
+    monkeypatch.setattr(house.entry("two").load(), "prepare", refuses)
+    asked = [(house.entry("one"), Job(text="a")), (house.entry("two"), Job(text="b"))]
+    one, two = finish(house.jobs.side_by_side(asked))
+    assert isinstance(one, Prediction)
+    assert isinstance(two, InvalidJob)
+    with pytest.raises(InvalidJob, match="not this one"):
+        finish(house.jobs.side_by_side(asked[::-1]))
 
 
 def test_the_one_that_waits_is_told_its_position_again_and_again(make_house: MakeHouse) -> None:

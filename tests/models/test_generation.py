@@ -145,6 +145,15 @@ def test_scores_that_are_no_numbers_are_no_text(search: type[Greedy | Beams], wr
         given.take(logits, np.full(1, wrong, np.float32))
 
 
+def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
+    search = Beams(Request((START,), 0, 5, 2), Rules((END,)))
+    assert search.take(np.zeros((1, 200), np.float32), np.zeros(1, np.float32))
+    logits = np.zeros((2, 200), np.float32)
+    logits[0] = np.nan
+    with pytest.raises(FloatingPointError, match="no numbers"):
+        search.take(logits, np.array([np.nan, 0], np.float32))
+
+
 def test_a_cut_text_is_warned_of() -> None:
     search = Request((START,), 0, 3)
     assert cut_warning(Text((4, 5, 6), ()), search, [END])

@@ -47,5 +47,7 @@ def test_tags_are_those_of_plain_transformers_alone_and_in_a_batch(checkpoints: 
 
 def test_a_text_of_more_than_512_tokens_is_cut(checkpoints: dict[str, Path]) -> None:
     loaded = MODELS[0].load(checkpoints["t5-tags"], Placement(precision="float32"))
-    (prediction,) = loaded.predict([Job(text="word " * 20_000)])
-    assert prediction.tags is not None
+    long, short = loaded.predict([Job(text="word " * 20_000), Job(text="a word")])
+    assert long.tags is not None
+    assert long.warnings[0] == "only the first 512 tokens of the text were read"
+    assert not any("512" in warning for warning in short.warnings)

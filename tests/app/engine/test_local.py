@@ -311,7 +311,13 @@ assert engine.submit("fake", Job(text="parent"), 5).result().text == "parent"
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")]
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        RuntimeError("[CPU] MatMul node with name 'x': can't alloc"),
+        RuntimeError("std::bad_alloc"),
+    ],
 )
 def test_out_of_memory_is_no_fault_of_the_job(make_engine: MakeEngine, error: Exception) -> None:
     def fails(jobs: Sequence[Job]) -> list[Prediction]:

@@ -136,6 +136,48 @@ def test_what_cannot_be_used_is_made_again(
     assert (entry / "decoder.bin").stat().st_size > 1000
 
 
+def test_a_full_disk_leaves_nothing_half_and_the_model_is_loaded_all_the_same(
+    checkpoints: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    pictures: list[Image.Image],
+) -> None:
+    def save(network: object, path: Path, **_: object) -> None:
+        path.write_bytes(b"half")
+        # As OpenVINO says it.
+        raise RuntimeError("basic_ios::clear: iostream error")
+
+    monkeypatch.setattr("openvino.save_model", save)
+    importlib.import_module("torch")
+    assert said(checkpoints["blip-base"], tmp_path, pictures[0])
+    assert "converted networks are not kept: " in caplog.text
+    assert entries(tmp_path) == []
+
+
+def test_too_little_memory_to_read_it_is_no_reason_to_make_it_again(
+    checkpoints: dict[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> None:
+        raise RuntimeError("Exception from src/inference/core.cpp: std::bad_alloc")
+
+    monkeypatch.setattr(cache_module, "_read", read)
+    (entry,) = entries(cache)
+    with pytest.raises(RuntimeError, match="bad_alloc"):
+        BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=cache))
+    assert (entry / "about.json").exists()
+
+
+def test_hashes_that_cannot_be_kept_do_no_harm(
+    checkpoints: dict[str, Path], cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cache / "hashes.json").unlink()
+    (cache / "hashes.json").mkdir()
+    # Nothing is converted.
+    monkeypatch.setattr(cache_module, "_convert", None)
+    assert BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=cache))
+
+
 def test_other_weights_are_another_entry(
     checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image], tmp_path: Path
 ) -> None:
