@@ -55,7 +55,7 @@ class Results:
             return known, True  # type: ignore[return-value]
         try:
             result: _Result = yield from making.follow()
-            self._remember(question, lasting(result))
+            self._remember(question, lasting(result), making)
         finally:
             self._leave(question, making)
         return result, False
@@ -69,10 +69,10 @@ class Results:
 
     def _join(self, question: Hashable, make: Callable[[], Steps[_Result]], fresh: bool) -> "_Making[_Result]":
         """Return what is in the making, or begin it. The caller holds the lock, and leaves when it is done."""
-        making = None if fresh else self._in_the_making.get(question)
-        if making is None:
-            making = _Making(make())
-            self._in_the_making.setdefault(question, making)
+        making = self._in_the_making.get(question)
+        # One that has come to its end came to nothing that lasts, and has but not been left by all.
+        if making is None or making.ended or fresh:
+            making = self._in_the_making[question] = _Making(make())
         making.followers += 1
         return making
 
@@ -85,11 +85,14 @@ class Results:
         if last:
             making.close()
 
-    def _remember(self, question: Hashable, result: Any) -> None:
+    def _remember(self, question: Hashable, result: Any, making: "_Making[Any]") -> None:
         size = _size_of(question) + _size_of(result)
         if result is None or size > self._limit:
             return
         with self._lock:
+            if self._in_the_making.get(question) is not making:
+                # It has been asked for anew since.
+                return
             _, replaced = self._known.pop(question, (None, 0))
             self._known[question] = result, size
             self._size += size - replaced
@@ -107,7 +110,7 @@ class _Making(Generic[_Result]):
         self._turn = threading.Lock()
         # Until the first one is known: it waits like any other.
         self._step: Step = Queued(position=None)
-        self._ended = False
+        self.ended = False
         self._result: _Result | None = None
         self._error: BaseException | None = None
 
@@ -120,7 +123,7 @@ class _Making(Generic[_Result]):
                 finally:
                     self._turn.release()
             # This first: who drives sets it last.
-            if self._ended:
+            if self.ended:
                 if self._error is not None:
                     raise self._error
                 return self._result  # type: ignore[return-value]
@@ -132,15 +135,15 @@ class _Making(Generic[_Result]):
 
     def _drive(self) -> None:
         """Take one step, unless there is none left. The caller has the turn."""
-        if self._ended:
+        if self.ended:
             return
         try:
             self._step = next(self._steps)
         except StopIteration as end:
-            self._result, self._ended = end.value, True
+            self._result, self.ended = end.value, True
         except BaseException as error:
             # Not only an Exception: the others would take a generator that broke for one that came to nothing.
-            self._error, self._ended = error, True
+            self._error, self.ended = error, True
 
 
 def _size_of(value: Any) -> int:

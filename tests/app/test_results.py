@@ -58,6 +58,38 @@ def test_fresh_is_made_anew_and_then_known() -> None:
     assert finish(ask(results, maker)) == ("made 2", True)
 
 
+def test_what_was_begun_before_a_fresh_one_does_not_replace_it() -> None:
+    results, maker = Results(10_000), Maker()
+    older, fresh = ask(results, maker), ask(results, maker, fresh=True)
+    next(older), next(fresh)
+    # Who comes now waits for the fresh one.
+    newcomer = ask(results, maker)
+    next(newcomer)
+    assert [finish(steps) for steps in (fresh, newcomer, older)] == [
+        ("made 2", False),
+        ("made 2", False),
+        ("made 1", False),
+    ]
+    assert finish(ask(results, maker)) == ("made 2", True)
+
+
+def test_who_comes_after_an_error_is_not_told_it_although_others_have_yet_to_hear_it() -> None:
+    results, maker = Results(10_000), Maker()
+
+    def breaks() -> Steps[str]:
+        yield Queued(position=2)
+        yield Queued(position=1)
+        raise InvalidImage("broken")
+
+    first, second = ask(results, breaks), ask(results, breaks)
+    next(first), next(second)
+    with pytest.raises(InvalidImage):
+        finish(first)
+    assert finish(ask(results, maker)) == ("made 1", False)
+    with pytest.raises(InvalidImage):
+        finish(second)
+
+
 def test_a_limit_of_zero_neither_remembers_nor_shares() -> None:
     results, maker = Results(0), Maker()
     first, second = ask(results, maker), ask(results, maker)
