@@ -13,6 +13,7 @@ from torch import nn
 from models import runtime
 from models.base import Placement
 from models.generation import Beams, Greedy, Request, Rules, Text, _largest, _likeliest, cut_warning, write
+from models.networks import checkpoint
 from models.runtime import ALIGNMENT
 from tests.server import NETWORKS
 
@@ -152,6 +153,12 @@ def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
     logits[0] = np.nan
     with pytest.raises(FloatingPointError, match="no numbers"):
         search.take(logits, np.array([np.nan, 0], np.float32))
+
+
+def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="eos_token_id"):
+        checkpoint.rules(transformers.GenerationConfig())
+    assert checkpoint.rules(transformers.GenerationConfig(), END).ends == (END,)
 
 
 def test_a_cut_text_is_warned_of() -> None:
