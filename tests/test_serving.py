@@ -56,9 +56,9 @@ def test_the_grace_period_ends(make_server: Callable[..., Server], model_paths: 
 def test_asked_twice_it_ends_at_once(make_server: Callable[..., Server], model_paths: str) -> None:
     server = make_server(model_paths=model_paths, result_cache_mb=0, log_level="DEBUG")
     server.generate(SMALL, model="blip-base", max_new_tokens=1)
-    with ThreadPoolExecutor(3) as pool:
-        for _ in range(3):
-            pool.submit(server.generate, SMALL, **SLOW)
+    with ThreadPoolExecutor(20) as pool:
+        for _ in range(20):
+            pool.submit(server.generate, SMALL, **SLOW | {"num_beams": 10})
         server.wait_for_log("batch of 1.*batch of", flags=re.DOTALL)
         server.process.send_signal(signal.SIGINT)
         server.wait_for_log("SIGINT: finishing")
