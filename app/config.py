@@ -164,7 +164,7 @@ class Settings(BaseSettings):
 
     @field_validator("images_dir", mode="before")
     @classmethod
-    def _some(cls, value: Any) -> Any:
+    def _not_empty(cls, value: Any) -> Any:
         if value == "":
             raise ValueError("should name a directory; SAVE_UPLOADS=false keeps no images")
         return value

@@ -70,8 +70,8 @@ class Results:
     def _join(self, question: Hashable, make: Callable[[], Steps[_Result]], fresh: bool) -> "_Making[_Result]":
         """Return what is in the making, or begin it. The caller holds the lock, and leaves when it is done."""
         making = self._in_the_making.get(question)
-        # One that has come to its end came to nothing that lasts, and has but not been left by all.
-        if making is None or making.ended or fresh:
+        # What failed is told to those who waited for it, and not to who comes after.
+        if making is None or making.failed or fresh:
             making = self._in_the_making[question] = _Making(make())
         making.followers += 1
         return making
@@ -110,9 +110,13 @@ class _Making(Generic[_Result]):
         self._turn = threading.Lock()
         # Until the first one is known: it waits like any other.
         self._step: Step = Queued(position=None)
-        self.ended = False
+        self._ended = False
         self._result: _Result | None = None
         self._error: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._error is not None
 
     def follow(self) -> Steps[_Result]:
         """Yield the steps, whoever drives them, and return or raise what they come to."""
@@ -123,7 +127,7 @@ class _Making(Generic[_Result]):
                 finally:
                     self._turn.release()
             # This first: who drives sets it last.
-            if self.ended:
+            if self._ended:
                 if self._error is not None:
                     raise self._error
                 return self._result  # type: ignore[return-value]
@@ -135,15 +139,15 @@ class _Making(Generic[_Result]):
 
     def _drive(self) -> None:
         """Take one step, unless there is none left. The caller has the turn."""
-        if self.ended:
+        if self._ended:
             return
         try:
             self._step = next(self._steps)
         except StopIteration as end:
-            self._result, self.ended = end.value, True
+            self._result, self._ended = end.value, True
         except BaseException as error:
             # Not only an Exception: the others would take a generator that broke for one that came to nothing.
-            self._error, self.ended = error, True
+            self._error, self._ended = error, True
 
 
 def _size_of(value: Any) -> int:

@@ -61,7 +61,15 @@ class NoRoom(ModelUnavailable):
     """The memory that models may take is taken by others at work: no failure of this one, which may be tried again."""
 
 
-_NO_MEMORY = ("out of memory", "can't alloc", "cannot allocate", "could not allocate", "failed to alloc", "bad_alloc")
+_NO_MEMORY = (
+    "out of memory",
+    "not enough memory",
+    "can't alloc",
+    "cannot allocate",
+    "could not allocate",
+    "failed to alloc",
+    "bad_alloc",
+)
 """What torch and OpenVINO say where memory does not suffice."""
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from models import generation, runtime
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.tokens import cut
 
 _MAX_INPUT_TOKENS = 512
 # The page's least and most length, 10 and 64, less the start token that they count; and its beams.
@@ -37,11 +38,11 @@ class LoadedT5Tags(Loaded):
         self._request = generation.Request((self.network.facts["start"],), *_SEARCH)
 
     def prepare(self, job: Job) -> Job:
-        tokens = self.network.tokens.encode(job.text or "", most=_MAX_INPUT_TOKENS)
-        return replace(job, prepared=(self._request, tokens))
+        return replace(job, prepared=(self._request, self.network.tokens.encode(job.text or "")))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        requests, inputs = generation.prepared(jobs, self.prepare)
+        requests, whole = generation.prepared(jobs, self.prepare)
+        inputs = [cut(tokens, _MAX_INPUT_TOKENS) for tokens in whole]
         lengths = np.array([len(tokens) for tokens in inputs])
         places = -(-lengths.max() // runtime.ALIGNMENT) * runtime.ALIGNMENT
         attended = np.arange(places) < lengths[:, None]
@@ -51,15 +52,15 @@ class LoadedT5Tags(Loaded):
         texts, _ = generation.write(self.network, given, requests, self.network.rules)
         written = [self.network.tokens.decode(text.tokens) for text in texts]
         return [
-            Prediction(said.strip(), tags=split_tags(said), warnings=_warnings(len(read), text, self.network.rules))
-            for said, read, text in zip(written, inputs, texts, strict=True)
+            Prediction(said.strip(), tags=split_tags(said), warnings=_warnings(len(sent), text, self.network.rules))
+            for said, sent, text in zip(written, whole, texts, strict=True)
         ]
 
 
-def _warnings(read: int, written: generation.Text, rules: generation.Rules) -> tuple[str, ...]:
+def _warnings(sent: int, written: generation.Text, rules: generation.Rules) -> tuple[str, ...]:
     """Return what a caller should know of a text of so many tokens and of its tags as they were written."""
     warnings = []
-    if read == _MAX_INPUT_TOKENS:
+    if sent > _MAX_INPUT_TOKENS:
         warnings.append(f"only the first {_MAX_INPUT_TOKENS} tokens of the text were read")
     if set(rules.ends).isdisjoint(written.tokens):
         warnings.append("the tags were cut: the last one may be incomplete")

@@ -9,6 +9,11 @@ _CLEANED = [(f" {mark}", mark) for mark in (".", "?", "!", ",")] + [(" ' ", "'")
 _CLEANED += [(f" {ending}", ending) for ending in ("n't", "'m", "'s", "'ve", "'re")]
 
 
+def cut(tokens: list[int], most: int) -> list[int]:
+    """Return the first of a text's tokens where they are more than `most`, and the one that ends it."""
+    return tokens if len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
+
+
 class Tokens:
     """A checkpoint's tokenizer."""
 
@@ -29,13 +34,10 @@ class Tokens:
         clean_up = bool(tokenizer.clean_up_tokenization_spaces) and type(backend.model).__name__ != "BPE"
         return cls(backend.to_str(), clean_up)
 
-    def encode(self, text: str, special: bool = True, most: int | None = None) -> list[int]:
-        """Return the tokens of a text, with those that frame it if `special`.
-
-        A text of more than `most` tokens is cut, and keeps the one that ends it.
-        """
+    def encode(self, text: str, special: bool = True) -> list[int]:
+        """Return the tokens of a text, with those that frame it if `special`."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
-        return tokens if most is None or len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
+        return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of tokens, without special ones."""

@@ -12,7 +12,6 @@ import importlib
 import importlib.metadata
 import json
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -20,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -240,8 +240,8 @@ def _hashes(files: list[Path], known_path: Path) -> list[str]:
             with real.open("rb") as file:
                 known[seen] = hashlib.file_digest(file, "sha256").hexdigest()
         hashes.append(str(known[seen]))
-    # Of this process alone; and without, the files are but read again.
-    unfinished = known_path.with_name(f"{_UNFINISHED}{os.getpid()}")
+    # Without, the files are but read again.
+    unfinished = known_path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         unfinished.write_text(json.dumps(known), encoding="utf-8")
         unfinished.replace(known_path)
