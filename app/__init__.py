@@ -22,16 +22,16 @@ def build_service(settings: Settings) -> Service:
     Raises:
         SettingsError: a setting names a model, a directory or a device that is not there.
     """
-    from app.cage.keeper import Cage
     from app.config import SettingsError
+    from app.decoding.pool import Cage
     from app.engine.local import LocalEngine
-    from app.fetch import Fetcher
+    from app.fetching.client import Fetcher
     from app.service import Service
     from app.storage.local import LocalStore
+    from models.backends.threads import cores
     from models.base import Placement
-    from models.memory import Memory
+    from models.budget import Memory
     from models.registry import Registry, check_placement, discover, with_local_paths, with_revisions
-    from models.runtime.threads import cores
 
     placement = Placement(
         settings.device, settings.precision, settings.runtime, settings.network_cache, graphs=settings.cuda_graphs
@@ -79,9 +79,9 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import docs, keys, limits, native, ops, origins, problems, proxies, saved, ui
+    from app.api import auth, csrf, docs, images, native, ops, problems, proxy, rate_limit, ui
 
-    keyring = keys.Keys(settings.read_keys())
+    keyring = auth.Keys(settings.read_keys())
     service = service or build_service(settings)
     app = Flask(__name__)
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
@@ -91,15 +91,15 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     problems.register(app)
     # Before the keys are asked for, so that guessing them is limited too.
-    limits.register(app, keyring.client, keys.is_open, settings.rate_of_client, settings.requests_of_client)
+    rate_limit.register(app, keyring.client, auth.is_open, settings.rate_of_client, settings.requests_of_client)
     app.before_request(keyring.check)
-    proxies.register(app, settings.trusted_proxies)
-    origins.register(app, settings.cors_origins)
+    proxy.register(app, settings.trusted_proxies)
+    csrf.register(app, settings.cors_origins)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
     for front_door in (
         native.blueprint(service, settings.image_formats, settings.max_upload_bytes),
-        saved.blueprint(service),
+        images.blueprint(service),
         ops.blueprint(service),
         docs.blueprint(),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from app.compose import Said, options_of
-from app.documents import Pages
+from app.decoding.documents import Pages
 from app.exports.base import Document
 from app.exports.base import Page as ExportPage
 from app.schemas import GenerateOptions, ImageInfo, ModelInfo, Page

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from PIL import Image
 
 from app import alt_text
-from app.documents import Pages
+from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import Jobs, Steps
 from app.schemas import AltTextParts, GenerateOptions, Progress

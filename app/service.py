@@ -14,13 +14,13 @@ from functools import partial
 
 from app import errors
 from app.answers import Made, describe, document, image_info, listed, milliseconds, of_pages, warnings_of
-from app.cage.keeper import Cage
 from app.compose import ALT_TEXT, AltText, OneModel
 from app.config import Settings
-from app.documents import Limits, Pages, open_pages
+from app.decoding.documents import Limits, Pages, open_pages
+from app.decoding.pool import Cage
 from app.engine.base import Engine
 from app.exports import EXPORTS
-from app.fetch import Fetcher
+from app.fetching.client import Fetcher
 from app.jobs import Jobs, Steps, finish
 from app.results import Results
 from app.schemas import (

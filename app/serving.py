@@ -17,7 +17,7 @@ from waitress.server import create_server
 from app import build_service, create_app
 from app.config import Settings, SettingsError, warn_of_strangers
 from app.service import Service
-from models.memory import give_back_at_once
+from models.budget import give_back_at_once
 
 log = logging.getLogger(__name__)
 

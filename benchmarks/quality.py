@@ -19,8 +19,8 @@ from benchmarks.machine import about
 from models import generation
 from models.base import Job, Model, Options, Placement
 from models.generation import Floats, Request
-from models.hub import find
 from models.registry import discover, with_local_paths
+from models.weights import find
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
 

@@ -1,6 +1,6 @@
 """The registry: every model by name, where its weights are, and the one copy of it in memory.
 
-Adding a family means adding a module beside this one: whatever module of this package has a `MODELS` tuple is found.
+Adding a family means adding a module to `models/families`: each module there that has a `MODELS` tuple is found.
 """
 
 import importlib
@@ -15,8 +15,7 @@ from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 
-import models
-from models import hub, runtime
+from models import backends, families, weights
 from models.base import (
     Loaded,
     Model,
@@ -28,7 +27,7 @@ from models.base import (
     UnknownModel,
     is_out_of_memory,
 )
-from models.memory import Memory
+from models.budget import Memory
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +86,7 @@ class Entry:
             return self._busy
         if self.error is not None:
             return State.FAILED
-        return State.ON_DISK if hub.find(self.model.source) else State.ABSENT
+        return State.ON_DISK if weights.find(self.model.source) else State.ABSENT
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -154,12 +153,12 @@ class Entry:
         return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
-        path = hub.find(self.model.source)
+        path = weights.find(self.model.source)
         if path is None:
             self._busy, self.progress = State.DOWNLOADING, 0.0
-            path = hub.download(self.model.source, self._report)
+            path = weights.download(self.model.source, self._report)
         self._busy, started = State.LOADING, time.monotonic()
-        hub.verify(path)
+        weights.verify(path)
         self._memory.make_room(self._place, path)
         loaded = self.model.load(path, self._placement)
         self._memory.fill(self._place, loaded)
@@ -230,12 +229,11 @@ class Registry:
 
 
 def discover() -> dict[str, Model]:
-    """Return the models that the modules of this package declare, by name, in alphabetical order of the modules."""
+    """Return the models that the modules of `models.families` declare, by name, in the modules' alphabetical order."""
     found: dict[str, Model] = {}
-    for module in pkgutil.iter_modules(models.__path__):
-        if not module.ispkg:
-            for model in getattr(importlib.import_module(f"models.{module.name}"), "MODELS", ()):
-                found[model.name] = model
+    for module in pkgutil.iter_modules(families.__path__):
+        for model in getattr(importlib.import_module(f"models.families.{module.name}"), "MODELS", ()):
+            found[model.name] = model
     return found
 
 
@@ -255,7 +253,7 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
             if not isinstance(result[name], family):
                 raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
             source = replace(result[name].source, directory=directory)
-        if not hub.has_weights(directory):
+        if not weights.has_weights(directory):
             raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
         result[name] = family(name, source)
     return result
@@ -299,11 +297,11 @@ def check_placement(placement: Placement) -> None:
     Raises:
         ValueError: with what is there instead.
     """
-    if placement.device in ("auto", "cpu") and placement.precision in ("auto", *runtime.CPU_PRECISIONS):
+    if placement.device in ("auto", "cpu") and placement.precision in ("auto", *backends.CPU_PRECISIONS):
         return
-    if runtime.on_openvino(placement):
-        runtime.check_cpu_precision(placement.precision)
+    if backends.on_openvino(placement):
+        backends.check_cpu_precision(placement.precision)
     else:
-        from models.runtime import torch
+        from models.backends import torch
 
         torch.place(placement)

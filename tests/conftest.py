@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.cage.keeper import Cage
 from app.config import Settings
+from app.decoding.pool import Cage
 from tests.server import ROOT, Server
 
 INPUT = ROOT / "Input"

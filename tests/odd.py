@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from app.cli import main
-from models import rapid_ocr
+from app.cli.main import main
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.families import rapidocr
 
 
 class Odd(Model):
@@ -68,5 +68,5 @@ class LoadedOdd(Loaded):
 if __name__ == "__main__":
     source = Source(directory=Path(__file__).parent)
     # Among the models of a module that the registry finds.
-    rapid_ocr.MODELS += (Odd("odd", source), Odd("odd-too", source), Heavy("heavy", source))  # type: ignore[assignment]
+    rapidocr.MODELS += (Odd("odd", source), Odd("odd-too", source), Heavy("heavy", source))  # type: ignore[assignment]
     sys.exit(main(["serve"]))

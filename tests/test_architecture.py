@@ -19,36 +19,31 @@ MAY_IMPORT = {
     "app.openapi": {"app", "app.schemas", "app.errors", "app.exports"},
     "app.alt_text": set(),
     "app.exports": {"app.exports"},
-    "app.documents": {"app.cage", "app.errors", "app.images"},
-    "app.cage": {"app", "app.cage", "app.errors", "app.images", "app.pdf"},
+    "app.decoding": {"app", "app.decoding", "app.errors"},
     "app.jobs": {"app.engine", "app.errors", "app.schemas"},
     "app.results": {"app.jobs", "app.schemas"},
-    "app.answers": {"app.compose", "app.documents", "app.exports", "app.schemas"},
-    "app.compose": {"app", "app.alt_text", "app.documents", "app.errors", "app.jobs", "app.schemas"},
-    "app.data_url": {"app.errors"},
-    "app.guard": {"app.errors"},
-    "app.fetch": {"app.data_url", "app.errors", "app.guard"},
-    "app.images": {"app.errors"},
-    "app.pdf": {"app.errors"},
+    "app.answers": {"app.compose", "app.decoding", "app.exports", "app.schemas"},
+    "app.compose": {"app", "app.alt_text", "app.decoding", "app.errors", "app.jobs", "app.schemas"},
+    "app.fetching": {"app.errors", "app.fetching"},
     "app.storage": {"app.storage", "app.errors"},
     "app.engine": {"app.engine", "app.errors"},
     "app.service": {
-        "app", "app.answers", "app.cage", "app.compose", "app.config", "app.documents", "app.engine", "app.errors",
-        "app.exports", "app.fetch", "app.jobs", "app.results", "app.schemas", "app.storage", "app.waiting",
+        "app", "app.answers", "app.compose", "app.config", "app.decoding", "app.engine", "app.errors", "app.exports",
+        "app.fetching", "app.jobs", "app.results", "app.schemas", "app.storage", "app.waiting",
     },
     "app.waiting": {"app", "app.engine", "app.errors", "app.jobs", "app.schemas"},
     "app.api": {
-        "app", "app.api", "app.data_url", "app.documents", "app.errors", "app.exports", "app.images", "app.jobs",
-        "app.openapi", "app.schemas", "app.service", "app.storage",
+        "app", "app.api", "app.fetching", "app.decoding", "app.errors", "app.exports", "app.jobs", "app.openapi",
+        "app.schemas", "app.service", "app.storage",
     },
     "app.serving": {"app", "app.config", "app.service"},
     "app.cli": {"app", "app.config", "app.serving"},
-    "app": {"app.api", "app.cage", "app.config", "app.service", "app.engine", "app.fetch", "app.storage"},
+    "app": {"app.api", "app.decoding", "app.config", "app.service", "app.engine", "app.fetching", "app.storage"},
 }  # fmt: skip
 FLASK = {"app", "app.api"}
-REQUESTS = {"app.fetch"}
-THREADS = {"app.engine", "app.fetch"}
-PROCESSES = {"app.cage", "models.runtime"}
+REQUESTS = {"app.fetching"}
+THREADS = {"app.engine", "app.fetching"}
+PROCESSES = {"app.decoding", "models.backends"}
 
 
 def modules() -> list[tuple[str, ast.Module]]:
@@ -118,7 +113,7 @@ def test_no_heavy_library_at_the_top_but_in_runtimes() -> None:
         for node in at_the_top(tree):
             found = {imported.split(".")[0] for imported in imports(node, name)} & HEAVY
             runs_networks = name.startswith(
-                ("models.runtime.", "models.networks.", "models.reading.", "models.captioning.", "models.training.")
+                ("models.backends.", "models.networks.", "models.reading.", "models.captioning.", "models.training.")
             )
             assert not found or runs_networks, f"{name} imports {found} at its top"
 
@@ -144,7 +139,11 @@ def test_processes_start_only_in_the_cage_and_to_convert() -> None:
 def test_what_decodes_runs_only_in_the_cage() -> None:
     """Neither Pillow nor PDFium sees the bytes of a user elsewhere in the service."""
     for name, tree in MODULES:
-        if part(name).startswith("app") and part(name) not in ("app.cage", "app.images", "app.pdf"):
+        if part(name).startswith("app") and part(name) not in (
+            "app.decoding",
+            "app.decoding.images",
+            "app.decoding.pdf",
+        ):
             assert "pypdfium2" not in set(imports(tree, name)), name
             opens = any(ast.unparse(node) == "Image.open" for node in ast.walk(tree))
             # The page's own sample images.
@@ -156,7 +155,7 @@ def test_only_config_reads_the_environment() -> None:
         for node in ast.walk(tree):
             if ast.unparse(node) in ("os.environ", "os.getenv"):
                 # models/__init__ sets what libraries read when they are imported; what decodes gets little of it.
-                assert name in ("app.config", "app.cage.process", "models"), name
+                assert name in ("app.config", "app.decoding.process", "models"), name
 
 
 def test_starting_imports_no_network_library() -> None:

@@ -49,7 +49,7 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
     # The wheel's own packages, and the libraries of this environment; the checkout is on no path.
     code = (
         f"import sys; sys.path[:0] = [{str(elsewhere)!r}]; import app; "
-        f"assert app.__file__.startswith({str(elsewhere)!r}); from app.cli import main; sys.exit(main(['serve']))"
+        f"assert app.__file__.startswith({str(elsewhere)!r}); from app.cli.main import main; sys.exit(main(['serve']))"
     )
     server = Server(tmp_path, command=[sys.executable, "-P", "-c", code])
     try:

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import Any
 
-from app.cli import main
+from app.cli.main import main
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _CALLS = ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.sendmsg")

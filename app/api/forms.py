@@ -7,8 +7,8 @@ from typing import IO
 
 from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
-from app.data_url import unquoted
 from app.errors import BadRequest, TooLarge
+from app.fetching.data_url import unquoted
 
 MAX_FIELDS = 100
 _CHUNK = 65_536

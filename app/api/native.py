@@ -10,10 +10,10 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.forms import Form, multipart, urlencoded
 from app.api.problems import problem_of
-from app.documents import is_pdf
+from app.decoding.documents import is_pdf
+from app.decoding.images import looks_like_image, what_is_read
 from app.errors import BadRequest, ClientGone, InvalidOption, TooLarge, UnsupportedMedia
 from app.exports import EXPORTS
-from app.images import looks_like_image, what_is_read
 from app.jobs import Steps
 from app.schemas import Answer, GenerateOptions, Problem, Progress, Queued, TagOptions
 from app.service import GenerateRequest, Result, Service

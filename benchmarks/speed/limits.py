@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.speed import NEW_TOKENS
-from models.runtime.threads import cores
+from models.backends.threads import cores
 
 _BYTES = 2
 """Of a weight in bfloat16, in which this service computes where the processor has it."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.pixels import squash
+from models.preprocessing.pixels import squash
 
 
 def stack(images: Sequence[Image.Image]) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoTokenizer, GenerationConfig
 
 from models.generation import Rules
-from models.tokens import Tokens
+from models.preprocessing.tokens import Tokens
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from models.generation import Rules
-from models.tokens import Tokens
+from models.preprocessing.tokens import Tokens
 
 # Large enough that nothing masked counts, and finite in every number format: a row of infinities has no softmax.
 _MASKED = -1e4

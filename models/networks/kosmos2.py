@@ -7,12 +7,12 @@ import torch
 from torch import Tensor, nn
 from transformers import Kosmos2ForConditionalGeneration, Kosmos2Processor
 
+from models.backends.torch import read
 from models.generation import IMAGE
 from models.networks.checkpoint import rules
 from models.networks.decoder import Decoder, Layer, Networks, SelfAttention
 from models.networks.vision import image_examples
-from models.runtime.torch import read
-from models.tokens import Tokens
+from models.preprocessing.tokens import Tokens
 
 
 def load(directory: Path, dtype: torch.dtype) -> Networks:

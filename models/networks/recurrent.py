@@ -5,11 +5,11 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from models.backends.torch import read
 from models.captioning.network import RecurrentCaptioner
 from models.networks.checkpoint import rules
 from models.networks.decoder import Networks
 from models.networks.vision import image_examples
-from models.runtime.torch import read
 
 
 def load(directory: Path, dtype: torch.dtype) -> Networks:

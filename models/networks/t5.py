@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
+from models.backends.torch import read
 from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
-from models.runtime.torch import read
 
 
 def load(directory: Path, dtype: torch.dtype) -> Networks:

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 from transformers import VisionEncoderDecoderModel
 
+from models.backends.torch import read
 from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
 from models.networks.vision import VisionEncoder, image_examples
-from models.runtime.torch import read
 
 
 def load(directory: Path, dtype: torch.dtype) -> Networks:

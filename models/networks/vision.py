@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from models.backends import ALIGNMENT
 from models.networks.decoder import Layer
-from models.runtime import ALIGNMENT
 
 
 class VisionEncoder(nn.Module):

@@ -14,11 +14,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.backends.threads import TURN, cores
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import decode
 from models.reading.detection import find_fragments
 from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
-from models.runtime.threads import TURN, cores
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 RECOGNISER = "PP-OCRv6_rec_small.onnx"

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from models.captioning.pixels import stack
 from models.captioning.vocabulary import END, PAD, START, Vocabulary
-from models.pixels import squash
+from models.preprocessing.pixels import squash
 from models.training import interrupt
 from models.training.augment import augment
 from models.training.formats import DatasetError

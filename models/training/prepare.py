@@ -9,15 +9,15 @@ from typing import Any
 
 import torch
 
-from models import hub
+from models import weights
+from models.backends import torch as runtime
 from models.base import ModelError, Placement, Source
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD, RecurrentCaptionerConfig
 from models.captioning.encoder import NAMED
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
-from models.recurrent import Recurrent
+from models.families.recurrent import Recurrent
 from models.registry import discover, with_local_paths
-from models.runtime import torch as runtime
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
 from models.training.settings import Settings, TrainingError
@@ -88,7 +88,7 @@ def _check_captioner(directory: Path) -> None:
     if not isinstance(model, Recurrent):
         raise TrainingError(f"--init-from: {directory} holds no {Recurrent.model_type}, which is what can be trained")
     try:
-        hub.verify(directory)
+        weights.verify(directory)
     except ModelError as error:
         raise TrainingError(f"--init-from {directory}: {error}") from error
 
@@ -131,7 +131,7 @@ def _checkpoint(encoder: str) -> Path:
         return Path(encoder)
     source = Source(hub_id=encoder)
     try:
-        return hub.find(source) or hub.download(source, lambda _: None)
+        return weights.find(source) or weights.download(source, lambda _: None)
     except (ModelError, ValueError) as error:
         # A ValueError where no repository could have that name.
         reason = str(error.__cause__ or error).partition("\n")[0]

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import torch
 
+from models.backends import torch as runtime
 from models.base import Placement
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import Vocabulary
-from models.runtime import torch as runtime
 from models.training.checkpoints import export
 from models.training.command import Parser
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from models.backends import torch as runtime
 from models.base import Placement
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.pixels import normalise
 from models.captioning.vocabulary import START, Vocabulary
-from models.runtime import torch as runtime
 from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
 from models.training.checkpoints import BEST, LAST, STATE, export, load_state, save_state
 from models.training.interrupt import Interrupt

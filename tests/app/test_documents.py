@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.cage.keeper import Cage
 from app.config import FORMATS
-from app.documents import Limits, is_pdf, open_pages
+from app.decoding.documents import Limits, is_pdf, open_pages
+from app.decoding.pool import Cage
 from app.errors import InvalidImage, UnsupportedMedia
 from tests import drawn
 from tests.conftest import encoded
@@ -67,7 +67,7 @@ def test_the_pages_of_a_pdf(cage: Cage) -> None:
 
 
 def test_a_page_makes_room_for_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.cage.keeper._PATIENCE", 5)
+    monkeypatch.setattr("app.decoding.pool._PATIENCE", 5)
     cage = Cage(1, 4.0, 1_500_000_000, room=1)
     pages = open_pages(drawn.tiff(sheets()), LIMITS, cage)
     for number in (0, 1, 2, 0):

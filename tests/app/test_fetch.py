@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 from requests import adapters
 
-from app.data_url import decode_data_url
 from app.errors import (
     BadRequest,
     ForbiddenUrl,
@@ -27,8 +26,9 @@ from app.errors import (
     UpstreamFailed,
     UpstreamTimeout,
 )
-from app.fetch import MAX_REDIRECTS, Fetcher
-from app.guard import is_public
+from app.fetching.client import MAX_REDIRECTS, Fetcher
+from app.fetching.data_url import decode_data_url
+from app.fetching.ssrf import is_public
 from tests import internet as internet_of_tests
 from tests.internet import BODY, PUBLIC, Answer, Internet, Upstream, answer, redirect
 

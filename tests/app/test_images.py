@@ -15,8 +15,8 @@ import pytest
 from PIL import ExifTags, Image, ImageFile
 
 from app.config import FORMATS
+from app.decoding.images import DecodedImage, decode, looks_like_image
 from app.errors import InvalidImage, UnsupportedMedia
-from app.images import DecodedImage, decode, looks_like_image
 from tests import hostile
 from tests.conftest import encoded
 from tests.drawn import STORED_AS
@@ -450,7 +450,7 @@ def test_the_first_images_of_a_process_may_come_at_once(tmp_path: Path) -> None:
     program = """
 import pathlib, sys, threading
 from app.config import FORMATS
-from app.images import decode
+from app.decoding.images import decode
 start, found = threading.Barrier(len(FORMATS)), []
 def work(format):
     data = (pathlib.Path(sys.argv[1]) / format).read_bytes()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
-from app.cage.keeper import Cage
+from app.decoding.pool import Cage
 from benchmarks.chromium import FLAGS, find
 from tests.browser.service import FakeService
 

@@ -10,10 +10,10 @@ from typing import Any
 from waitress.server import create_server
 
 from app import create_app
-from app.cage.keeper import Cage
 from app.config import Settings
+from app.decoding.pool import Cage
 from app.engine.local import LocalEngine
-from app.fetch import Fetcher
+from app.fetching.client import Fetcher
 from app.service import Service
 from app.storage.local import LocalStore
 from models.base import Entity, Job, Line, Prediction, Source, Task

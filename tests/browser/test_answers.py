@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Download, Page, Route, expect
 
-from app.cage.keeper import Cage
+from app.decoding.pool import Cage
 from tests import drawn
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, LINES, TAGS, FakeService

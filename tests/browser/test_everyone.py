@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.cage.keeper import Cage
+from app.decoding.pool import Cage
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, FakeService
 from tests.browser.test_answers import ask, copied

@@ -23,17 +23,17 @@ class Guard(NamedTuple):
 
 
 GUARDS = (
-    Guard("app/guard.py", "not named and not all(is_public", "False and not all(is_public", 1),
-    Guard("app/guard.py", "if here and (", "if False and (", 14),
-    Guard("app/fetch.py", "session.trust_env = False", "session.trust_env = True", 16),
-    Guard("app/fetch.py", "connection.shutdown(socket.SHUT_RDWR)", "pass", 18),
-    Guard("app/fetch.py", "if len(body) > self._max_bytes:", "if False:", 19),
+    Guard("app/fetching/ssrf.py", "not named and not all(is_public", "False and not all(is_public", 1),
+    Guard("app/fetching/ssrf.py", "if here and (", "if False and (", 14),
+    Guard("app/fetching/client.py", "session.trust_env = False", "session.trust_env = True", 16),
+    Guard("app/fetching/client.py", "connection.shutdown(socket.SHUT_RDWR)", "pass", 18),
+    Guard("app/fetching/client.py", "if len(body) > self._max_bytes:", "if False:", 19),
     Guard("app/api/native.py", "MAX_FIELD_BYTES = 500_000", "MAX_FIELD_BYTES = 10**9", 30),
     Guard("app/api/origins.py", "    app.before_request(check_origin)", "    pass", 40),
-    Guard("app/images.py", "            _check_size(file.size, max_pixels)\n", "", 44),
-    Guard("app/images.py", "                _check_sums(data)", "                pass", 46),
-    Guard("app/images.py", "formats=list(formats)) as file:", "formats=None) as file:", 48),
-    Guard("app/images.py", "        data = _without_exif(data)", "        pass", 51),
+    Guard("app/decoding/images.py", "            _check_size(file.size, max_pixels)\n", "", 44),
+    Guard("app/decoding/images.py", "                _check_sums(data)", "                pass", 46),
+    Guard("app/decoding/images.py", "formats=list(formats)) as file:", "formats=None) as file:", 48),
+    Guard("app/decoding/images.py", "        data = _without_exif(data)", "        pass", 51),
     Guard(
         "app/service.py",
         "with self._kept(upload, pages.format):\n            said",

@@ -12,7 +12,7 @@ from typing import Any
 
 from requests import adapters
 
-from app.cli import main
+from app.cli.main import main
 from tests.internet import Internet
 
 

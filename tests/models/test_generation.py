@@ -10,11 +10,11 @@ import torch
 import transformers
 from torch import nn
 
-from models import runtime
+from models import backends
+from models.backends import ALIGNMENT
 from models.base import Placement
 from models.generation import Beams, Greedy, Request, Rules, Text, _largest, _likeliest, cut_warning, write
 from models.networks import checkpoint
-from models.runtime import ALIGNMENT
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -48,9 +48,9 @@ def plain(checkpoints: dict[str, Path]) -> Any:
 
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])
-def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> runtime.Network:
+def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> backends.Network:
     placement = Placement("cpu", "float32", request.param, Path(NETWORKS.name))
-    return runtime.load("trocr", checkpoints["trocr-base-handwritten"], placement)
+    return backends.load("trocr", checkpoints["trocr-base-handwritten"], placement)
 
 
 def generated(plain: Any, pixels: np.ndarray[Any, Any], search: Request, rules: dict[str, Any]) -> tuple[int, ...]:
@@ -77,7 +77,7 @@ def ours(rules: dict[str, Any]) -> Rules:
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_mixed_searches_in_one_batch(
-    network: runtime.Network, plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
+    network: backends.Network, plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
 ) -> None:
     wanted = [generated(plain, *pair, rules) for pair in zip(pixels, SEARCHES, strict=True)]
     assert len(set(wanted)) == IMAGES
@@ -86,7 +86,7 @@ def test_mixed_searches_in_one_batch(
     assert told == []
 
 
-def test_alone_as_in_a_batch(network: runtime.Network, pixels: np.ndarray[Any, Any]) -> None:
+def test_alone_as_in_a_batch(network: backends.Network, pixels: np.ndarray[Any, Any]) -> None:
     together, _ = write(network, [pixels], SEARCHES, Rules((END,)))
     for index in reversed(range(IMAGES)):
         (alone,), _ = write(network, [pixels[index : index + 1]], [SEARCHES[index]], Rules((END,)))
@@ -128,7 +128,7 @@ def test_of_many_words_those_that_may_come_are_found() -> None:
     assert (second[0].tolist(), second[1].tolist()) == (tokens.tolist(), parents.tolist())
 
 
-def test_a_step_tells_the_sums_of_its_logits(network: runtime.Network, pixels: np.ndarray[Any, Any]) -> None:
+def test_a_step_tells_the_sums_of_its_logits(network: backends.Network, pixels: np.ndarray[Any, Any]) -> None:
     network.encode(pixels[:2])
     tokens, rows = np.full((2, 1), START), np.arange(2)
     logits, log_sums = network.step(tokens, tokens * 0, tokens > 0, rows, rows[:, None], rows)

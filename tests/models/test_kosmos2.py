@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from models.base import InvalidJob, Options
-from models.grounding import read
-from models.kosmos2 import MODELS
-from models.pixels import Pixels
+from models.families.kosmos2 import MODELS
+from models.preprocessing.grounding import read
+from models.preprocessing.pixels import Pixels
 
 SNOWMAN = (
     "<grounding> An image of<phrase> a snowman</phrase><object><patch_index_0044><patch_index_0863></object>"

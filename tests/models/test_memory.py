@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from models import memory as memory_module
+from models import budget as memory_module
 from models.base import Loaded, ModelUnavailable, NoRoom, Placement, Source
-from models.memory import Memory, weights_size
+from models.budget import Memory, weights_size
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, wait_until
 from tests.server import ROOT
@@ -177,7 +177,7 @@ def test_large_blocks_return_to_the_system_when_they_are_freed() -> None:
     # In a process of its own, for it holds for the whole process.
     program = """
 import psutil
-from models.memory import give_back_at_once
+from models.budget import give_back_at_once
 give_back_at_once()
 taken, small = psutil.Process().memory_info().rss, []
 for _ in range(4):

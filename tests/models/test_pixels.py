@@ -11,9 +11,9 @@ import transformers
 from PIL import Image
 
 from models.captioning.pixels import squashed
-from models.pixels import Pixels, Squashed
-from models.tokens import Tokens
-from models.tokens import cut as shortened
+from models.preprocessing.pixels import Pixels, Squashed
+from models.preprocessing.tokens import Tokens
+from models.preprocessing.tokens import cut as shortened
 
 CLIP = {"image_processor_type": "CLIPImageProcessor", "crop_size": {"height": 64, "width": 48}}
 CONFIGS: list[dict[str, Any]] = [

@@ -42,14 +42,15 @@ def test_every_published_model_is_found() -> None:
 
 
 def test_a_family_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import models
+    from models import families
 
     (tmp_path / "new_family.py").write_text(
-        "from models.rapid_ocr import RapidOCR\nfrom models.base import Source\nMODELS = (RapidOCR('new', Source()),)\n"
+        "from models.base import Source\nfrom models.families.rapidocr import RapidOCR\n"
+        "MODELS = (RapidOCR('new', Source()),)\n"
     )
-    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    monkeypatch.setattr(families, "__path__", [*families.__path__, str(tmp_path)])
     assert "new" in discover()
-    sys.modules.pop("models.new_family")
+    sys.modules.pop("models.families.new_family")
 
 
 def test_states_of_a_model_without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +103,8 @@ def test_a_device_that_is_not_there() -> None:
 @pytest.mark.parametrize("runtime", ["auto", "openvino"])
 def test_half_precision_is_not_for_cpus(monkeypatch: pytest.MonkeyPatch, runtime: str) -> None:
     # As in a service; where there can be no GPU, finding out does not bring torch.
-    monkeypatch.setattr("models.runtime._may_have_gpu", lambda: False)
-    monkeypatch.setitem(sys.modules, "models.runtime.torch", None)
+    monkeypatch.setattr("models.backends._may_have_gpu", lambda: False)
+    monkeypatch.setitem(sys.modules, "models.backends.torch", None)
     with pytest.raises(ValueError, match="float16 is not for CPUs: use one of float32, bfloat16, int8"):
         check_placement(Placement(precision="float16", runtime=runtime))
     check_placement(Placement(precision="bfloat16", runtime=runtime))

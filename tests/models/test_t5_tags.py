@@ -7,7 +7,7 @@ import torch
 import transformers
 
 from models.base import Job, Placement
-from models.t5_tags import MODELS, split_tags
+from models.families.t5_tags import MODELS, split_tags
 
 TEXTS = [f"a {word} on a {place}" for word in ("dog", "cat", "boy") for place in ("hill", "boat")]
 

@@ -10,7 +10,7 @@ import transformers
 from PIL import Image
 
 from models.base import Job, Options, Placement
-from models.trocr import MODELS
+from models.families.trocr import MODELS
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])

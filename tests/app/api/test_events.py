@@ -16,10 +16,10 @@ from PIL import Image
 from werkzeug.test import TestResponse
 
 from app import create_app
-from app.cage.keeper import Cage
 from app.config import Settings
+from app.decoding.pool import Cage
 from app.engine.local import LocalEngine
-from app.fetch import Fetcher
+from app.fetching.client import Fetcher
 from app.service import Service
 from models.base import WHOLE_IMAGE, Job, Line, Prediction, Source, Task
 from tests import drawn

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from models.backends.threads import TURN
 from models.base import Job, Options, Placement
-from models.rapid_ocr import MODELS, LoadedRapidOCRLines
+from models.families.rapidocr import MODELS, LoadedRapidOCRLines
 from models.reading.crops import Pixels
 from models.reading.reader import PageReader, is_text
-from models.runtime.threads import TURN
 from tests import drawn
 from tests.conftest import INPUT
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.rapid_ocr import MODELS
+from models.families.rapidocr import MODELS
 from models.reading import detection
 from models.reading.crops import Floats, Pixels
 from models.reading.detection import find_fragments, local_contrast, strengthen, without_haze

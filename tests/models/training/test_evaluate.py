@@ -12,9 +12,9 @@ import jiwer
 import pytest
 from PIL import Image
 
-from models import hub
+from models import weights
 from models.base import Job, Options, Placement
-from models.blip import MODELS as BLIP
+from models.families.blip import MODELS as BLIP
 from models.registry import Entry, discover, with_local_paths
 from models.training import evaluate, metrics
 from models.training.measure import measure
@@ -188,8 +188,8 @@ def test_weights_that_are_not_here_are_fetched_only_when_asked(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(hub, "find", lambda source: None)
-    monkeypatch.setattr(hub, "download", lambda source, report: checkpoints["blip-base"])
+    monkeypatch.setattr(weights, "find", lambda source: None)
+    monkeypatch.setattr(weights, "download", lambda source, report: checkpoints["blip-base"])
     arguments = ("blip-base", "--limit", "2", "--max-new-tokens", "3")
     assert run(*arguments, model_paths=None) == 2
     printed = capsys.readouterr().err

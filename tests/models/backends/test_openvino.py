@@ -9,12 +9,12 @@ import pytest
 import torch
 from PIL import Image
 
-from models import runtime
+from models import backends
+from models.backends import openvino
 from models.base import Job, Loaded, Placement, Prediction
-from models.blip import MODELS as BLIPS
 from models.captioning.encoder import NAMED, Encoder
-from models.recurrent import MODELS as RECURRENT
-from models.runtime import openvino
+from models.families.blip import MODELS as BLIPS
+from models.families.recurrent import MODELS as RECURRENT
 from tests.checkpoints import recurrent
 from tests.server import NETWORKS
 
@@ -55,7 +55,7 @@ def test_images_of_a_batch_say_what_they_say_alone(
 def test_all_that_an_encoder_says_is_written_for_each_image(tmp_path: Path, shape: str) -> None:
     """Of a cnn-lstm, two outputs are the same."""
     recurrent(tmp_path, shape)
-    network: Any = runtime.load("recurrent", tmp_path, Placement("cpu", "float32"))
+    network: Any = backends.load("recurrent", tmp_path, Placement("cpu", "float32"))
     side = network.facts["image_size"]
     pixels = np.random.default_rng(0).standard_normal((3, 3, side, side)).astype(np.float32)
     network.encode(pixels)

@@ -27,13 +27,13 @@ from typing import TYPE_CHECKING, Any
 import openvino as ov
 
 import models
+from models.backends import openvino as runtime
 from models.base import ModelUnavailable, Placement, is_out_of_memory
 from models.generation import Rules
-from models.runtime import openvino as runtime
-from models.tokens import Tokens
+from models.preprocessing.tokens import Tokens
 
 if TYPE_CHECKING:
-    from models.runtime.openvino import OpenVinoNetwork
+    from models.backends.openvino import OpenVinoNetwork
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ _NOT_WRITTEN, _NO_MEMORY = 3, 4
 _APART = """
 import sys
 sys.path[:] = {path!r}
-from models.runtime.cache import main
+from models.backends.cache import main
 main(*sys.argv[1:])
 """
 _LEFT_OUT = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")

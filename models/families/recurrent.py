@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models import generation, runtime
+from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
-from models.pixels import Squashed
+from models.preprocessing.pixels import Squashed
 
 # The captions of Flickr8k have 11 words on average; one in a thousand has more than 30.
 _MAX_NEW_TOKENS = 30
@@ -48,7 +48,7 @@ class LoadedRecurrent(Loaded):
         if placement.precision == "auto":
             # The recurrent part is small; in half precision it would gain no time and lose digits.
             placement = replace(placement, precision="float32")
-        self.network = runtime.load("recurrent", directory, placement)
+        self.network = backends.load("recurrent", directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
         self._facts = facts = self.network.facts
         if len(self._vocabulary) != facts["words"]:
@@ -88,7 +88,7 @@ MODELS = (
     Recurrent(
         "flickr8k-gru",
         Source(
-            directory=Path(__file__).parent / "weights" / "flickr8k-gru",
+            directory=Path(__file__).parents[1] / "shipped" / "flickr8k-gru",
             revision=None,
             license="Apache-2.0; trained on Flickr8k, which is for research and education",
             size_bytes=29_000_000,

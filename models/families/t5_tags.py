@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models import generation, runtime
+from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
-from models.tokens import cut
+from models.preprocessing.tokens import cut
 
 _MAX_INPUT_TOKENS = 512
 # The page's least and most length, 10 and 64, less the start token that they count; and its beams.
@@ -33,7 +33,7 @@ class T5Tags(Model):
 
 class LoadedT5Tags(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        self.network = runtime.load("t5", directory, placement)
+        self.network = backends.load("t5", directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
         self._request = generation.Request((self.network.facts["start"],), *_SEARCH)
 
@@ -44,7 +44,7 @@ class LoadedT5Tags(Loaded):
         requests, whole = generation.prepared(jobs, self.prepare)
         inputs = [cut(tokens, _MAX_INPUT_TOKENS) for tokens in whole]
         lengths = np.array([len(tokens) for tokens in inputs])
-        places = -(-lengths.max() // runtime.ALIGNMENT) * runtime.ALIGNMENT
+        places = -(-lengths.max() // backends.ALIGNMENT) * backends.ALIGNMENT
         attended = np.arange(places) < lengths[:, None]
         tokens = np.full(attended.shape, self.network.facts["pad"])
         tokens[attended] = np.concatenate(inputs)

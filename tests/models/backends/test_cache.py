@@ -12,9 +12,9 @@ import psutil
 import pytest
 from PIL import Image
 
+from models.backends import cache as cache_module
 from models.base import Job, ModelUnavailable, Placement
-from models.blip import MODELS
-from models.runtime import cache as cache_module
+from models.families.blip import MODELS
 from tests.fakes import wait_until
 from tests.server import ROOT
 
@@ -50,7 +50,7 @@ def test_no_start_imports_torch_or_transformers(checkpoints: dict[str, Path], ca
         # The conversion then runs in a process of its own, and takes its memory along when it ends.
         shutil.rmtree(cache)
     code = (
-        "import sys; from pathlib import Path; from PIL import Image; from models.blip import MODELS; "
+        "import sys; from pathlib import Path; from PIL import Image; from models.families.blip import MODELS; "
         "from models.base import Job, Placement; "
         f"loaded = MODELS[0].load(Path({str(checkpoints['blip-base'])!r}), "
         f"Placement('cpu', 'float32', cache=Path({str(cache)!r}))); "
@@ -68,7 +68,7 @@ def test_a_conversion_outlives_the_service_only_until_it_is_done(checkpoints: di
     # A program without `if __name__ == "__main__"`, as people write them.
     program = tmp_path / "program.py"
     program.write_text(
-        "from pathlib import Path; from models.blip import MODELS; from models.base import Placement; "
+        "from pathlib import Path; from models.families.blip import MODELS; from models.base import Placement; "
         f"MODELS[0].load(Path({str(checkpoints['blip-base'])!r}), "
         f"Placement('cpu', 'float32', cache=Path({str(tmp_path / 'cache')!r})))"
     )
@@ -85,7 +85,7 @@ def test_a_conversion_outlives_the_service_only_until_it_is_done(checkpoints: di
 WITHOUT_MEMORY = """
 import sys
 sys.path[:] = {path!r}
-from models.runtime import cache
+from models.backends import cache
 
 def convert(*_):
     raise RuntimeError("DefaultCPUAllocator: can't allocate memory")

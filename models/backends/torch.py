@@ -10,8 +10,8 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
+from models.backends.threads import TURN, cores
 from models.base import Placement
-from models.runtime.threads import TURN, cores
 
 if TYPE_CHECKING:
     from models.networks.decoder import Networks
@@ -102,7 +102,7 @@ def name(dtype: torch.dtype) -> str:
 
 
 class TorchNetwork:
-    """A family's networks on torch; see `models.runtime.Network`."""
+    """A family's networks on torch; see `models.backends.Network`."""
 
     def __init__(self, networks: "Networks", device: torch.device, dtype: torch.dtype) -> None:
         if device.type == "cpu":

@@ -15,12 +15,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from models import runtime
+from models import backends
+from models.backends.graphs import GraphNetwork, Graphs, Recorder, Step, Tensors
+from models.backends.torch import TorchNetwork
 from models.base import Placement
 from models.generation import IMAGE, Request, write
 from models.networks.decoder import Networks
-from models.runtime.graphs import GraphNetwork, Graphs, Recorder, Step, Tensors
-from models.runtime.torch import TorchNetwork
 from tests.checkpoints import recurrent
 
 CASES = {
@@ -229,10 +229,10 @@ def test_graphs_share_memory_while_one_of_them_lives(monkeypatch: pytest.MonkeyP
 def test_graphs_are_for_those_who_ask(
     directories: dict[str, Path], asked: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.runtime.torch.place", lambda _: (torch.device("cuda"), torch.float32))
-    monkeypatch.setattr("models.runtime.torch.TorchNetwork", lambda *_: "kernels")
-    monkeypatch.setattr("models.runtime.graphs.GraphNetwork", lambda *_: "graphs")
-    network: Any = runtime.load("blip", directories["blip-base"], Placement("cuda", runtime="torch", graphs=asked))
+    monkeypatch.setattr("models.backends.torch.place", lambda _: (torch.device("cuda"), torch.float32))
+    monkeypatch.setattr("models.backends.torch.TorchNetwork", lambda *_: "kernels")
+    monkeypatch.setattr("models.backends.graphs.GraphNetwork", lambda *_: "graphs")
+    network: Any = backends.load("blip", directories["blip-base"], Placement("cuda", runtime="torch", graphs=asked))
     assert network == ("graphs" if asked else "kernels")
 
 
@@ -241,4 +241,4 @@ def test_graphs_are_for_those_who_ask(
 )
 def test_only_on_cuda_are_there_graphs(directories: dict[str, Path], device: str, kind: type) -> None:
     placement = Placement(device, "float32", "torch", graphs=True)
-    assert type(runtime.load("blip", directories["blip-base"], placement)) is kind
+    assert type(backends.load("blip", directories["blip-base"], placement)) is kind

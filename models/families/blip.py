@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from models import generation, runtime
+from models import backends, generation
 from models.base import Job, Loaded, Model, Options, Placement, Prediction, Source, Task
-from models.pixels import Pixels
+from models.preprocessing.pixels import Pixels
 
 # The authors generate at most 20 tokens.
 _MAX_NEW_TOKENS = 20
@@ -38,7 +38,7 @@ class Blip(Model):
 class LoadedBlip(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self.network = runtime.load("blip", directory, placement)
+        self.network = backends.load("blip", directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:

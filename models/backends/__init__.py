@@ -10,7 +10,7 @@ from typing import Any, Protocol, cast
 
 from models import generation
 from models.base import Placement
-from models.tokens import Tokens
+from models.preprocessing.tokens import Tokens
 
 CPU_PRECISIONS = ("float32", "bfloat16", "int8")
 """The number formats of OpenVINO on a CPU."""
@@ -43,15 +43,15 @@ def load(family: str, directory: Path, placement: Placement) -> Network:
         ValueError: the checkpoint does not hold all tensors, or what the placement asks for is not here.
     """
     if on_openvino(placement):
-        from models.runtime import cache
+        from models.backends import cache
 
         return cache.load(family, directory, placement)
-    from models.runtime import torch as runtime
+    from models.backends import torch as runtime
 
     device, dtype = runtime.place(placement)
     networks = importlib.import_module(f"models.networks.{family}").load(directory, dtype)
     if placement.graphs and device.type == "cuda":
-        from models.runtime.graphs import GraphNetwork
+        from models.backends.graphs import GraphNetwork
 
         return cast(Network, GraphNetwork(networks, device, dtype))
     return cast(Network, runtime.TorchNetwork(networks, device, dtype))
@@ -80,7 +80,7 @@ def on_openvino(placement: Placement) -> bool:
         return placement.runtime == "openvino"
     if placement.device == "cpu" or placement.precision == "int8" or not _may_have_gpu():
         return True
-    from models.runtime import torch as runtime
+    from models.backends import torch as runtime
 
     return runtime.place(placement)[0].type == "cpu"
 

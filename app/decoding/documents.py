@@ -6,9 +6,9 @@ from typing import Protocol
 
 from PIL import Image
 
-from app.cage.keeper import Cage, Decoded
+from app.decoding.images import looks_like_image
+from app.decoding.pool import Cage, Decoded
 from app.errors import InvalidImage, UnsupportedMedia
-from app.images import looks_like_image
 
 
 @dataclass(frozen=True, slots=True)

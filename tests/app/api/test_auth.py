@@ -122,17 +122,17 @@ def test_a_key_is_in_no_log(locked: Server) -> None:
 def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from flask import Flask
 
-    from app.api import keys
+    from app.api import auth
 
     compared: list[tuple[bytes, bytes]] = []
-    real = keys.hmac.compare_digest
+    real = auth.hmac.compare_digest
 
     def compare(given: bytes, key: bytes) -> bool:
         compared.append((given, key))
         return real(given, key)
 
-    monkeypatch.setattr(keys.hmac, "compare_digest", compare)
-    keyring = keys.Keys([KEY, OTHER])
+    monkeypatch.setattr(auth.hmac, "compare_digest", compare)
+    keyring = auth.Keys([KEY, OTHER])
     with Flask(__name__).test_request_context("/models", headers={"X-API-Key": KEY}):
         keyring.check()
     # Also after the right one; and digests, whose length says nothing of the key's.

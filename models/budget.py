@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from models.backends.threads import TURN
 from models.base import Loaded, ModelUnavailable, NoRoom
-from models.runtime.threads import TURN
 
 log = logging.getLogger(__name__)
 

@@ -1,8 +1,8 @@
 """image_url -> bytes: the only code that opens outbound connections for users.
 
-The guard (`app/guard.py`) sits where a connection is dialled. A name is resolved once, every address that it has is
-checked, and the socket is opened to a checked address; what DNS says a moment later does not matter, and each redirect
-dials anew.
+The guard (`app/fetching/ssrf.py`) sits where a connection is dialled. A name is resolved once, every address that it
+has is checked, and the socket is opened to a checked address; what DNS says a moment later does not matter, and each
+redirect dials anew.
 
 requests-hardened 1.3 does part of this for requests and is not enough: it looks at the first address alone, lets
 168.63.129.16, fec0::/10 and IPv4 in IPv4-compatible and ISATAP addresses through, knows no ports, follows from https to
@@ -24,9 +24,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
-from app.data_url import decode_data_url
 from app.errors import ForbiddenUrl, ServiceError, UnusableUrl, UpstreamFailed, UpstreamTimeout
-from app.guard import Guard, check_url
+from app.fetching.data_url import decode_data_url
+from app.fetching.ssrf import Guard, check_url
 
 MAX_REDIRECTS = 5
 _CHUNK = 65_536

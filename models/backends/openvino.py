@@ -14,10 +14,10 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset13 as ops
 
+from models.backends import check_cpu_precision, compression
+from models.backends.threads import TURN, cores
 from models.base import Placement
 from models.generation import Rules
-from models.runtime import check_cpu_precision, compression
-from models.runtime.threads import TURN, cores
 
 Array = NDArray[Any]
 
@@ -52,7 +52,7 @@ def _has_bfloat16() -> bool:
 
 
 class OpenVinoNetwork:
-    """A family's networks on OpenVINO; see `models.runtime.Network`."""
+    """A family's networks on OpenVINO; see `models.backends.Network`."""
 
     device = "cpu"
 
@@ -156,7 +156,7 @@ def convert(networks: Any, precision: str) -> tuple[ov.Model, ov.Model]:
         networks: `models.networks.decoder.Networks`, in float32 on the CPU.
         precision: in which the weights are kept.
     """
-    from models.runtime import pointwise
+    from models.backends import pointwise
 
     free = [_free(*tensors) for tensors in zip(*networks.examples, strict=True)]
     encoding = networks.encoder

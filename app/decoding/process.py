@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.cage.wire import Header, receive, send
+from app.decoding.protocol import Header, receive, send
 
 _START_WITHIN = 30.0
 """Seconds in which it has to start, on a machine that is busy with other things too."""
@@ -31,7 +31,7 @@ from a process that a hostile file may take over."""
 _START = """
 import sys
 sys.path[:] = {path!r}
-from app.cage.inmate import main
+from app.decoding.worker import main
 main({seconds!r}, {memory!r})
 """
 

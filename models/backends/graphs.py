@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from models.runtime.torch import Array, TorchNetwork
+from models.backends.torch import Array, TorchNetwork
 
 if TYPE_CHECKING:
     from models.networks.decoder import Networks
@@ -44,7 +44,7 @@ Record = Callable[[Step], Step]
 
 
 class GraphNetwork(TorchNetwork):
-    """A family's networks on CUDA; see `models.runtime.Network`.
+    """A family's networks on CUDA; see `models.backends.Network`.
 
     record: how steps are recorded; `Recorder` where none is given.
     window: places by which windows grow.

@@ -12,8 +12,8 @@ from typing import Any
 
 from PIL import AvifImagePlugin, Image
 
-from app import images, pdf
-from app.cage.wire import Header, receive, send
+from app.decoding import images, pdf
+from app.decoding.protocol import Header, receive, send
 from app.errors import InvalidImage, UnsupportedMedia
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from app.cage.process import Process, why
-from app.cage.room import Room
+from app.decoding.budget import Room
+from app.decoding.process import Process, why
 from app.errors import InvalidImage, ServiceError, Unavailable, UnsupportedMedia
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Cage:
         self._idle: list[Process] = []
 
     def run(self, task: str, data: bytes, **arguments: Any) -> Decoded:
-        """Do one of the TASKS of `app.cage.inmate` with a file.
+        """Do one of the TASKS of `app.decoding.worker` with a file.
 
         Raises:
             InvalidImage: broken, over the limits, or more than a process can take.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from models.runtime import threads
+from models.backends import threads
 
 
 @pytest.mark.parametrize(

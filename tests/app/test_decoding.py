@@ -18,9 +18,9 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.cage.keeper import Cage, Decoded
-from app.cage.wire import receive
 from app.config import FORMATS
+from app.decoding.pool import Cage, Decoded
+from app.decoding.protocol import receive
 from app.errors import InvalidImage, Unavailable, UnsupportedMedia
 from tests import drawn, hostile
 from tests.conftest import encoded
@@ -39,7 +39,7 @@ def decode(cage: Cage, data: bytes, max_pixels: int = 100_000_000) -> Decoded:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands back for others takes its time on a machine that does much else."""
-    monkeypatch.setattr("app.cage.process._WALL", 100)
+    monkeypatch.setattr("app.decoding.process._WALL", 100)
 
 
 @pytest.fixture
@@ -144,7 +144,7 @@ def test_what_takes_long_lets_others_go_first(started: Started) -> None:
 
 
 def test_a_machine_too_busy_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
-    monkeypatch.setattr("app.cage.process._WALL", 0.2)
+    monkeypatch.setattr("app.decoding.process._WALL", 0.2)
     cage = Cage(1, 2.0, MEMORY)
     with pytest.raises(Unavailable, match="busy") as refused:
         decode(cage, hostile.tiff_of_many_frames())
@@ -153,7 +153,7 @@ def test_a_machine_too_busy_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPa
 
 
 def test_images_that_wait_for_models_leave_room_for_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.cage.keeper._PATIENCE", 5)
+    monkeypatch.setattr("app.decoding.pool._PATIENCE", 5)
     cage = Cage(2, 4.0, MEMORY, room=64 * 48 * 3 + 1)
     waiting = [decode(cage, PHOTO), decode(cage, PHOTO)]
     with ThreadPoolExecutor(1) as pool:
@@ -164,7 +164,7 @@ def test_images_that_wait_for_models_leave_room_for_few_others(monkeypatch: pyte
         waiting.pop()
         waiting.append(third.result(5))
         del third
-    monkeypatch.setattr("app.cage.keeper._PATIENCE", 0.1)
+    monkeypatch.setattr("app.decoding.pool._PATIENCE", 0.1)
     with pytest.raises(Unavailable, match="room") as refused:
         decode(cage, PHOTO)
     assert refused.value.retry_after
@@ -288,7 +288,7 @@ def test_a_process_whose_answer_cannot_be_taken_is_ended(
     def full(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("app.cage.process.receive", full)
+    monkeypatch.setattr("app.decoding.process.receive", full)
     with pytest.raises(MemoryError):
         decode(strict, PHOTO)
     assert not psutil.pid_exists(process.pid)
@@ -306,7 +306,7 @@ def test_a_message_longer_than_agreed_is_not_read() -> None:
 
 PROGRAM = """
 import sys, threading, time
-from app.cage.keeper import Cage
+from app.decoding.pool import Cage
 from tests import hostile
 cage = Cage(2, 1.5, 1_500_000_000)
 cage.warm()

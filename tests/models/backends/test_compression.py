@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 from PIL import Image
 
+from models.backends import compression, on_openvino
+from models.backends import torch as on_torch
 from models.base import Job, Loaded, Options, Placement
-from models.blip import MODELS
-from models.runtime import compression, on_openvino
-from models.runtime import torch as on_torch
+from models.families.blip import MODELS
 
 BLIP = MODELS[0]
 
@@ -108,5 +108,5 @@ def test_torch_refuses_what_it_does_not_have(placement: Placement) -> None:
 
 
 def test_int8_is_on_the_cpu_whatever_else_the_machine_has(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.runtime._may_have_gpu", lambda: True)
+    monkeypatch.setattr("models.backends._may_have_gpu", lambda: True)
     assert on_openvino(Placement("auto", "int8"))

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from models import generation, runtime
+from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
-from models.grounding import read
-from models.pixels import Pixels
+from models.preprocessing.grounding import read
+from models.preprocessing.pixels import Pixels
 
 # The authors' two prompts, and their limit.
 BRIEF = "An image of"
@@ -46,7 +46,7 @@ class Kosmos2(Model):
 class LoadedKosmos2(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self.network = runtime.load("kosmos2", directory, placement)
+        self.network = backends.load("kosmos2", directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:

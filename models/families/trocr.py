@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from models import generation, runtime
+from models import backends, generation
 from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
-from models.pixels import Pixels
+from models.preprocessing.pixels import Pixels
 
 # What `generate()` does of itself.
 _MAX_NEW_TOKENS = 20
@@ -40,7 +40,7 @@ class TrOCR(Model):
 class LoadedTrOCR(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self.network = runtime.load("trocr", directory, placement)
+        self.network = backends.load("trocr", directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
 
     def prepare(self, job: Job) -> Job:

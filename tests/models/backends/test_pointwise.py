@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from models.recurrent import MODELS as RECURRENT
-from models.runtime import openvino, pointwise
+from models.backends import openvino, pointwise
+from models.families.recurrent import MODELS as RECURRENT
 
 FAMILIES = {"blip-base": "blip", "trocr-large-handwritten": "trocr", "kosmos-2": "kosmos2", "t5-tags": "t5"}
 SHIPPED = RECURRENT[0].source.directory
