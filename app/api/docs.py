@@ -5,7 +5,7 @@ import json
 from flask import Blueprint, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from app.openapi import document
+from app.api.openapi import document
 
 
 def blueprint() -> Blueprint:

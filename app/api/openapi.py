@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import __version__, errors, schemas
+from app import __version__, errors
+from app.api import schemas
 from app.exports import EXPORTS
 
 _REQUESTS: tuple[type[BaseModel], ...] = (schemas.GenerateOptions, schemas.TagOptions)
