@@ -110,7 +110,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         images.blueprint(service),
         models.blueprint(service),
         health.blueprint(service, operations),
-        docs.blueprint(),
+        docs.blueprint(__version__),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(front_door)

@@ -8,10 +8,10 @@ from flask_swagger_ui import get_swaggerui_blueprint
 from app.api.openapi import document
 
 
-def blueprint() -> Blueprint:
+def blueprint(version: str) -> Blueprint:
     """Return the routes of the documentation."""
     docs = Blueprint("docs", __name__)
-    description = document()
+    description = document(version)
 
     @docs.get("/openapi.json")
     def openapi() -> Response:
