@@ -62,7 +62,7 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
 
 BROUGHT = {"cv2": "rapidocr", "tokenizers": "transformers", "werkzeug": "flask"}
 """What a requirement brings as a part of itself."""
-CALLED = {"PIL": "pillow", "pillow_heif": "pillow-heif", "dotenv": "python-dotenv"}
+CALLED = {"PIL": "pillow", "bidi": "python-bidi", "pillow_heif": "pillow-heif", "dotenv": "python-dotenv"}
 """Distributions whose modules have other names."""
 
 
