@@ -201,6 +201,7 @@ class Service:
         answer = replace(
             answer,
             image=ImageInfo(page.width, page.height, pages.format, upload.sha256, saved_as),
+            warnings=(*pages.warnings, *answer.warnings),
             timings=jobs.timings(decoded),
         )
         if answer.complete:

@@ -1,22 +1,28 @@
 """The body of a request in whatever way clients send an image: a form, JSON, or the bytes themselves."""
 
 import json
+import re
 from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from flask import request
 
-from app.api.forms import Form, multipart, urlencoded
+from app.api.forms import FILE_FIELDS, Form, multipart, urlencoded
 from app.decoding.documents import is_pdf
 from app.decoding.images import looks_like_image, what_is_read
 from app.errors import BadRequest, InvalidOption, TooLarge, UnsupportedMedia
+from app.fetching.data_url import is_data_url
 
 MAX_FIELD_BYTES = 500_000
 MAX_VALUES = 200_000
-FILE_FIELDS = ("image_file", "Image_file")
-"""The field of the upload; the second is its old spelling."""
 
 _RAW = ("", "application/octet-stream", "application/pdf", "application/x-www-form-urlencoded")
+
+_LIKE_AN_IMAGE = re.compile(
+    r"[\w-]{,20}(image|img|photo|pic|file|upload|document|pdf|ur[il]|link|src|source|data|content|input|64)[\w-]{,20}",
+    re.I,
+)
+"""What other services call the image. No option of this one has such a name."""
 
 Fields = dict[str, Any]
 
@@ -43,6 +49,7 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
         fields = json_fields()
     elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
         fields = _form_fields(urlencoded(_body()))
+        _refuse_other_names(fields, known)
         if _body() and not any(name in known for name in fields):
             hint = "JSON with Content-Type: application/json" if _body().lstrip()[:1] == b"{" else what_is_read(formats)
             raise UnsupportedMedia(f"the body is neither a form nor an image: send {hint}")
@@ -54,6 +61,8 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
         fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
     else:
         raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
+    if image is None:
+        _refuse_other_names(fields, known)
     return _merged(fields, _single(request.args.items(multi=True))), image
 
 
@@ -69,11 +78,23 @@ def _form_fields(form: Form) -> Fields:
     fields = _single(form.fields)
     for name, value in fields.items():
         # A data: URL has the image's own limit.
-        if len(value) > MAX_FIELD_BYTES and not value[:5].lower() == "data:":
+        if len(value) > MAX_FIELD_BYTES and not is_data_url(value):
             raise TooLarge(f"the field {name[:100]!r} is longer than {MAX_FIELD_BYTES} bytes")
         if name in FILE_FIELDS:
-            raise BadRequest(f"{name} must be a file (with curl: -F {name}=@photo.jpg)")
+            raise BadRequest(
+                f"{name} must be a file (with curl: -F {name}=@photo.jpg): send an address or a data: URL as image_url"
+            )
     return fields
+
+
+def _refuse_other_names(fields: Fields, known: Container[str]) -> None:
+    """Name the right field where an image stands in another, as in `{"image": "..."}`."""
+    for name in fields:
+        if name not in known and _LIKE_AN_IMAGE.fullmatch(name):
+            raise BadRequest(
+                f"there is no field {name!r}: send an address, or base64 as data:image/png;base64,..., as image_url; "
+                "or in a form a file as image_file"
+            )
 
 
 def _uploaded(form: Form) -> bytes | None:

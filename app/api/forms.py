@@ -1,16 +1,21 @@
 """The fields and files of a form. What reading it takes of memory is in proportion to its length, whatever it holds:
 libraries take up to eighty bytes for each that a percent sign, a short field or a header of a part came in."""
 
+import binascii
 import io
+import re
 from dataclasses import dataclass, field
 from typing import IO
 
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
+from werkzeug.datastructures import Headers
+from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData, State
 
 from app.errors import BadRequest, TooLarge
-from app.fetching.data_url import unquoted
+from app.fetching.data_url import decode_base64, unquoted
 
 MAX_FIELDS = 100
+FILE_FIELDS = ("image_file", "Image_file")
+"""The field of the upload; the second is its old spelling."""
 _CHUNK = 65_536
 
 
@@ -27,11 +32,16 @@ def multipart(stream: IO[bytes], boundary: str) -> Form:
     """Read a form of `multipart/form-data`.
 
     Raises:
-        BadRequest: cut off, or not such a form.
+        BadRequest: without a boundary, cut off, or not such a form.
         RequestEntityTooLarge: more parts than are taken, or one with headers without end.
     """
+    if not boundary:
+        raise BadRequest(
+            "the Content-Type names no boundary: leave that header to your HTTP client, which writes "
+            "multipart/form-data; boundary=... itself"
+        )
     # What a part begins with has to fit into two pieces; its content passes through piece by piece.
-    decoder = MultipartDecoder(boundary.encode(), 2 * _CHUNK, max_parts=MAX_FIELDS)
+    decoder = _Decoder(boundary.encode(), 2 * _CHUNK, max_parts=MAX_FIELDS)
     form, part, content = Form(), None, io.BytesIO()
     try:
         while not isinstance(event := decoder.next_event(), Epilogue):
@@ -44,6 +54,8 @@ def multipart(stream: IO[bytes], boundary: str) -> Form:
                 if not event.more_data:
                     _add(form, part, content.getvalue())
     except ValueError as error:
+        if decoder.state is State.PREAMBLE:
+            raise BadRequest(f"the form is cut off, or its boundary is not {boundary[:100]!r}") from error
         raise BadRequest("the form is cut off, or not what its Content-Type says") from error
     return form
 
@@ -64,12 +76,51 @@ def urlencoded(body: bytes) -> Form:
     return form
 
 
+class _Decoder(MultipartDecoder):
+    """Takes file names in any encoding: Latin-1, GBK and Shift JIS besides UTF-8."""
+
+    def _parse_headers(self, data: bytes | bytearray) -> Headers:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            # A backslash after such a byte is the second half of a character, and does not escape the closing quote.
+            data = re.sub(rb"([\x80-\xff])\\", rb"\1_", data).decode("utf-8", "replace").encode()
+        return super()._parse_headers(data)
+
+
 def _add(form: Form, part: Field | File, content: bytes) -> None:
-    name = part.name or ""
+    if part.name is None:
+        raise BadRequest("a part of the form has no name")
+    content = _decoded(content, part.headers.get("Content-Transfer-Encoding", ""))
     if isinstance(part, File):
-        form.files.append((name, part.filename, content))
+        form.files.append((part.name, part.filename, content))
+    elif part.name in FILE_FIELDS and not _is_text(content, part.headers.get("Content-Type", "")):
+        # Some clients give files no name.
+        form.files.append((part.name, "", content))
     else:
-        form.fields.append((name, content.decode("utf-8", "replace")))
+        form.fields.append((part.name, content.decode("utf-8", "replace")))
+
+
+def _decoded(content: bytes, encoding: str) -> bytes:
+    """Undo a Content-Transfer-Encoding (RFC 2045, section 6)."""
+    encoding = encoding.strip().lower()
+    if encoding == "base64":
+        return decode_base64(content)
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(content)
+    if encoding in ("", "7bit", "8bit", "binary"):
+        return content
+    raise BadRequest(f"the Content-Transfer-Encoding {encoding[:100]!r} is not read here: send the bytes as they are")
+
+
+def _is_text(content: bytes, content_type: str) -> bool:
+    if content_type and not content_type.lower().startswith("text/"):
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return b"\0" not in content
 
 
 def _text(quoted: bytes) -> str:

@@ -60,7 +60,7 @@ def _request(formats: Sequence[str], max_upload_bytes: int) -> tuple[Request, st
     fields, image = read_image(formats, max_upload_bytes, _FIELDS)
     url = fields.pop("image_url", None) or None
     if url is not None and not isinstance(url, str):
-        raise BadRequest("image_url must be a text")
+        raise BadRequest("image_url must be a text: an address, or a data: URL")
     if (image is None) == (url is None):
         raise BadRequest("send exactly one image: either image_file or image_url")
     options = _validated(GenerateOptions, fields)

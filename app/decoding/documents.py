@@ -22,10 +22,16 @@ class Limits:
 
 
 class Pages(Protocol):
-    """The pages of a file. A page is decoded each time it is asked for, so that one need be in memory at a time."""
+    """The pages of a file. A page is decoded each time it is asked for, so that one need be in memory at a time.
+
+    `warnings` say what is wrong with the pages that were decoded so far.
+    """
 
     format: str
     count: int
+
+    @property
+    def warnings(self) -> tuple[str, ...]: ...
 
     def image(self, number: int) -> Image.Image:
         """Return a page, counted from 0, as an upright RGB image."""
@@ -80,10 +86,20 @@ class ImagePages:
         self._cage = cage
         self._side = side
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._warnings: dict[int, list[str]] = {}
         first = self._decoded(0)
         self._first: Image.Image | None = _image_of(first)
         self.format: str = first.facts["format"]
         self.count: int = first.facts["frames"]
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        several = self.count > 1
+        return tuple(
+            f"page {number + 1}: {warning}" if several else warning
+            for number, warnings in sorted(self._warnings.items())
+            for warning in warnings
+        )
 
     def image(self, number: int) -> Image.Image:
         # Handed out once: kept, it would take up room that the next one may have to wait for.
@@ -109,6 +125,7 @@ class ImagePages:
         )
         width, height = decoded.facts["size"]
         self._sizes[frame] = width, height
+        self._warnings[frame] = decoded.facts["warnings"]
         return decoded
 
 
@@ -116,6 +133,7 @@ class PdfPages:
     """The pages of a PDF, rendered by PDFium."""
 
     format = "PDF"
+    warnings = ()
 
     def __init__(self, data: bytes, limits: Limits, cage: Cage) -> None:
         self._data = data

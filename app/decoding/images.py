@@ -4,14 +4,17 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-import numpy as np
 import pillow_heif
-from PIL import ExifTags, Image, UnidentifiedImageError
-from PIL.TiffImagePlugin import BITSPERSAMPLE, TiffImageFile
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
+from app.decoding import mending, tiff
+from app.decoding.animation import first_with_content, is_blank
+from app.decoding.colours import to_rgb
 from app.errors import InvalidImage, UnsupportedMedia
 
 pillow_heif.register_heif_opener()
@@ -23,7 +26,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 log = logging.getLogger(__name__)
 
-_WHITE = (255, 255, 255)
+_BROKEN = "the image is broken or cut off and cannot be decoded"
 # What undoes each EXIF orientation but the first.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -35,6 +38,7 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 _ON_ITS_SIDE = (5, 6, 7, 8)
+_ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
 _REDUCED = {4: 5, 2: 3}
 """A JPEG can be decoded at a quarter or half of its size. Reduced then to a model's square, it differs from one decoded
@@ -47,13 +51,21 @@ _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An upright RGB image, the name of the format it came in, how many pages the file has (frames of a TIFF, for those
-    of an animation are not pages), and the width and height of the image in the file, upright."""
+    """A decoded file.
+
+    Attributes:
+        image: upright, RGB.
+        format: the name of the format that the file has.
+        frames: how many pages it has: frames of a TIFF that are no thumbnails. Those of an animation are not pages.
+        size: the width and height of the image in the file, upright.
+        warnings: what is wrong with the file although it can be shown.
+    """
 
     image: Image.Image
     format: str
     frames: int
     size: tuple[int, int]
+    warnings: tuple[str, ...] = ()
 
 
 def decode(
@@ -64,16 +76,18 @@ def decode(
     side: int | None = None,
     max_frames: int = 1_000,
 ) -> DecodedImage:
-    """Decode an image: EXIF orientation applied, transparency on white, deep colours scaled to 8 bits.
+    """Decode an image: EXIF orientation applied, transparency on a background, deep colours scaled to 8 bits.
+
+    A file that lacks its end, but no pixel, is decoded with a warning, and so is a PNG with a damaged remark.
 
     Args:
         data: the file.
         formats: the formats to read, as Pillow names them.
         max_pixels: the largest width times height, checked before decoding.
-        frame: which frame of a TIFF, counted from 0.
+        frame: which page of a TIFF, counted from 0.
         side: of the square, in pixels, to which the image is going to be reduced. A JPEG much larger than that is
             decoded at a part of its size, which is faster.
-        max_frames: how many frames of a TIFF are told apart from more.
+        max_frames: how many pages of a TIFF are told apart from more.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -82,35 +96,81 @@ def decode(
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
+    if tiff.is_raw(data):
+        raise UnsupportedMedia("this is a raw file of a camera, which is not read here: develop it, and send a JPEG")
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         data = _without_exif(data)
     if data[:2] == b"\xff\xd8":
         _check_metadata(data)
+    warnings: list[str] = []
+    if data[:8] == b"\x89PNG\r\n\x1a\n" and "PNG" in formats:
+        data, warnings = mending.mended_png(data, max_pixels)
+    as_it_is = partial(_decoded, formats=formats, max_pixels=max_pixels, frame=frame, side=side, max_frames=max_frames)
     try:
-        with Image.open(io.BytesIO(data), formats=list(formats)) as file:
-            frames = _frames(file, max_frames) if file.format == "TIFF" else 1
-            if file.format == "TIFF":
-                file.seek(frame)
-            _check_size(file.size, max_pixels)
-            if file.format == "PNG":
-                _check_sums(data)
-            size = file.size
-            if side and file.format in ("JPEG", "MPO"):
-                _reduce(file, side)
-            file.load()
-            # A JPEG of several pictures, as phones make them, calls itself MPO.
-            format = "JPEG" if file.format == "MPO" else str(file.format)
-            image = _upright_rgb(file)
-            if file.size == size:
-                return DecodedImage(image, format, frames, image.size)
-            return DecodedImage(image, format, frames, size[::-1] if _orientation(file) in _ON_ITS_SIDE else size)
+        decoded = as_it_is(data)
     except (InvalidImage, MemoryError):
         raise
-    except UnidentifiedImageError as error:
-        raise _unidentified(data, formats) from error
     except Exception as error:
         # Decoders raise whatever they meet in a broken file: OSError, ValueError, SyntaxError, struct.error and others.
-        raise InvalidImage("the image is broken or cut off and cannot be decoded") from error
+        mended = _mended(data, as_it_is)
+        if mended is None:
+            raise _refused(data, formats, error) from error
+        decoded = mended
+    return replace(decoded, warnings=(*warnings, *decoded.warnings))
+
+
+def _decoded(
+    data: bytes, formats: Sequence[str], max_pixels: int, frame: int, side: int | None, max_frames: int
+) -> DecodedImage:
+    """Decode a file as it is, with whatever Pillow raises of one that is broken."""
+    with Image.open(io.BytesIO(data), formats=list(formats)) as file:
+        pages = [0]
+        if isinstance(file, TiffImageFile):
+            pages = tiff.pages_of(file, max_frames)
+            file.seek(pages[frame])
+        _check_size(file.size, max_pixels)
+        size = file.size
+        if side and file.format in ("JPEG", "MPO"):
+            _reduce(file, side)
+        # A JPEG of several pictures, as phones make them, calls itself MPO.
+        format = "JPEG" if file.format == "MPO" else str(file.format)
+        if isinstance(file, TiffImageFile) and file.info["compression"] == "webp":
+            image = _turned(to_rgb(tiff.load_webp(file)), _orientation(file))
+        else:
+            file.load()
+            image = _upright_rgb(file)
+        upright = image.size
+        if file.size != size:
+            upright = size[::-1] if _orientation(file) in _ON_ITS_SIDE else size
+        warnings: tuple[str, ...] = ()
+        if format in _ANIMATED and getattr(file, "is_animated", False) and is_blank(image):
+            image, warnings = first_with_content(file, image, _upright_rgb)
+        return DecodedImage(image, format, len(pages), upright, warnings)
+
+
+def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImage | None:
+    """Decode a file that cannot be decoded as it is; return None if it lacks more than its end."""
+
+    def attempt(mended: bytes, warning: str) -> DecodedImage | None:
+        try:
+            return replace(decode(mended), warnings=(warning,))
+        except MemoryError:
+            raise
+        except Exception as error:
+            log.debug("not to be mended: %s", error)
+            return None
+
+    if data[8:12] == b"WEBP":
+        webp = mending.mended_webp(data)
+        return attempt(webp, mending.WITHOUT_END) if webp else None
+    is_jpeg = data[:2] == b"\xff\xd8"
+    scans = mending.scans_of(data) if is_jpeg else mending.Scans(True, True, False)
+    if scans is None or not (is_jpeg or data.startswith((b"GIF", b"BM", b"II", b"MM"))):
+        return None
+    one, other = (attempt(end, mending.WITHOUT_END) for end in mending.possible_ends(data))
+    if scans.covered and one and other and ImageChops.difference(one.image, other.image).getbbox() is None:
+        return one if scans.whole else replace(one, warnings=(mending.WITHOUT_DETAIL,))
+    return attempt(data + mending.JPEG_END, mending.WITHOUT_DETAIL) if scans.covered_before else None
 
 
 def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
@@ -140,16 +200,6 @@ def _check_metadata(jpeg: bytes) -> None:
             raise InvalidImage(f"the JPEG has more than {_MAX_METADATA} bytes of metadata: save it without")
 
 
-def _frames(file: Image.Image, most: int) -> int:
-    """Return how many frames there are, or `most` and one."""
-    for number in range(1, most + 1):
-        try:
-            file.seek(number)
-        except EOFError:
-            return number
-    return most + 1
-
-
 def _without_exif(avif: bytes) -> bytes:
     """Name the Exif item otherwise. libavif refuses the whole file where it is broken, and does not need it to turn
     the image upright: in an AVIF that is said elsewhere."""
@@ -174,30 +224,19 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         )
 
 
-def _check_sums(png: bytes) -> None:
-    """Check what `load` passes over: the checksums of the pixels."""
-    with Image.open(io.BytesIO(png), formats=["PNG"]) as file:
-        file.verify()
-
-
-def _unidentified(data: bytes, formats: Sequence[str]) -> InvalidImage | UnsupportedMedia:
-    if looks_like_image(data, formats):
-        return InvalidImage("the image is broken or cut off and cannot be decoded")
-    return UnsupportedMedia(f"this is not an image that can be read here: send {what_is_read(formats)}")
+def _refused(data: bytes, formats: Sequence[str], error: Exception) -> InvalidImage | UnsupportedMedia:
+    if isinstance(error, UnidentifiedImageError) and not looks_like_image(data, formats):
+        return UnsupportedMedia(f"this is not an image that can be read here: send {what_is_read(formats)}")
+    return InvalidImage(_BROKEN)
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    turn = _TURNS.get(_orientation(image))
-    if image.mode in ("I", "F") or image.mode.startswith("I;"):
-        image = _to_8_bits(image)
-    if turn is not None:
-        image = image.transpose(turn)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        canvas = Image.new("RGBA", image.size, _WHITE)
-        canvas.alpha_composite(image)
-        image = canvas
-    return image if image.mode == "RGB" else image.convert("RGB")
+    return _turned(to_rgb(image), _orientation(image))
+
+
+def _turned(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -207,22 +246,3 @@ def _orientation(image: Image.Image) -> int:
         # Whatever is wrong with the metadata, the pixels can be shown as they are.
         log.debug("EXIF cannot be read: %s", error)
         return 1
-
-
-def _to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale grey levels of more than 8 bits, which `convert` would clip."""
-    levels = np.asarray(image)
-    if image.mode.startswith("I;"):
-        # Of what Pillow reads so, TIFF alone may hold 12 bits.
-        bits = image.tag_v2[BITSPERSAMPLE][0] if isinstance(image, TiffImageFile) else 16
-        return Image.fromarray((levels >> (bits - 8)).astype(np.uint8))
-    finite = levels[np.isfinite(levels)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    if image.mode == "I" and low >= 0 and high <= 65535:
-        return Image.fromarray((levels >> 8 if high > 255 else levels).astype(np.uint8))
-    scaled = levels.astype(np.float64)
-    # In place: these are 800 MB for the largest image.
-    scaled -= low
-    scaled *= 255 / ((high - low) or 1)
-    np.nan_to_num(scaled, copy=False, posinf=255, neginf=0)
-    return Image.fromarray(np.rint(scaled, out=scaled).astype(np.uint8))

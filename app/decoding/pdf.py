@@ -9,6 +9,7 @@ from PIL import Image
 from app.errors import InvalidImage
 
 _POINTS_PER_INCH = 72
+_LOCKED = (pypdfium2.raw.FPDF_ERR_PASSWORD, pypdfium2.raw.FPDF_ERR_SECURITY)
 
 
 def sizes(data: bytes) -> list[tuple[float, float]]:
@@ -52,4 +53,7 @@ def _opened(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
             document.init_forms()
             yield document
     except pypdfium2.PdfiumError as error:
-        raise InvalidImage("the PDF is broken, without pages, or locked with a password") from error
+        # PDFium's last error may be that of an earlier file.
+        if error.err_code in _LOCKED and b"/Encrypt" in data:
+            raise InvalidImage("the PDF is locked with a password: unlock it, and send it without") from error
+        raise InvalidImage("the PDF is broken, or without pages") from error

@@ -79,7 +79,8 @@ def _answer(header: Header, data: bytes) -> tuple[Header, bytes]:
 
 def _image(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
     decoded = images.decode(data, **arguments)
-    return {"format": decoded.format, "frames": decoded.frames, "size": decoded.size}, decoded.image
+    facts = {"format": decoded.format, "frames": decoded.frames, "size": decoded.size, "warnings": decoded.warnings}
+    return facts, decoded.image
 
 
 def _pdf(data: bytes) -> tuple[dict[str, Any], None]:

@@ -25,7 +25,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
 from app.errors import ForbiddenUrl, ServiceError, UnusableUrl, UpstreamFailed, UpstreamTimeout
-from app.fetching.data_url import decode_data_url
+from app.fetching.data_url import decode_data_url, is_data_url
 from app.fetching.ssrf import Guard, check_url
 
 MAX_REDIRECTS = 5
@@ -67,7 +67,7 @@ class Fetcher:
             UpstreamFailed: the server cannot be reached, or breaks off.
             UpstreamTimeout: the deadline has passed.
         """
-        if url[:5].lower() == "data:":
+        if is_data_url(url):
             return decode_data_url(url, self._max_bytes)
         deadline = time.monotonic() + self._timeout
         with _guarded_session(self._guard, deadline) as (session, sockets), _watchdog(sockets, self._timeout):

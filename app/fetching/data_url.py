@@ -1,11 +1,20 @@
 """`data:` URLs: images that are their own address."""
 
 import base64
+import re
+import sys
 from urllib.parse import unquote_to_bytes
 
 from app.errors import BadRequest, TooLarge
 
 _CHUNK = 65_536
+_STANDARD_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_LINE_BREAKS = b"\t\n\v\f\r"
+
+
+def is_data_url(text: str) -> bool:
+    """True for a `data:` URL. White space before a URL does not count, as in browsers."""
+    return text[:100].lstrip()[:5].lower() == "data:"
 
 
 def decode_data_url(url: str, max_bytes: int) -> bytes:
@@ -18,21 +27,58 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
     header, comma, payload = url.partition(",")
     if not comma:
         raise BadRequest("the data: URL has no comma before its data")
-    in_base64 = header.lower().endswith(";base64")
-    # Refused by its length before it is decoded: %2B is one character, four characters of base64 hold three bytes.
-    length = len(payload) - 2 * payload.count("%")
-    if (length // 4 * 3 if in_base64 else length) > max_bytes + 3:
-        raise TooLarge.image(max_bytes)
     try:
         data = unquoted(payload)
-        if in_base64:
-            data = base64.b64decode(data, validate=True)
     except ValueError as error:
-        # Not base64, or half a surrogate pair, which JSON can hold and UTF-8 cannot.
-        raise BadRequest("the data: URL is not valid base64, or not text") from error
+        # Half a surrogate pair, which JSON can hold and UTF-8 cannot.
+        raise BadRequest("the data: URL is not text") from error
+    if "".join(header[-100:].lower().split()).endswith(";base64"):
+        return decode_base64(data, max_bytes)
     if len(data) > max_bytes:
         raise TooLarge.image(max_bytes)
     return data
+
+
+def decode_base64(text: bytes, max_bytes: int = sys.maxsize) -> bytes:
+    """Return the bytes that base64 holds, in any spelling that encoders and forms give it.
+
+    The alphabet is the standard or the URL-safe one (RFC 4648, sections 4 and 5), padding may be missing, and line
+    breaks are skipped. A space is white space, or a "+" that was decoded as in a form.
+
+    Raises:
+        BadRequest: other characters, data after padding, or a length that no data has.
+        TooLarge: more than `max_bytes`.
+    """
+    text = text.strip()
+    if b" " in text:
+        text = _without_spaces(text)
+    digits = text.translate(_STANDARD_ALPHABET, _LINE_BREAKS).rstrip(b"=")
+    # Four characters hold three bytes. Checked before decoding, which takes memory.
+    if len(digits) * 3 // 4 > max_bytes:
+        raise TooLarge.image(max_bytes)
+    try:
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except ValueError as error:
+        raise BadRequest("the base64 holds other characters, or is cut off: encode the image anew") from error
+
+
+def _without_spaces(text: bytes) -> bytes:
+    """Leave spaces out of base64, or make each the "+" that it was, whichever gives a length that base64 has."""
+    lines = text.translate(None, _LINE_BREAKS)
+    left_out, plus = lines.replace(b" ", b""), lines.replace(b" ", b"+")
+    if any(sign in text for sign in b"+-_"):
+        # A form would have made a space of this "+" too; the URL-safe alphabet has none.
+        return left_out
+    width = lines.find(b" ")
+    wrapped = width % 4 == 0 and lines[width :: width + 1] == b" " * lines.count(b" ")
+    indented = not re.search(rb"\S +\S", text)
+    readings = [left_out, plus] if wrapped or indented else [plus, left_out]
+    # The first of these, unless only the other one can be right.
+    return min(readings, key=_has_wrong_length)
+
+
+def _has_wrong_length(base64: bytes) -> bool:
+    return len(base64) % 4 != 0 if base64.endswith(b"=") else len(base64) % 4 == 1
 
 
 def unquoted(text: str) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from requests import adapters
 
@@ -708,6 +709,20 @@ def test_nothing_stays_open(serve: Callable[..., Upstream], internet: Internet) 
         ("data:image/png;base64,aGVsbG8%3D", b"hello"),
         ("data:image/png;base64,+/+/", b"\xfb\xff\xbf"),
         ("data:image/png;base64,%2B%2f%2B/", b"\xfb\xff\xbf"),
+        ("data:image/png;base64,aGVsbG8", b"hello"),
+        ("data:image/png;base64,aGVsbG8===", b"hello"),
+        ("data:image/png;base64,-_-_", b"\xfb\xff\xbf"),
+        ("data:image/png;base64,aGVs\r\nbG8=\r\n", b"hello"),
+        ("data:image/png;base64,aGVs\n\tbG8=", b"hello"),
+        ("data:image/png;base64,aGVs\n    bG8", b"hello"),
+        ("data:image/png;base64,aGVs%0D%0AbG8%3D", b"hello"),
+        ("data:image/png;base64,aGVs bG8=", b"hello"),
+        ("data:image/png;base64, aGVsbG8= ", b"hello"),
+        (" \n data:image/png;base64,aGVsbG8=", b"hello"),
+        ("data:image/png; Base64,aGVsbG8=", b"hello"),
+        ("data:image/png;base64,AAA AAA=", b"\0\0\x3e\0\0"),
+        ("data:image/png;base64,AA A  AA", base64.b64decode("AA+A++AA")),
+        ("data:image/png;base64,AA A\r\nAA A", b"\0\x0f\x80\0\x0f\x80"),
         ("data:,hello", b"hello"),
         ("data:image/png,%89PNG%0d+%0A,", b"\x89PNG\r+\n,"),
         ("data:,100%", b"100%"),
@@ -724,11 +739,10 @@ def test_data_urls(url: str, expected: bytes) -> None:
         "data:",
         "data:image/png;base64",
         "data:image/png;base64,?",
-        "data:image/png;base64,aGVsbG8",
-        "data:image/png;base64,aGVs bG8=",
-        "data:image/png;base64,aGVs\nbG8=",
+        "data:image/png;base64,aGVsb",
+        "data:image/png;base64,aGVs=bG8=",
+        "data:image/png;base64,aGVs!bG8=",
         "data:image/png;base64,aGVsbG8=x",
-        "data:image/png;base64,-_-_",
         "data:image/png;base64,ééé=",
         "data:image/png;base64,\ud800",
         "data:,\ud800",
@@ -751,6 +765,25 @@ def test_the_largest_data_url() -> None:
             else:
                 with pytest.raises(TooLarge, match="larger than 100 bytes"):
                     decode_data_url(url, 100)
+
+
+def test_every_spelling_of_base64_is_read() -> None:
+    random = np.random.default_rng(0)
+    for size in range(200, 230):
+        data = random.bytes(size)
+        plain = base64.b64encode(data).decode()
+        wrapped = base64.encodebytes(data).decode()
+        for spelling in (
+            plain.rstrip("="),
+            plain.replace("+", "-").replace("/", "_"),
+            wrapped,
+            wrapped.replace("\n", "\r\n"),
+            wrapped.replace("\n", " "),
+            wrapped.replace("\n", "\n        "),
+            wrapped.replace("+", " "),
+            plain.replace("+", " "),
+        ):
+            assert decode_data_url(f"data:image/png;base64,{spelling}", size) == data, spelling
 
 
 def test_long_data_urls() -> None:

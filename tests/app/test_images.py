@@ -157,10 +157,10 @@ def test_a_transparent_entry_of_a_palette_is_white(format: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "shown", "transparency"), [("RGB", (9, 9, 8), (9, 9, 9)), ("L", (8, 8, 8), 9), ("1", (255, 255, 255), 0)]
+    ("mode", "shown", "transparency"), [("RGB", (9, 9, 8), (9, 9, 9)), ("L", (8, 8, 8), 9), ("1", (0, 0, 0), 255)]
 )
 def test_a_transparent_colour_is_white(mode: str, shown: tuple[int, ...], transparency: int | tuple[int, ...]) -> None:
-    picture = Image.new("RGB", (4, 4), (9, 9, 9)).convert(mode)
+    picture = Image.new("RGB", (4, 4), (255, 255, 255) if mode == "1" else (9, 9, 9)).convert(mode)
     picture.putpixel((1, 1), shown if mode == "RGB" else shown[0])
     image = read(encoded(picture, "PNG", transparency=transparency)).image
     assert image.getpixel((0, 0)) == (255, 255, 255)

@@ -1,5 +1,7 @@
 """Forms: what is read of them, what is refused, and that no form takes much more memory than it is long."""
 
+import base64
+import binascii
 import io
 import tracemalloc
 from collections.abc import Callable
@@ -51,11 +53,91 @@ HEAD = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
 @pytest.mark.parametrize(
     "body",
     [b"", b"no form", b"--b", b"--b\r\n", HEAD, HEAD + b"text", HEAD + b"text\r\n--b",
-     b"--b\r\nA: b\r\n\r\ntext\r\n--b--", b"--b\r\nContent-Disposition: \xff\xfe\r\n\r\n\r\n--b--"],
+     b"--b\r\nA: b\r\n\r\ntext\r\n--b--"],
 )  # fmt: skip
 def test_what_is_no_form(body: bytes) -> None:
     with pytest.raises(BadRequest, match="cut off"):
         read(body)
+
+
+def part(headers: bytes, content: bytes = PICTURE) -> Form:
+    return read(b"--xyz\r\n" + headers + b"\r\n\r\n" + content + b"\r\n--xyz--\r\n", "xyz")
+
+
+NAMED = b'Content-Disposition: form-data; name="image_file"'
+
+
+@pytest.mark.parametrize(
+    ("headers", "content"),
+    [
+        (NAMED + b"\r\nContent-Type: image/png", PICTURE),
+        (NAMED + b"\r\nContent-Type: image/png", b"all of it could be text"),
+        (NAMED, PICTURE),
+        (NAMED, b"GIF89a\0"),
+        (NAMED + b"\r\nContent-Type: text/plain", PICTURE),
+        (NAMED.replace(b'"', b"") + b"; filename=\xfc.png", PICTURE),
+    ],
+)
+def test_a_file_may_have_no_name(headers: bytes, content: bytes) -> None:
+    assert part(headers, content).files == [("image_file", "", content)]
+
+
+def test_a_text_in_place_of_a_file_stays_a_text() -> None:
+    for headers in (NAMED, NAMED + b"\r\nContent-Type: text/plain; charset=utf-8"):
+        assert part(headers, "größer.png".encode()).fields == [("image_file", "größer.png")]
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("Ofslúdyk.jpg", "latin-1"),
+        ("图片.png", "gbk"),
+        ("誠功.png", "big5"),
+        ("表", "shift-jis"),
+        ("表.png", "shift-jis"),
+    ],
+)
+def test_a_file_name_in_any_encoding(name: str, encoding: str) -> None:
+    quoted = b'filename="' + name.encode(encoding) + b'"'
+    for disposition in (b'form-data; name="image_file"; ' + quoted, b"form-data; " + quoted + b'; name="image_file"'):
+        form = part(b"Content-Disposition: " + disposition)
+        assert [(field, content) for field, _, content in form.files] == [("image_file", PICTURE)]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encoded"),
+    [
+        ("base64", base64.b64encode(PICTURE)),
+        ("BASE64 ", base64.encodebytes(PICTURE)),
+        ("quoted-printable", binascii.b2a_qp(PICTURE, istext=False)),
+        ("binary", PICTURE),
+        ("8bit", PICTURE),
+    ],
+)
+def test_transfer_encodings(encoding: str, encoded: bytes) -> None:
+    form = part(NAMED + b'; filename="a.png"\r\nContent-Transfer-Encoding: ' + encoding.encode(), encoded)
+    assert form.files == [("image_file", "a.png", PICTURE)]
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "says"),
+    [
+        (NAMED + b"\r\nContent-Transfer-Encoding: x-uuencode", b"", "'x-uuencode' is not read here"),
+        (NAMED + b"\r\nContent-Transfer-Encoding: base64", b"?", "base64"),
+        (b"Content-Disposition: form-data", b"", "no name"),
+        (b"Content-Disposition: \xff\xfe", b"", "no name"),
+    ],
+)
+def test_parts_that_are_refused(headers: bytes, content: bytes, says: str) -> None:
+    with pytest.raises(BadRequest, match=says):
+        part(headers, content)
+
+
+def test_what_is_wrong_with_the_boundary_is_said() -> None:
+    with pytest.raises(BadRequest, match="names no boundary"):
+        read(HEAD + b"x\r\n--b--", "")
+    with pytest.raises(BadRequest, match="boundary is not 'other'"):
+        read(HEAD + b"x\r\n--b--", "other")
 
 
 def test_many_fields_are_refused() -> None:

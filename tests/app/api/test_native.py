@@ -207,6 +207,15 @@ def test_a_mistake_says_what_to_do(server: Server, send: Callable[[Server], requ
     assert send(server).json()["detail"] == detail
 
 
+@pytest.mark.parametrize("name", ["image", "file", "image_base64", "url", "imageUrl", "image_file", "photo", "b64"])
+def test_an_image_in_a_field_of_another_name_is_told_the_right_one(server: Server, name: str) -> None:
+    fields = {name: data_url(SMALL), "model": "rapidocr"}
+    for sent in ({"json": fields}, {"data": fields}, {"data": {name: "http://a.test/"}}):
+        detail = assert_problem(server.post("/generate-text", **sent), 400)["detail"]
+        assert name in detail
+        assert "as image_url" in detail
+
+
 def test_unknown_model_says_which_there_are(server: Server) -> None:
     detail = assert_problem(server.generate(SMALL, model="nonesuch"), 404, "unknown-model")["detail"]
     assert "blip-base" in detail
