@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import time
 from types import FrameType
 from typing import Any, NoReturn
@@ -33,7 +34,7 @@ it does in waitress's pieces of eight kilobytes."""
 _SAME_SIGNAL = 1.0
 """Seconds in which a second signal is taken for the first one, which came twice."""
 TIDY_EVERY = 60.0
-"""Seconds between two looks at what has become too old to be kept."""
+"""Seconds between two looks for images that are too old to be kept."""
 SPARE_THREADS = 8
 """Threads beyond those that requests in work can hold: for health, models, saved images and errors."""
 
@@ -77,8 +78,20 @@ def serve(settings: Settings) -> NoReturn:
     loop.listen_to_signals()
     _say_hello(settings, service, listener)
     service.preload(settings.preload)
+    threading.Thread(target=tidy_regularly, args=(service,), name="tidy", daemon=True).start()
     loop.run()
     _end()
+
+
+def tidy_regularly(service: Service) -> NoReturn:
+    """Remove images that are too old, for ever: in a thread of its own, because thousands of them take a second."""
+    while True:
+        time.sleep(TIDY_EVERY)
+        try:
+            service.tidy()
+        except Exception:
+            # The next time may go well, and without this thread images would be kept for ever.
+            log.exception("cannot remove old images")
 
 
 def _end() -> NoReturn:
@@ -132,12 +145,8 @@ class _Loop:
             signal.signal(number, self._on_signal)
 
     def run(self) -> None:
-        tidy_at = time.monotonic() + TIDY_EVERY
         while self._asked_at is None or (not self._idle() and time.monotonic() < self._asked_at + self._grace):
             wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
-            if time.monotonic() >= tidy_at:
-                self._service.tidy()
-                tidy_at = time.monotonic() + TIDY_EVERY
         self._service.close()
         # What waited is answered now; a moment for the answers to leave.
         end = time.monotonic() + 1

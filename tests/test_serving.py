@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from app import serving
 from app.config import Settings
 from tests.app.api.test_native import SMALL, assert_problem
 from tests.server import ROOT, Server
@@ -193,3 +195,19 @@ def test_settings_of_a_file_in_the_directory(tmp_path: Path, monkeypatch: pytest
     settings = Settings.read()
     monkeypatch.setenv("PRELOAD", "")  # so that what .env put into the environment is undone
     assert (settings.queue_size, settings.preload, settings.log_level) == (7, (), "ERROR")
+
+
+def test_old_images_are_removed_again_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    calls = threading.Semaphore(0)
+
+    class Failing:
+        def tidy(self) -> None:
+            calls.release()
+            raise OSError("stale file handle")
+
+    monkeypatch.setattr(serving, "TIDY_EVERY", 0.01)
+    threading.Thread(target=serving.tidy_regularly, args=(Failing(),), daemon=True).start()
+    assert all(calls.acquire(timeout=10) for _ in range(3))
+    assert "cannot remove old images" in caplog.text

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
 import re
@@ -11,7 +12,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from app.errors import NotFound, StorageFailed, StorageFull
 
@@ -20,6 +21,8 @@ log = logging.getLogger(__name__)
 _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
 _PARTIAL = ".partial-"
+_ABANDONED_AFTER = 86_400.0
+"""Seconds after which a partial file belongs to nobody, where the file system has no locks."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -50,12 +53,12 @@ class LocalStore:
         self._in_use: Counter[str] = Counter()
 
     def open(self) -> None:
-        """Make the directory, remove what a killed process left half-written, and say so if it cannot be written."""
+        """Make the directory, remove what killed processes left half-written, and warn if it cannot be written."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"{_PARTIAL}*"):
-                leftover.unlink()
-            probe = self._directory / f"{_PARTIAL}probe"
+                _sweep(leftover)
+            probe = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
             found = ((path.name, path.stat()) for path in self._directory.iterdir() if _NAME.fullmatch(path.name))
@@ -71,22 +74,16 @@ class LocalStore:
         name = f"{sha256}.{_EXTENSIONS.get(format, format.lower())}"
         target = self._directory / name
         partial = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
-        with self._using(name, len(data)):
-            self.tidy()
-            try:
-                with _as_storage_error(name):
-                    if is_new := not target.exists():
-                        partial.write_bytes(data)
-                    else:
-                        # For the next start: its age begins again.
-                        target.touch()
-                yield name
-                with _as_storage_error(name):
-                    if is_new:
-                        partial.replace(target)
-            finally:
-                with contextlib.suppress(OSError):
-                    partial.unlink(missing_ok=True)
+        with self._using(name, len(data)), contextlib.ExitStack() as partial_file:
+            if 0 < self._max_bytes < self._total:
+                self.tidy()
+            with _as_storage_error(name):
+                if is_new := not _renewed(target):
+                    partial_file.enter_context(_written(partial, data))
+            yield name
+            with _as_storage_error(name):
+                if is_new:
+                    partial.replace(target)
 
     def find(self, name: str) -> Path:
         # The pattern also keeps a name from leading out of the directory.
@@ -107,7 +104,12 @@ class LocalStore:
 
     def tidy(self) -> None:
         with self._lock:
-            for name in self._to_go():
+            names = self._to_go()
+        for name in names:
+            # The lock is held for one file at a time, so that requests do not wait for thousands.
+            with self._lock:
+                if name in self._in_use:
+                    continue
                 try:
                     (self._directory / name).unlink(missing_ok=True)
                 except OSError as error:
@@ -156,6 +158,61 @@ class LocalStore:
     def _forget(self, name: str) -> None:
         if (image := self._kept.pop(name, None)) is not None:
             self._total -= image.size
+
+
+def _renewed(path: Path) -> bool:
+    """Make a file as young as a new one, and say whether there is one. `Path.touch` would make an empty one."""
+    try:
+        os.utime(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _written(path: Path, data: bytes) -> Iterator[None]:
+    """Write a partial file. It is locked while the block runs, and gone at its end unless it was renamed.
+
+    The lock ends with the process, so that another instance on the same directory can tell what is in work from what a
+    killed one has left.
+    """
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove, path)
+        file = _locked(path)
+        while not path.exists():
+            # Another instance swept it before it was locked.
+            file.close()
+            file = _locked(path)
+        stack.enter_context(file)
+        file.write(data)
+        file.flush()
+        yield
+
+
+def _locked(path: Path) -> BinaryIO:
+    file = path.open("wb")
+    # Some network file systems have no locks: `_sweep` goes by the age there.
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _sweep(partial: Path) -> None:
+    """Remove a partial file that no living process is writing."""
+    with contextlib.suppress(FileNotFoundError), partial.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return
+        except OSError:
+            if time.time() - os.fstat(file.fileno()).st_mtime < _ABANDONED_AFTER:
+                return
+        partial.unlink()
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

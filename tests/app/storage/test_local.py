@@ -2,15 +2,20 @@
 
 import errno
 import hashlib
+import io
 import os
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import NotFound, StorageFailed, StorageFull
 from app.storage.local import LocalStore
+from tests.server import ROOT
 
 DATA = b"not an image, which the store need not know"
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -86,6 +91,74 @@ def test_opening_makes_the_directory_and_sweeps_what_was_half_written(tmp_path: 
     kept = put(LocalStore(directory), DATA, SHA256, "PNG")
     LocalStore(directory).open()
     assert names(directory) == sorted([kept, "README"])
+
+
+def test_a_second_instance_leaves_what_the_first_is_writing(store: LocalStore, tmp_path: Path) -> None:
+    with store.keep(DATA, SHA256, "PNG") as name:
+        open_store(tmp_path / "images")
+    assert store.find(name).read_bytes() == DATA
+
+
+KEEP_AND_WAIT = """
+import sys, time
+from pathlib import Path
+from app.storage.local import LocalStore
+with LocalStore(Path(sys.argv[1])).keep(b"half an image", "0" * 64, "PNG"):
+    print("writing", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_what_a_killed_instance_was_writing_is_swept(store: LocalStore, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", KEEP_AND_WAIT, str(tmp_path / "images")]
+    other = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE)
+    with other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"writing\n"
+        (partial,) = names(tmp_path / "images")
+        open_store(tmp_path / "images")
+        assert names(tmp_path / "images") == [partial]
+        other.kill()
+    open_store(tmp_path / "images")
+    assert names(tmp_path / "images") == []
+
+
+def open_store(directory: Path) -> None:
+    """Open another store on a directory, as a second instance does at its start."""
+    LocalStore(directory).open()
+
+
+def test_where_there_are_no_locks_a_partial_file_goes_after_a_day(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with store.keep(DATA, SHA256, "PNG") as name:
+        open_store(tmp_path / "images")
+    assert store.find(name).read_bytes() == DATA
+    leftover = tmp_path / "images" / ".partial-0123"
+    leftover.write_bytes(b"half an ima")
+    os.utime(leftover, (time.time() - 90_000,) * 2)
+    open_store(tmp_path / "images")
+    assert names(tmp_path / "images") == [name]
+
+
+def test_an_image_that_is_deleted_while_it_comes_again_is_written_anew(
+    store: LocalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = put(store, DATA, SHA256, "PNG")
+    utime = os.utime
+
+    def delete_first(path: Path, *arguments: Any) -> None:
+        monkeypatch.undo()
+        store.delete(name)
+        utime(path, *arguments)
+
+    monkeypatch.setattr(os, "utime", delete_first)
+    assert put(store, DATA, SHA256, "PNG") == name
+    assert store.find(name).read_bytes() == DATA
 
 
 def test_what_is_half_written_cannot_be_found(store: LocalStore, tmp_path: Path) -> None:
@@ -166,12 +239,12 @@ def test_a_directory_that_is_read_only(store: LocalStore, tmp_path: Path) -> Non
 
 
 def test_a_full_disk_leaves_nothing(store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def half(path: Path, data: bytes) -> int:
-        with path.open("wb") as file:
-            file.write(data[:10])
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    class FullDisk(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(data[:10])
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "write_bytes", half)
+    monkeypatch.setattr(Path, "open", lambda path, mode: FullDisk(path, mode))
     with pytest.raises(StorageFull, match="No space left on device"):
         put(store, DATA, SHA256, "PNG")
     assert names(tmp_path / "images") == []
@@ -262,6 +335,32 @@ def test_old_images_go_after_their_time(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(time, "time", lambda: now + 83_000)
     store.tidy()
     assert names(tmp_path) == [name_of(0)]
+
+
+def test_a_request_does_not_wait_until_all_old_images_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalStore(tmp_path, max_age=1000)
+    for number in range(40):
+        of_age(tmp_path, number, 10)
+    store.open()
+    now, unlink, removed = time.time(), Path.unlink, threading.Event()
+
+    def unlink_slowly(path: Path, missing_ok: bool = False) -> None:
+        removed.set()
+        time.sleep(0.01)
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(time, "time", lambda: now + 2000)
+    monkeypatch.setattr(Path, "unlink", unlink_slowly)
+    tidying = threading.Thread(target=store.tidy)
+    tidying.start()
+    assert removed.wait(10)
+    put(store, *image(99))
+    left = len(names(tmp_path))
+    tidying.join(10)
+    assert left > 20
+    assert names(tmp_path) == [name_of(99)]
 
 
 def test_one_that_is_larger_than_all_that_may_be_kept(tmp_path: Path) -> None:
