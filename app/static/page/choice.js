@@ -142,7 +142,8 @@ function taskChanged() {
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("change", ({ target }) => {
+// Not "change": a field sends it when a button is pressed, which would be replaced before it is released.
+form.addEventListener("input", ({ target }) => {
   if (target.name === "task") return taskChanged();
   if (target === model) remember({ models: { ...remembered().models, [task()]: model.value } });
   if (target === tagger) remember({ tagger: tagger.value });
