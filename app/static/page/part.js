@@ -62,7 +62,11 @@ export function drawPart(frame, done) {
     show(START);
   });
   sheet.addEventListener("keydown", (event) => {
-    if (event.key === "Enter") return done(region);
+    if (event.key === "Enter") {
+      // Else it would also press the button that gets the focus.
+      event.preventDefault();
+      return done(region);
+    }
     if (event.key === "Escape") return done(null);
     const move = KEYS[event.key];
     if (!move) return undefined;
