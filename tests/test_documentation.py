@@ -189,9 +189,8 @@ def test_the_documentation_page_asks_nothing_of_other_sites(server: Server) -> N
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert addresses
     for address in addresses:
-        assert address.startswith("/docs/")
-        assert server.get(address).ok
-    assert "validatorUrl" in page.text
+        assert "//" not in address
+        assert server.get(f"/docs/{address}").ok
 
 
 def test_the_changelog_is_of_this_version() -> None:

@@ -9,14 +9,16 @@ from flask import request
 
 from app.errors import Unauthorized
 
-_OPEN = ("/", "/healthz")
-"""What needs no key: that the process lives, and the page, which asks a person for the key and holds no secret."""
+_OPEN = ("/", "/healthz", "/docs")
+_OPEN_FOLDERS = ("/static/", "/docs/")
+"""What needs no key: that the process lives, and the page and the documentation, which ask a person for the
+key and hold no secret. /openapi.json is not among them."""
 
 
 def is_open() -> bool:
     """True when the request is for what everyone may have."""
     # A browser asks with OPTIONS, which carries no key, whether it may ask.
-    return request.path in _OPEN or request.path.startswith("/static/") or request.method == "OPTIONS"
+    return request.path in _OPEN or request.path.startswith(_OPEN_FOLDERS) or request.method == "OPTIONS"
 
 
 class Keys:

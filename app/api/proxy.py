@@ -15,11 +15,11 @@ _WITH_PORT = re.compile(r"(?P<four>[0-9.]+):[0-9]+|\[(?P<six>[0-9a-f:.]+)\](:[0-
 
 
 def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
-    """Take X-Forwarded-For, -Proto and -Host for true when they come from these networks; from others they are what
-    anyone could have written."""
+    """Take X-Forwarded-For, -Proto, -Host and -Prefix for true when they come from these networks; from
+    others they are what anyone could have written."""
     networks = tuple(trusted)
     plain = app.wsgi_app
-    proxied = ProxyFix(plain, x_for=0, x_proto=1, x_host=1)
+    proxied = ProxyFix(plain, x_for=0, x_proto=1, x_host=1, x_prefix=1)
 
     def is_trusted(address: str) -> bool:
         try:

@@ -80,7 +80,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         )
         context.set_default_timeout(20_000)
         page = context.new_page()
-        opened.append((context, Watched(page, url)))
+        opened.append((context, Watched(page, "/".join(url.split("/")[:3]))))
         page.goto(url)
         if ready:
             page.wait_for_selector("body[data-ready]")

@@ -141,7 +141,7 @@ function exporting(item, { fields }, [label, format, suffix]) {
     made.disabled = true;
     announce(`Making ${label}`);
     try {
-      const response = await request("/generate-text", {
+      const response = await request("generate-text", {
         method: "POST",
         body: formOf(item.source, { ...fields, format }),
       });

@@ -1,7 +1,7 @@
 // The form above the picture: the task, and one click away the exact model and its options.
 
 import { $, $$, alarm, announce, button, el } from "./dom.js";
-import { byName, load, onMachine, stateOf } from "./models.js";
+import { byName, load, onMachine, stateOf, unload } from "./models.js";
 import { remember, remembered } from "./remember.js";
 import { candidates, fieldsOf, needs, optionsOf, suggestion, taggers } from "./tasks.js";
 import { bytes, percent } from "./words.js";
@@ -10,6 +10,8 @@ const form = $("#choice");
 const model = form.elements.model;
 const tagger = form.elements.tagger;
 const listeners = new Set();
+/** True while a document of pages is shown. */
+let ofPages = false;
 /** States as they were last announced. */
 const told = new Map();
 
@@ -24,7 +26,7 @@ export function chosen() {
     $$("[data-option]", form)
       .map((label) => $("input, select", label))
       .filter((input) => input.name !== "tagger" && wanted.includes(input.name))
-      .map((input) => [input.name, input.type === "checkbox" ? (input.checked ? "true" : "") : input.value.trim()])
+      .map((input) => [input.name, input.type === "checkbox" ? (input.checked ? input.value : "") : input.value.trim()])
       .filter(([, value]) => value !== ""),
   );
   return {
@@ -60,8 +62,14 @@ function fill(select, able, wanted, ...first) {
   if (able.some(({ name }) => name === wanted)) select.value = wanted;
 }
 
+/** Offer the choice of pages, or take it away. */
+export function offerPages(offered) {
+  ofPages = offered;
+  renderOptions();
+}
+
 function renderOptions() {
-  const wanted = optionsOf(task(), byName(model.value));
+  const wanted = optionsOf(task(), byName(model.value)).filter((name) => name !== "pages" || ofPages);
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
   $("#model-field").hidden = model.options.length === 0;
 }
@@ -98,6 +106,11 @@ function needRow({ model: needed, optional }) {
       ` ${stateOf(needed)}${optional && !onMachine(needed) ? ", for a description" : ""}`,
     ),
   );
+  const acting = (label, act, className = "quiet small") =>
+    button(label, () => act(name).catch((problem) => alarm(problem.message)), {
+      className,
+      aria: { label: `${label}: ${name}` },
+    });
   if (state === "downloading") {
     row.append(
       el("progress", {
@@ -105,18 +118,16 @@ function needRow({ model: needed, optional }) {
         value: needed.progress ?? 0,
         aria: { label: `${name}: ${percent(needed.progress ?? 0)}` },
       }),
+      acting("Stop", unload),
     );
   } else if (state === "loading") {
     row.append(el("progress", { aria: { label: `${name} is loading` } }));
-  } else if (state !== "ready") {
+  } else if (state === "ready") {
+    row.append(acting("Unload", unload));
+  } else {
     const label =
       state === "on_disk" ? "Load" : state === "failed" ? "Try again" : `Download${size ? ` ${bytes(size)}` : ""}`;
-    row.append(
-      button(label, () => load(name).catch((problem) => alarm(problem.message)), {
-        className: state === "on_disk" ? "quiet small" : "button small",
-        aria: { label: `${label}: ${name}` },
-      }),
-    );
+    row.append(acting(label, load, state === "on_disk" ? "quiet small" : "button small"));
   }
   if (state === "failed") row.append(el("span", { className: "why" }, error));
   return row;
@@ -131,7 +142,8 @@ function taskChanged() {
 }
 
 form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("change", ({ target }) => {
+// Not "change": a field sends it when a button is pressed, which would be replaced before it is released.
+form.addEventListener("input", ({ target }) => {
   if (target.name === "task") return taskChanged();
   if (target === model) remember({ models: { ...remembered().models, [task()]: model.value } });
   if (target === tagger) remember({ tagger: tagger.value });

@@ -1,7 +1,7 @@
 // The desk: pictures come in, the chosen model is asked, and what it says is shown.
 
 import { answerCard, comparing } from "./answer.js";
-import { chooseTask, chosen, fillNeeds, onChoice } from "./choice.js";
+import { chooseTask, chosen, fillNeeds, offerPages, onChoice } from "./choice.js";
 import { $, alarm, announce, button, el } from "./dom.js";
 import { keep } from "./history.js";
 import { Item } from "./item.js";
@@ -41,7 +41,8 @@ function start(asked) {
 
 function changed(item) {
   if (item.state === "done") {
-    keepQuietly(item);
+    // What the service is not to keep, this browser does not keep either.
+    if (item.runs.every(({ fields }) => fields.store !== "false")) keepQuietly(item);
     // It may have been loaded for this.
     refresh().catch(() => {});
   }
@@ -67,6 +68,7 @@ function open(item) {
 function leave() {
   forgetItems();
   current = null;
+  offerPages(false);
   leavePicture();
   showList([], open);
   $("#answers").replaceChildren(welcome);
@@ -81,7 +83,8 @@ function forgetItems() {
 /** Show the current picture and what is known of it. */
 function render() {
   if (!current) return;
-  const frame = showPicture(current, leave);
+  offerPages(items.some((item) => item.isDocument));
+  const frame = showPicture(current, leave, render);
   const place = $("#answers");
   const focused = place.contains(document.activeElement);
   place.replaceChildren(...shown(current, frame));
@@ -99,8 +102,14 @@ function shown(item, frame) {
   if (item.state === "cancelled")
     parts.push(el("p", { className: "nothing" }, "Cancelled. Nothing more is done for this picture."));
   parts.push(again(item), several);
-  if (cards.length) parts.push(comparing(item, (choice) => item.run(choice, true)));
+  if (cards.length) parts.push(comparing(item, (choice) => item.run(alike(choice), true)));
   return parts.filter(Boolean);
+}
+
+/** A second model is asked about the same pages, and keeps the picture no more than the first. */
+function alike({ task, fields }) {
+  const { store, pages } = chosen().fields;
+  return { task, fields: { ...fields, ...(store && { store }), ...(pages && { pages }) } };
 }
 
 function failure({ problem }) {
@@ -135,8 +144,9 @@ function again(item) {
     );
   }
   const run = item.runs[0];
-  const same = run && run.task === task && JSON.stringify(run.fields) === JSON.stringify(fields);
-  const label = item.state === "failed" || same ? "Try again" : TASKS[task].verb;
+  const same = run && run.task === task && JSON.stringify(run.fields) === JSON.stringify(item.fieldsFor(fields));
+  const part = item.region && items.length === 1 ? " this part" : "";
+  const label = item.state === "failed" || same ? "Try again" : TASKS[task].verb + part;
   return item.state === "done" && same
     ? null
     : button(

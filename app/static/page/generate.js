@@ -22,7 +22,7 @@ function send(source, fields, onStep, signal) {
   const call = new XMLHttpRequest();
   return new Promise((resolve, reject) => {
     const events = eventReader(onStep, resolve);
-    call.open("POST", "/generate-text");
+    call.open("POST", "generate-text");
     call.setRequestHeader("Accept", "text/event-stream");
     for (const [name, value] of Object.entries(keyHeaders())) call.setRequestHeader(name, value);
     call.upload.onprogress = ({ loaded, total }) => onStep({ uploading: total ? loaded / total : 0 });

@@ -90,7 +90,7 @@ function pasting(takeFiles, takeUrl) {
 }
 
 async function fetchSample(name) {
-  const response = await fetch(`/static/samples/${name}`).catch(() => {
+  const response = await fetch(`static/samples/${name}`).catch(() => {
     throw Problem.unreachable();
   });
   return new File([await response.blob()], name, { type: response.headers.get("Content-Type") });

@@ -14,6 +14,8 @@ export class Item extends EventTarget {
   step = {};
   startedAt = 0;
   problem = null;
+  /** The part that is to be looked at, `[x0, y0, x1, y1]` in fractions, or null for the whole picture. */
+  region = null;
   /** `{task, fields, answer}` of each model that was asked, the newest answer of each. */
   runs = [];
   #blob = null;
@@ -31,6 +33,20 @@ export class Item extends EventTarget {
     return { file: this.file, url: this.url };
   }
 
+  /** True for a file that may have several pages. */
+  get isDocument() {
+    return /\.(pdf|tiff?)$/i.test(this.name) || /pdf|tiff/.test(this.blob?.type ?? "");
+  }
+
+  /** The fields of a request for this picture: `pages` only for a document, `region` where a part is marked. */
+  fieldsFor({ pages, ...fields }) {
+    return {
+      ...fields,
+      ...(pages && this.isDocument ? { pages } : {}),
+      ...(this.region ? { region: this.region.join(",") } : {}),
+    };
+  }
+
   get busy() {
     return this.state === "waiting" || this.state === "working";
   }
@@ -40,7 +56,8 @@ export class Item extends EventTarget {
   }
 
   /** Ask a model; `compare` keeps what others answered. */
-  async run({ task, fields }, compare = false) {
+  async run({ task, fields: wanted }, compare = false) {
+    const fields = this.fieldsFor(wanted);
     this.#abort = new AbortController();
     const { signal } = this.#abort;
     this.problem = null;
@@ -93,7 +110,7 @@ export class Item extends EventTarget {
     // The page may not ask other sites; but the service kept what it fetched.
     if (this.blob || !image.saved_as) return;
     try {
-      const blob = await (await request(`/${image.saved_as}`)).blob();
+      const blob = await (await request(image.saved_as)).blob();
       this.#blob = new Blob([blob], { type: `image/${image.format.toLowerCase()}` });
     } catch {
       // The text is there all the same; the picture is shown as an empty frame.
@@ -137,5 +154,11 @@ function done() {
 function nameOf(url) {
   if (url.startsWith("data:")) return "pasted picture";
   const { pathname, host } = new URL(url);
-  return decodeURIComponent(pathname.split("/").pop()) || host;
+  const last = pathname.split("/").pop();
+  try {
+    return decodeURIComponent(last) || host;
+  } catch {
+    // A percent sign that begins no escape, as in 100%.jpg: the name is shown as it is written.
+    return last;
+  }
 }

@@ -22,7 +22,7 @@ export const onChange = (listener) => listeners.add(listener);
 /** Ask for the states, and ask again while they change. */
 export async function refresh() {
   clearTimeout(timer);
-  const response = await request("/models");
+  const response = await request("models");
   ({ models, default: standard } = await response.json());
   for (const name of asked) if (["ready", "failed"].includes(byName(name)?.state)) asked.delete(name);
   for (const listener of listeners) listener();
@@ -36,8 +36,15 @@ const quietly = () =>
 
 /** Start downloading and loading a model. */
 export async function load(name) {
-  await request(`/models/${encodeURIComponent(name)}/load`, { method: "POST" });
+  await request(`models/${encodeURIComponent(name)}/load`, { method: "POST" });
   asked.add(name);
+  await refresh();
+}
+
+/** Take a model out of memory, or stop its download. Throws Problem, for one while the model is at work. */
+export async function unload(name) {
+  await request(`models/${encodeURIComponent(name)}/unload`, { method: "POST" });
+  asked.delete(name);
   await refresh();
 }
 

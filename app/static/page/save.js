@@ -43,7 +43,7 @@ export function curl({ url, name }, fields, key) {
     "curl",
     ...(key ? ["-H", '"Authorization: Bearer $API_KEY"'] : []),
     ...[[url ? "--form-string" : "-F", image], ...parts].flatMap(([flag, value]) => [flag, quoted(value)]),
-    quoted(`${location.origin}/generate-text`),
+    quoted(new URL("generate-text", document.baseURI).href),
   ].join(" ");
 }
 

@@ -2,12 +2,13 @@
 
 import { $, button, el, svg } from "./dom.js";
 import { COLOURS, LOW } from "./marks.js";
+import { drawPart, showPart } from "./part.js";
 import { bytes } from "./words.js";
 
 let shown = { item: null, picture: null };
 
-/** Show a picture; `onLeave` is called when another one is wanted. Returns the frame that marks are laid on. */
-export function showPicture(item, onLeave) {
+/** Show a picture; `onLeave` is called when another one is wanted, `onPart` when a part was marked or cleared. Returns the frame that marks are laid on. */
+export function showPicture(item, onLeave, onPart) {
   // The same element as before, so that it does not flicker; the frame is new, and nobody listens to it yet.
   const same = shown.item === item && (shown.picture.localName === "img" || !item.answer);
   if (!same) shown = { item, picture: null };
@@ -18,11 +19,29 @@ export function showPicture(item, onLeave) {
   const stage = $("#stage");
   stage.replaceChildren(
     frame,
-    el("div", { className: "caption" }, el("span", {}, facts), button("Another picture", onLeave)),
+    el(
+      "div",
+      { className: "caption" },
+      el("span", {}, facts),
+      shown.picture.localName === "img" && !item.isDocument ? partButton(item, frame, onPart) : null,
+      button("Another picture", onLeave),
+    ),
   );
+  showPart(frame, item.region);
   stage.hidden = false;
   $("#intake").hidden = true;
   return frame;
+}
+
+function partButton(item, frame, onPart) {
+  const set = (region) => {
+    item.region = region;
+    onPart();
+    $(".part-of")?.focus();
+  };
+  return item.region
+    ? button("Whole picture", () => set(null), { className: "quiet part-of" })
+    : button("Only this part", () => drawPart(frame, set), { className: "quiet part-of" });
 }
 
 export function leavePicture() {

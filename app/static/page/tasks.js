@@ -32,8 +32,9 @@ export function suggestion(task) {
 
 /** The names of the options that a task with a model takes. */
 export function optionsOf(task, model) {
-  if (task === "alt") return ["max_length"];
-  return [...(model?.options ?? []), ...(TASKS[task].tagged ? ["tagger"] : [])];
+  const always = ["store", "pages"];
+  if (task === "alt") return ["max_length", ...always];
+  return [...always, ...(model?.options ?? []), ...(TASKS[task].tagged ? ["tagger"] : [])];
 }
 
 /** The models that must be here before a task can be done; `optional` ones make it better. Where no tagger is named,
