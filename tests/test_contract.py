@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
+from app.openapi import document
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis import GenerationMode, checks
 from schemathesis.schemas import BaseSchema
 
-from app.openapi import document
 from tests import drawn
 from tests.app.api.test_native import SMALL, data_url
 from tests.server import Server
