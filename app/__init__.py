@@ -29,14 +29,14 @@ def build_service(settings: Settings) -> Service:
     from app.fetching.client import Fetcher
     from app.service import Service
     from app.storage.local import LocalStore
+    from models.backends import check_placement
     from models.backends.threads import cores
     from models.base import Placement
-    from models.budget import Memory
-    from models.registry import Registry, check_placement, discover, with_local_paths, with_revisions
+    from models.budget import MemoryBudget
+    from models.discovery import discover, with_local_paths, with_revisions
+    from models.registry import Registry
 
-    placement = Placement(
-        settings.device, settings.precision, settings.runtime, settings.network_cache, graphs=settings.cuda_graphs
-    )
+    placement = Placement(settings.device, settings.precision, settings.runtime, settings.network_cache)
     try:
         check_placement(placement)
     except ValueError as error:
@@ -54,7 +54,7 @@ def build_service(settings: Settings) -> Service:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
     if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
-    registry = Registry(models.values(), placement, Memory(settings.max_model_memory_bytes))
+    registry = Registry(models.values(), placement, MemoryBudget(settings.max_model_memory_bytes))
     store = None
     if settings.save_uploads:
         store = LocalStore(settings.images_dir, settings.max_store_bytes, settings.retention_days * 86_400)

@@ -80,11 +80,6 @@ class Settings(BaseSettings):
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
     )
-    cuda_graphs: bool = Field(
-        False,
-        description="On CUDA, whether to launch a step of a decoder as one graph instead of kernel by kernel; takes "
-        "more of the GPU's memory. Nobody has measured it. Without effect on other devices.",
-    )
     network_cache: Path | None = Field(
         Path("~/.cache/image-to-text"),
         description="Directory for networks converted to OpenVINO, as large as the weights at most; empty for none: "

@@ -19,7 +19,7 @@ from app import build_service, create_app
 from app.config import Settings, SettingsError, warn_of_strangers
 from app.operations import Operations
 from app.service import Service
-from models.budget import give_back_at_once
+from models.backends import allocator
 from models.registry import State
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def serve(settings: Settings) -> NoReturn:
     # It writes a line for every file of a download.
     logging.getLogger("httpx2").setLevel(logging.WARNING)
     warn_of_strangers()
-    give_back_at_once()
+    allocator.configure()
     listener = _listen(settings.host, settings.port)
     # PORT=0 is one port from here on.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})

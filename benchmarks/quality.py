@@ -18,8 +18,8 @@ from benchmarks import report
 from benchmarks.machine import about
 from models import generation
 from models.base import Job, Model, Options, Placement
+from models.discovery import discover, with_local_paths
 from models.generation import Floats, Request
-from models.registry import discover, with_local_paths
 from models.weights import find
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -77,7 +77,7 @@ def measure(
         return model.load(directory, Placement("cpu", precision, "openvino", cache))
 
     exact = load("float32")
-    work: list[tuple[Request, Floats]] = [exact.prepare(job).prepared for job in jobs]
+    work: list[tuple[Request, Floats]] = [(job.request, job.inputs) for job in map(exact.prepare, jobs)]
     texts = [_written(exact, *one) for one in work]
     truth = [logits_of(exact.network, *one, text) for one, text in zip(work, texts, strict=True)]
     del exact
@@ -98,7 +98,7 @@ def measure(
 
 
 def _written(loaded: Any, request: Request, pixels: Floats) -> Sequence[int]:
-    texts, _ = generation.write(loaded.network, [pixels[None]], [request], loaded.network.rules)
+    texts, _ = generation.generate(loaded.network, [pixels[None]], [request], loaded.network.rules)
     return texts[0].tokens
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from benchmarks.metrics import Polygon
 from models.base import Job, Placement
-from models.registry import discover
+from models.discovery import discover
 
 
 @dataclass(frozen=True)

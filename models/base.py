@@ -1,4 +1,4 @@
-"""The words that every model family and the service share. Imports no network library.
+"""The vocabulary that the model families and the service share. It imports no network library.
 
 Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
 width and height of the upright image that the job carries.
@@ -24,7 +24,7 @@ WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
 class Task(StrEnum):
-    """What a model is for."""
+    """What a model does."""
 
     CAPTION = "caption"
     GROUNDED_CAPTION = "grounded-caption"
@@ -35,7 +35,7 @@ class Task(StrEnum):
 
 
 class ModelError(Exception):
-    """A job or a model that cannot be served; the message is fit for a client."""
+    """A job or a model that cannot be served. The message may be shown to clients."""
 
 
 class UnknownModel(ModelError):
@@ -43,11 +43,11 @@ class UnknownModel(ModelError):
 
 
 class InvalidJob(ModelError):
-    """The job asks for what this model cannot do: a special token in a prompt, more tokens than it has positions."""
+    """The model cannot do this job: its prompt contains a special token, or it needs more tokens than are possible."""
 
 
 class ModelUnavailable(ModelError):
-    """The model cannot answer now; it may after `retry_after` seconds."""
+    """The model cannot answer now, but may after `retry_after` seconds."""
 
     def __init__(self, message: str, retry_after: float = 30.0) -> None:
         super().__init__(message, retry_after)
@@ -57,8 +57,8 @@ class ModelUnavailable(ModelError):
         return str(self.args[0])
 
 
-class NoRoom(ModelUnavailable):
-    """The memory that models may take is taken by others at work: no failure of this one, which may be tried again."""
+class BudgetExhausted(ModelUnavailable):
+    """Other models at work take the memory that models may take. The model itself has not failed: try again."""
 
 
 _NO_MEMORY = (
@@ -70,11 +70,11 @@ _NO_MEMORY = (
     "failed to alloc",
     "bad_alloc",
 )
-"""What torch and OpenVINO say where memory does not suffice."""
+"""Parts of the messages of torch and OpenVINO when memory does not suffice."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """True for what Python, torch on a GPU and on the CPU, and OpenVINO raise where memory does not suffice."""
+    """Return True for what Python, torch and OpenVINO raise when memory does not suffice."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     message = str(error).lower()
@@ -83,7 +83,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a caller may ask of a model; None means the model's own default."""
+    """The options of a job; None stands for the model's default."""
 
     prompt: str | None = None
     detail: bool = False
@@ -95,18 +95,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One thing to predict: an upright RGB image (for a tagger, a text) and its options."""
+    """One input of a model, an upright RGB image (for a tagger, a text), and its options."""
 
     image: Image.Image | None = None
     text: str | None = None
     options: Options = Options()
-    prepared: Any = None
-    """What the model's `prepare` made of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entity:
-    """A phrase of the text, `text[span[0]:span[1]]`, and the boxes of what it names."""
+    """A phrase of the text, `text[span[0]:span[1]]`, and the boxes of the objects that it names."""
 
     phrase: str
     span: tuple[int, int]
@@ -115,7 +113,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A run of text on the image; `confidence` is between 0 and 1, paragraphs are counted from 0 in reading order."""
+    """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order."""
 
     text: str
     confidence: float
@@ -125,7 +123,8 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a model says of a job. None means that this model does not tell, which an empty tuple does not."""
+    """The output of a model for a job. None means that the model has no such output; an empty tuple, that it found
+    nothing."""
 
     text: str
     confidence: float | None = None
@@ -134,13 +133,13 @@ class Prediction:
     entities: tuple[Entity, ...] | None = None
     lines: tuple[Line, ...] | None = None
     crops: tuple[Image.Image, ...] | None = None
-    """From a segmenter: an upright image of each line."""
+    """Only from a segmenter: an upright image of each line."""
     warnings: tuple[str, ...] = ()
 
     @classmethod
     def of_lines(cls, lines: Sequence[Line], warnings: Sequence[str] = ()) -> "Prediction":
-        """Make the prediction of a reader: the lines' text, one below the other, with a blank line between paragraphs;
-        and as its confidence the mean over all characters of that of their line."""
+        """Make the prediction of a reader. The text has a line for each line, with a blank line between paragraphs. The
+        confidence is the mean of the lines', weighted by their numbers of characters."""
         characters = sum(len(line.text) for line in lines)
         paragraphs = (
             "\n".join(line.text for line in group) for _, group in groupby(lines, lambda line: line.paragraph)
@@ -155,17 +154,15 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where to run, on what and in what number format, as asked for: `auto` leaves it to the runtime.
+    """The device, number format and backend that a user asks for; `auto` leaves the choice to `models.backends`.
 
-    `cache` is the directory where converted networks are kept; without one they are converted at each load. `graphs`
-    asks for CUDA graphs, which only CUDA has.
+    `cache` is the directory of converted networks; without one, they are converted at each load.
     """
 
     device: str = "auto"
     precision: str = "auto"
     runtime: str = "auto"
     cache: Path | None = None
-    graphs: bool = False
 
 
 class Loaded(Protocol):
@@ -175,27 +172,27 @@ class Loaded(Protocol):
     precision: str
 
     def prepare(self, job: Job) -> Job:
-        """Do beforehand what `predict` would do for this job alone, such as scaling its image; any thread may, and
-        several at once. `predict` takes jobs prepared or not.
+        """Do the part of `predict` that concerns this job alone, such as scaling its image, and return the job with the
+        result. Several threads may call this at once. `predict` takes jobs prepared or not.
 
         Raises:
-            InvalidJob: a job that this model cannot take.
+            InvalidJob: the model cannot do this job.
         """
         return job
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        """Predict all jobs: as many predictions, in the same order.
+        """Return a prediction for each job, in the same order.
 
         Raises:
-            InvalidJob: a job that this model cannot take.
+            InvalidJob: the model cannot do one of the jobs.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where weights come from: a repository on the hub, or a directory on this machine (`directory` wins).
+    """Where weights come from: a repository on the hub, or a directory on this machine, which takes precedence.
 
-    `revision` is a branch, a tag or a commit hash; `size_bytes` is what has to be downloaded, where that is known.
+    `revision` is a branch, a tag or a commit hash; `size_bytes` is the size of the download, if known.
     """
 
     hub_id: str | None = None
@@ -207,9 +204,9 @@ class Source:
 
 @dataclass(frozen=True)
 class Model(ABC):
-    """An entry of the registry: a name, and where its weights come from. Cheap to make.
+    """A model that can be loaded: its name and where its weights come from. Cheap to make.
 
-    A subclass is a family. It says what its models do and take, in class attributes, and how one is loaded.
+    A subclass is a family. Its class attributes say what its models do and accept; `load` loads one.
     """
 
     name: str
@@ -217,22 +214,22 @@ class Model(ABC):
 
     task: ClassVar[Task]
     accepts: ClassVar[tuple[str, ...]]
-    """Of `image`, `text` and `prompt`, what a job for this family may carry."""
+    """Which of `image`, `text` and `prompt` a job for this family may have."""
     options: ClassVar[frozenset[str]] = frozenset()
-    """The fields of `Options`, besides `prompt`, that this family takes."""
+    """The fields of `Options` besides `prompt` that this family uses."""
     model_type: ClassVar[str | None] = None
-    """What `config.json` calls this family, for checkpoints that the user names."""
+    """The family's `model_type` in `config.json`, to recognise checkpoints that users name."""
     input_side: ClassVar[int | None] = None
-    """The side in pixels of the square that is all the network sees of an image; a much larger one need not be decoded
-    in full. None where it sees more."""
+    """The side in pixels of the square that images are scaled to, so that larger ones need not be decoded in full size.
+    None for families that see more."""
     max_new_tokens: ClassVar[int | None] = None
-    """How many tokens a text has at most where the caller does not say."""
+    """The most tokens of a text for callers that give no limit."""
     special_tokens: ClassVar[re.Pattern[str] | None] = None
-    """What a prompt may not contain, because the tokenizer would take it for more than text."""
+    """Matches the special tokens that a prompt may not contain."""
     tags_images: ClassVar[bool] = False
-    """True for a model whose predictions for an image have tags: it can stand in for a tagger of texts."""
+    """True if predictions for images have tags, so that the model can replace a tagger of texts."""
     batch_size: ClassVar[int] = 8
-    """How many jobs the worker hands over at once, at most."""
+    """The most jobs in a call of `predict`."""
 
     @property
     def turns_image_into_text(self) -> bool:
@@ -242,12 +239,12 @@ class Model(ABC):
         return option in self.options or option in self.accepts
 
     def check(self, options: Options) -> None:
-        """Refuse before queueing what the family could never do.
+        """Check options before a job is queued.
 
         Raises:
-            InvalidJob: with what is wrong.
+            InvalidJob: the family can never do what they ask for.
         """
-        # As tokenizers do: the full-width spelling of a token is the token.
+        # Tokenizers normalise: a special token in full-width characters is a special token.
         prompt = unicodedata.normalize("NFKC", options.prompt or "")
         if self.special_tokens and (found := self.special_tokens.search(prompt)):
             raise InvalidJob(f"a prompt may not contain the special token {found[0]}")
@@ -257,9 +254,9 @@ class Model(ABC):
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
-        """True for the `config.json` of a checkpoint of this family."""
+        """Return True for the `config.json` of a checkpoint of this family."""
         return cls.model_type is not None and config.get("model_type") == cls.model_type
 
     @abstractmethod
     def load(self, directory: Path, placement: Placement) -> Loaded:
-        """Read the weights in `directory` into memory."""
+        """Load the weights in `directory`."""

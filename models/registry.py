@@ -1,49 +1,37 @@
-"""The registry: every model by name, where its weights are, and the one copy of it in memory.
+"""The registry: all models by name, with their states and the one copy of each in memory."""
 
-Adding a family means adding a module to `models/families`: each module there that has a `MODELS` tuple is found.
-"""
-
-import importlib
-import json
 import logging
-import pkgutil
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from enum import StrEnum
-from pathlib import Path
 
-from models import backends, families, weights
+from models import weights
 from models.base import (
+    BudgetExhausted,
     Loaded,
     Model,
     ModelUnavailable,
-    NoRoom,
     Placement,
-    Source,
     Task,
     UnknownModel,
     is_out_of_memory,
 )
-from models.budget import Memory
+from models.budget import MemoryBudget
 
 log = logging.getLogger(__name__)
 
 CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2", "flickr8k-gru")
-"""What `auto` means for the default model and the captioner: the first of these whose weights are on this machine. The
-last comes with the project."""
+"""`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
 TAGGER = "t5-tags"
-"""The tagger of texts that `auto` means where it is on the machine."""
-RESERVED = ("auto", "alt-text")
-"""Names that stand for a choice or a composition of models."""
+"""The tagger of texts that `auto` means if it is on this machine."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
-"""Seconds in which a model that failed is not tried again: twice as long after each failure, up to the longest."""
+"""Seconds until a model that failed is tried again: they double with each failure, up to the longest."""
 
 
 class State(StrEnum):
-    """Where a model is on its way into memory."""
+    """The state of a model between the hub and memory."""
 
     ABSENT = "absent"
     DOWNLOADING = "downloading"
@@ -54,9 +42,9 @@ class State(StrEnum):
 
 
 class Entry:
-    """A model, its state, and while it is loaded the one copy of it."""
+    """A model, its state, and its one copy in memory while it is loaded."""
 
-    def __init__(self, model: Model, placement: Placement, memory: Memory | None = None) -> None:
+    def __init__(self, model: Model, placement: Placement, budget: MemoryBudget | None = None) -> None:
         self.model = model
         self.progress: float | None = None
         self.error: str | None = None
@@ -65,18 +53,18 @@ class Entry:
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
-        self._memory = memory or Memory()
-        self._place = self._memory.place(model.name)
+        self._budget = budget or MemoryBudget()
+        self._share = self._budget.add(model.name)
 
     @property
     def loaded(self) -> Loaded | None:
-        """The model, while it is in memory."""
-        return self._place.loaded
+        """The model if it is in memory."""
+        return self._share.loaded
 
     @property
     def loaded_at(self) -> float:
         """When it was loaded last, in seconds of the monotonic clock."""
-        return self._place.loaded_at
+        return self._share.loaded_at
 
     @property
     def state(self) -> State:
@@ -90,19 +78,19 @@ class Entry:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What a prediction depends on besides the job: the name, the weights, and in what number format they run."""
+        """All that a prediction depends on besides the job: the name, the weights and the placement."""
         return self.model.name, self.model.source, self._placement
 
     @property
     def on_machine(self) -> bool:
-        """True when a job can be answered, or will be as soon as the model is in memory."""
+        """True if the model is in memory, or can be loaded without a download."""
         return self.state in (State.ON_DISK, State.LOADING, State.READY)
 
     def load(self) -> Loaded:
-        """Return the model in memory; download and load it first where that is still to do, once for all callers.
+        """Return the model in memory. If it is not there, download and load it first, once for all callers.
 
         Raises:
-            ModelUnavailable: it cannot be had, or failed a moment ago and is not tried again yet.
+            ModelUnavailable: it cannot be loaded, or it failed and is not tried again yet.
         """
         with self._lock:
             loaded = self.loaded
@@ -110,12 +98,13 @@ class Entry:
                 self.refuse_if_failed()
                 try:
                     loaded = self._load()
-                except NoRoom:
-                    # No failure of its own: it is tried again with the next request.
+                except BudgetExhausted:
+                    # The model has not failed, so the next request tries again.
                     raise
                 except BaseException as error:
-                    # Not only an Exception: what ends the thread would leave all that wait for the model without word.
-                    self._memory.free(self._place)
+                    # Also what is not an Exception: it would end the thread, and leave those that wait without an
+                    # answer.
+                    self._budget.release(self._share)
                     raise self._failed(error) from error
                 finally:
                     self._busy = self.progress = None
@@ -124,32 +113,32 @@ class Entry:
 
     @contextmanager
     def in_use(self) -> Iterator[Loaded]:
-        """Load the model as `load` does, and keep it in memory as long as the block lasts."""
-        with self._memory.using(self._place):
+        """Load the model as `load` does, and keep it in memory while the block runs."""
+        with self._budget.in_use(self._share):
             yield self.load()
 
     def unload(self, idle: float = 0.0) -> bool:
-        """Take the model out of memory if nobody has used it for so many seconds, and say whether that was done."""
-        return self._memory.unload(self._place, idle)
+        """Unload the model if nobody has used it for `idle` seconds. Return whether it was unloaded."""
+        return self._budget.unload(self._share, idle)
 
     @property
     def used_at(self) -> float:
         """When it was used last, in seconds of the monotonic clock."""
-        return self._place.used_at
+        return self._share.used_at
 
     def refuse_if_failed(self) -> None:
-        """Raise what the last attempt failed with, while it is too early for another."""
+        """Raise the error of the last attempt to load while it is too early for another."""
         if self.retry_in:
             raise ModelUnavailable(f"{self.model.name}: {self.error}", self.retry_in)
 
     def forget_failure(self) -> None:
-        """Let the next one to ask try again at once."""
+        """Allow another attempt at once."""
         self.error = None
         self._failures = 0
 
     @property
     def retry_in(self) -> float:
-        """Seconds until another attempt makes sense; 0 for now."""
+        """Seconds until the next attempt; 0 for now."""
         return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
@@ -159,9 +148,9 @@ class Entry:
             path = weights.download(self.model.source, self._report)
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
-        self._memory.make_room(self._place, path)
+        self._budget.reserve(self._share, path)
         loaded = self.model.load(path, self._placement)
-        self._memory.fill(self._place, loaded)
+        self._budget.set_loaded(self._share, loaded)
         log.info(
             "%s: loaded in %.1f s on %s in %s",
             self.model.name,
@@ -180,7 +169,7 @@ class Entry:
         what = str(error) if known else why
         message = what if known else f"{what}; the log says more"
         if message != self.error:
-            # Once: a hub that is away for a night is not worth a line a minute.
+            # Log each message once: a hub may be unreachable for a night.
             reason = f" ({error.__cause__})" if known and error.__cause__ else ""
             log.warning("%s: %s%s", self.model.name, what, reason, exc_info=None if known else error)
         self._failures += 1
@@ -190,11 +179,11 @@ class Entry:
 
 
 class Registry:
-    """All models by name. Making one imports the families' declarations, and no network library."""
+    """All models by name, in one memory budget."""
 
-    def __init__(self, known: Iterable[Model], placement: Placement, memory: Memory | None = None) -> None:
-        memory = memory or Memory()
-        self._entries = {model.name: Entry(model, placement, memory) for model in known}
+    def __init__(self, known: Iterable[Model], placement: Placement, budget: MemoryBudget | None = None) -> None:
+        budget = budget or MemoryBudget()
+        self._entries = {model.name: Entry(model, placement, budget) for model in known}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -211,97 +200,18 @@ class Registry:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 
     def default_captioner(self) -> Entry:
-        """Return the captioner that `auto` means: the best on the machine."""
+        """Return the captioner that `auto` means."""
         return self.first_on_machine(CAPTIONER_ORDER) or self._entries[CAPTIONER_ORDER[-1]]
 
     def default_tagger(self) -> Entry | None:
-        """Return the tagger of texts that `auto` means: the published one, else one that the user added."""
+        """Return the tagger of texts that `auto` means: TAGGER, else one that the user added, else None."""
         return self.first_on_machine([TAGGER, *(entry.model.name for entry in self if entry.model.task is Task.TAG)])
 
     def default_image_tagger(self) -> Entry | None:
-        """Return the model that tags images where no tagger of texts is on the machine."""
+        """Return the model that tags images if this machine has no tagger of texts."""
         return self.first_on_machine(entry.model.name for entry in self if entry.model.tags_images)
 
     def first_on_machine(self, names: Iterable[str]) -> Entry | None:
-        """Return the first of `names` that can answer here and now."""
+        """Return the first of `names` whose weights are on this machine."""
         known = (self._entries[name] for name in names if name in self._entries)
         return next((entry for entry in known if entry.on_machine), None)
-
-
-def discover() -> dict[str, Model]:
-    """Return the models that the modules of `models.families` declare, by name, in the modules' alphabetical order."""
-    found: dict[str, Model] = {}
-    for module in pkgutil.iter_modules(families.__path__):
-        for model in getattr(importlib.import_module(f"models.families.{module.name}"), "MODELS", ()):
-            found[model.name] = model
-    return found
-
-
-def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> dict[str, Model]:
-    """Return `known` with the named models read from local directories; a new name is a model of its own.
-
-    Raises:
-        ValueError: a directory is not there, or does not hold a checkpoint of a known family with its weights.
-    """
-    result = dict(known)
-    for name, directory in paths.items():
-        if name in RESERVED:
-            raise ValueError(f"{name}: this name has a meaning of its own: choose another")
-        source = Source(revision=None, directory=directory)
-        family = _family(name, directory)
-        if name in result:
-            if not isinstance(result[name], family):
-                raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
-            source = replace(result[name].source, directory=directory)
-        if not weights.has_weights(directory):
-            raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
-        result[name] = family(name, source)
-    return result
-
-
-def with_revisions(known: Mapping[str, Model], revisions: Mapping[str, str]) -> dict[str, Model]:
-    """Return `known` with the named models taken from a commit, tag or branch of their repositories on the hub.
-
-    Raises:
-        ValueError: there is no such model, or it does not come from the hub.
-    """
-    result = dict(known)
-    for name, revision in revisions.items():
-        if name not in result or result[name].source.hub_id is None:
-            raise ValueError(f"{name}: no model of that name comes from the hub")
-        result[name] = replace(result[name], source=replace(result[name].source, revision=revision))
-    return result
-
-
-def _family(name: str, directory: Path) -> type[Model]:
-    if not directory.is_dir():
-        raise ValueError(f"{name}: {directory} is not a directory")
-    try:
-        config = json.loads((directory / "config.json").read_text(encoding="utf-8"))
-        model_type = config["model_type"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        # What a training leaves in its own directory.
-        best = f"; {directory / 'best'} has" if (directory / "best" / "config.json").is_file() else ""
-        raise ValueError(f"{name}: {directory} has no config.json that names its model_type{best}") from error
-    # Every class that `discover` has imported: a family need not have a checkpoint of its own.
-    for family in Model.__subclasses__():
-        if family.recognises(config):
-            return family
-    raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")
-
-
-def check_placement(placement: Placement) -> None:
-    """Refuse a device or a number format that is not on this machine. A GPU that is asked for by name costs importing
-    torch; a number format that is not for CPUs, only where there may be a GPU.
-
-    Raises:
-        ValueError: with what is there instead.
-    """
-    if placement.device in ("auto", "cpu") and placement.precision in ("auto", *backends.CPU_PRECISIONS):
-        return
-    if backends.on_openvino(placement):
-        backends.check_cpu_precision(placement.precision)
-    else:
-        from models.backends import torch
-
-        torch.place(placement)

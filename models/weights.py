@@ -1,4 +1,4 @@
-"""The hub's cache on disk, and downloads into it."""
+"""The weights of models on disk: where they are, whether they are complete, and how they are downloaded."""
 
 import hashlib
 import json
@@ -16,12 +16,13 @@ log = logging.getLogger(__name__)
 _SMALL_FILES = ["*.json", "*.txt", "*.model"]
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
+_ONNX = ["*.onnx"]
 _SUMS = "SHA256SUMS"
 _TIMEOUT = 5.0
 
 
 def find(source: Source) -> Path | None:
-    """Return the directory that holds all of a model's files on this machine, or None. Opens no connection."""
+    """Return the directory of a model's files on this machine, or None if some are missing. Opens no connection."""
     if source.directory is not None:
         return source.directory if source.directory.is_dir() else None
     if source.hub_id is None:
@@ -39,7 +40,8 @@ def find(source: Source) -> Path | None:
 
 
 def has_weights(directory: Path) -> bool:
-    """True when a whole set of weights is there: a download that was broken off leaves small files, or some shards."""
+    """Return True if all files of the weights are there. An interrupted download leaves only small files, or some
+    shards."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (directory / name).is_file():
             return True
@@ -53,17 +55,27 @@ def has_weights(directory: Path) -> bool:
     return False
 
 
+def size(directory: Path) -> int:
+    """Return the bytes of the weights in a directory, of the format that is loaded."""
+    formats = (_files(directory, patterns) for patterns in (_SAFETENSORS, _PICKLED, _ONNX))
+    return sum(file.stat().st_size for file in next(filter(None, formats), []))
+
+
+def _files(directory: Path, patterns: list[str]) -> list[Path]:
+    """Return the files that match the first of the patterns that has any: one whole file, else its shards."""
+    found = (sorted(directory.glob(pattern)) for pattern in patterns)
+    return next(filter(None, found), [])
+
+
 def verify(directory: Path) -> None:
-    """Look whether safetensors are whole, and compare the files of a checkpoint with its SHA256SUMS, where it has one,
-    as those of this project do.
+    """Check that safetensors are complete, and that files have the hashes in SHA256SUMS, if the checkpoint has it.
 
     Raises:
-        ModelUnavailable: a file is missing or cut off, or is not the one that was published.
+        ModelUnavailable: a file is missing or cut off, or has another hash.
     """
-    whole, shards = (sorted(directory.glob(pattern)) for pattern in _SAFETENSORS)
-    for path in whole or shards:
+    for path in _files(directory, _SAFETENSORS):
         try:
-            # It reads the header, and compares the length of the file with it.
+            # This reads the header and compares the length of the file with it.
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
@@ -82,9 +94,9 @@ def verify(directory: Path) -> None:
 
 
 def download(source: Source, report: Callable[[float], None]) -> Path:
-    """Download a model's files, or complete them; `report` is told the fraction done.
+    """Download a model's files, or those that are missing. `report` is called with the fraction done.
 
-    Safetensors where the repository has them, else `pytorch_model.bin`, which is only ever read as tensors.
+    The weights are safetensors if the repository has them, else `pytorch_model.bin`, which is only read as tensors.
 
     Raises:
         ModelUnavailable: the hub cannot be reached, or does not have the files.
@@ -97,13 +109,13 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
     if source.hub_id is None:
         raise ModelUnavailable("the directory of its weights is missing")
     try:
-        # Asked first, with a short timeout and no retries: snapshot_download alone takes long to give up.
+        # This request has a short timeout and no retries: snapshot_download alone takes long to fail.
         info = HfApi().model_info(source.hub_id, revision=source.revision, timeout=_TIMEOUT, files_metadata=True)
         sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
         weights = _SAFETENSORS if any(name.endswith(".safetensors") for name in sizes) else _PICKLED
         wanted = _SMALL_FILES + weights
         total = sum(sizes[name] for name in filter_repo_objects(sizes, allow_patterns=wanted))
-        # Only now: a hub that is away for a night is asked again and again.
+        # Log this only now: while the hub is unreachable, downloads are tried again and again.
         log.info("downloading %s (%.0f MB)", source.hub_id, total / 1e6)
         path = snapshot_download(
             source.hub_id, revision=source.revision, allow_patterns=wanted, tqdm_class=_reporting_bar(total, report)
@@ -112,7 +124,7 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
         status = error.response.status_code
         raise ModelUnavailable(f"the hub answered {status} for {source.hub_id}") from error
     except Exception as error:
-        # Of httpx2, of the operating system, of the accelerated downloader: each names addresses or paths.
+        # The messages of httpx2, the operating system and the accelerated downloader contain addresses or paths.
         reached = not isinstance(error, httpx2.HTTPError | OfflineModeIsEnabled)
         raise ModelUnavailable(
             f"the {'download failed' if reached else 'hub could not be reached'}: "
@@ -122,13 +134,13 @@ def download(source: Source, report: Callable[[float], None]) -> Path:
 
 
 def _reporting_bar(total: int, report: Callable[[float], None]) -> Any:
-    """Return a progress bar class, drawn on a terminal only, that also tells `report` the fraction of `total` bytes."""
+    """Return a class of progress bars, drawn on terminals only, that reports the fraction of `total` bytes."""
     from huggingface_hub.utils import tqdm
 
     class ReportingBar(tqdm):
         def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
             super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
-            # Of the hub's three bars (files, bytes received, bytes written) the last one is the progress.
+            # The hub has three bars: files, bytes received, and bytes written, which is the progress.
             self.written = 0.0 if name == "huggingface_hub.snapshot_download" else None
 
         def update(self, n: float | None = 1) -> bool | None:

@@ -13,7 +13,7 @@ from openapi_spec_validator import validate
 
 from app import create_app
 from app.config import Settings
-from models.registry import discover
+from models.discovery import discover
 from tests.conftest import INPUT
 from tests.server import ROOT, Server
 

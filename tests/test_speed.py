@@ -104,7 +104,7 @@ def test_pictures_differ_and_are_the_same_again() -> None:
 
 def test_the_service_cuts_a_page_into_as_many_lines_as_the_plain_one_is_given() -> None:
     from models.base import Job, Options, Placement
-    from models.registry import discover
+    from models.discovery import discover
 
     sheet, lines = pictures.page(20, 1)
     segmenter = discover()["rapidocr-lines"]
@@ -166,7 +166,7 @@ def test_the_plain_way_says_what_the_service_says(checkpoints: dict[str, Path], 
     import torch
 
     from models.base import Job, Options, Placement
-    from models.registry import discover, with_local_paths
+    from models.discovery import discover, with_local_paths
 
     options = Options(min_new_tokens=20, max_new_tokens=20)
     for name in ("blip-base", "kosmos-2", "trocr-large-handwritten"):

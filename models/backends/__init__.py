@@ -1,78 +1,122 @@
-"""How networks are executed: on torch or on OpenVINO.
+"""Backends run networks: OpenVINO on a CPU; torch on CUDA and Apple's GPUs, and as the reference everywhere.
 
-`load` chooses. On a CPU it is OpenVINO; on CUDA and Apple's GPUs, and as the reference everywhere, torch.
+`load` chooses the backend.
 """
 
-import importlib
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from models import generation
 from models.base import Placement
 from models.preprocessing.tokens import Tokens
 
+if TYPE_CHECKING:
+    from torch import Tensor, dtype, nn
+
 CPU_PRECISIONS = ("float32", "bfloat16", "int8")
 """The number formats of OpenVINO on a CPU."""
 
 ALIGNMENT = 16
-"""Keys and values of images and texts are padded to a multiple of so many places: a step looks at 592 in two thirds
-of the time that oneDNN takes for 577."""
+"""Cross-attention keys and values are padded to a multiple of so many positions: with 592 positions, oneDNN takes two
+thirds of the time that it takes with 577."""
+
+F = TypeVar("F")
 
 
-class Network(generation.Network, Protocol):
-    """A checkpoint's encoder and decoder, ready to run, and what else is known of it."""
+@dataclass
+class Checkpoint(Generic[F]):
+    """A checkpoint as its family reads it, in torch.
+
+    encoder: from inputs to a tuple of tensors whose first dimension is the batch.
+    decoder: a `models.networks.decoder.Decoder`, or a module with the same interface.
+    examples: two sets of inputs for the encoder. Dimensions in which they differ are dynamic.
+    tokens: the tokenizer, if there is one.
+    rules: the generation settings.
+    facts: a dataclass of what the family needs besides, such as its start token.
+    extra_outputs: how many of the encoder's last outputs are not meant for the decoder.
+    """
+
+    encoder: "nn.Module"
+    decoder: Any
+    examples: tuple[tuple["Tensor", ...], tuple["Tensor", ...]]
+    tokens: Tokens | None
+    rules: generation.Rules
+    facts: F
+    extra_outputs: int = 0
+
+
+Reader = Callable[[Path, "dtype"], Checkpoint[F]]
+"""A module's function that reads a checkpoint's directory in a number format. Raises ValueError if tensors lack."""
+
+
+class Network(generation.Network, Protocol[F]):
+    """A checkpoint's encoder and decoder, ready to run, and the rest of the checkpoint."""
 
     device: str
     precision: str
     tokens: Tokens
-    """The checkpoint's tokenizer; of a family without one, it must not be used."""
+    """The tokenizer. Not set for families that have none."""
     rules: generation.Rules
-    facts: dict[str, Any]
+    facts: F
 
 
-def load(family: str, directory: Path, placement: Placement) -> Network:
+def load(read: Reader[F], facts: type[F], directory: Path, placement: Placement) -> Network[F]:
     """Load a checkpoint.
 
     Args:
-        family: the module of `models.networks` that reads it.
+        read: the family's function that reads it.
+        facts: the dataclass of the family's facts.
         directory: the checkpoint, in the published layout.
-        placement: where to run it, and in what number format.
+        placement: device, number format and backend.
 
     Raises:
-        ValueError: the checkpoint does not hold all tensors, or what the placement asks for is not here.
+        ValueError: the checkpoint lacks tensors, or this machine cannot do what the placement asks for.
     """
     if on_openvino(placement):
         from models.backends import cache
 
-        return cache.load(family, directory, placement)
-    from models.backends import torch as runtime
+        return cast(Network[F], cache.load(read, facts, directory, placement))
+    from models.backends import torch as backend
 
-    device, dtype = runtime.place(placement)
-    networks = importlib.import_module(f"models.networks.{family}").load(directory, dtype)
-    if placement.graphs and device.type == "cuda":
-        from models.backends.graphs import GraphNetwork
+    device, precision = backend.place(placement)
+    return cast(Network[F], backend.TorchNetwork(read(directory, precision), device, precision))
 
-        return cast(Network, GraphNetwork(networks, device, dtype))
-    return cast(Network, runtime.TorchNetwork(networks, device, dtype))
+
+def check_placement(placement: Placement) -> None:
+    """Check that this machine has the device and the number format. This imports torch only for a GPU asked for by
+    name, or for a number format that CPUs do not have where there may be a GPU.
+
+    Raises:
+        ValueError: it has not; the message says what it has.
+    """
+    if placement.device in ("auto", "cpu") and placement.precision in ("auto", *CPU_PRECISIONS):
+        return
+    if on_openvino(placement):
+        check_cpu_precision(placement.precision)
+    else:
+        from models.backends import torch as backend
+
+        backend.place(placement)
 
 
 def check_cpu_precision(precision: str) -> None:
-    """Refuse a number format that is not for CPUs.
+    """Check that OpenVINO has a number format on CPUs.
 
     Raises:
-        ValueError: with those that are.
+        ValueError: it has not; the message says which it has.
     """
     if precision not in CPU_PRECISIONS:
         raise ValueError(f"{precision} is not for CPUs: use one of {', '.join(CPU_PRECISIONS)}")
 
 
 def on_openvino(placement: Placement) -> bool:
-    """Tell whether a placement means OpenVINO. Only where there may be a GPU does that cost importing torch; whoever
-    asks for int8 asks for the CPU.
+    """Return True if a placement means OpenVINO. This imports torch only where there may be a GPU. int8 means the CPU.
 
     Raises:
-        ValueError: OpenVINO is asked for together with a GPU.
+        ValueError: the placement combines OpenVINO with a GPU.
     """
     if placement.runtime == "openvino" and placement.device not in ("auto", "cpu"):
         raise ValueError(f"OpenVINO runs on the CPU here, not on {placement.device}: use RUNTIME=torch")
@@ -80,9 +124,9 @@ def on_openvino(placement: Placement) -> bool:
         return placement.runtime == "openvino"
     if placement.device == "cpu" or placement.precision == "int8" or not _may_have_gpu():
         return True
-    from models.backends import torch as runtime
+    from models.backends import torch as backend
 
-    return runtime.place(placement)[0].type == "cpu"
+    return backend.place(placement)[0].type == "cpu"
 
 
 def _may_have_gpu() -> bool:

@@ -1,9 +1,11 @@
-"""Converted networks on disk: the next start needs neither torch nor the conversion, and shares the files' memory.
+"""The cache of converted networks: the next start needs neither torch nor the conversion, and shares the files' memory.
 
-A directory for each set of weights, named by what it was made of and by what made it. It is written beside its place
-and then moved there, so that what is there is whole; what cannot be used all the same is made again, and what another
-version of this program made of the same is removed. All that is done in a process of its own: torch and weights in
-float32 take several times the memory of the finished networks, and all goes back when it ends.
+Each entry is a directory, named by a hash of the weights and of what converts them. An entry is written under another
+name and then renamed, so it is always complete. An entry that cannot be read is converted again. A new entry replaces
+those of the same checkpoint directory whose weights or program are older.
+
+Conversion runs in a process of its own: torch and the weights in float32 take several times the memory of the converted
+networks, and all of it goes back to the system when the process ends.
 """
 
 import contextlib
@@ -22,105 +24,112 @@ import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import openvino as ov
 
-import models
-from models.backends import openvino as runtime
+from models.backends import Reader
+from models.backends import openvino as backend
 from models.base import ModelUnavailable, Placement, is_out_of_memory
 from models.generation import Rules
 from models.preprocessing.tokens import Tokens
 
-if TYPE_CHECKING:
-    from models.backends.openvino import OpenVinoNetwork
-
 log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Part of the name of each entry. Increase it with each change of `models/networks`, of a family's `read_checkpoint` or
+of the conversion that changes converted networks, facts or rules."""
+_LIBRARIES = ("openvino", "torch", "transformers", "tokenizers")
 
 _ENCODER, _DECODER, _ABOUT, _HASHES = "encoder.xml", "decoder.xml", "about.json", "hashes.json"
 _UNFINISHED = "unfinished-"
-_ABANDONED = 3600.0
-"""Seconds after which nobody writes there any more."""
-_SOURCES = ("captioning/*.py", "networks/*.py", "runtime/*.py", "generation.py", "tokens.py")
-_VERSIONS = ("openvino", "torch", "transformers", "tokenizers")
-# torch traces one network at a time: it keeps what it sees in globals.
+_ABANDONED_AFTER = 3600.0
+"""Seconds after which an unfinished entry belongs to a process that was killed."""
+# torch keeps the state of a trace in globals, so one network is traced at a time.
 _converting = threading.Lock()
 _hashing = threading.Lock()
 _NOT_WRITTEN, _NO_MEMORY = 3, 4
-# With the search path of the service, so that the same code runs wherever it was started.
-_APART = """
+# The search path of the service, so that the process runs the same code.
+_PROGRAM = """
 import sys
 sys.path[:] = {path!r}
 from models.backends.cache import main
 main(*sys.argv[1:])
 """
-_LEFT_OUT = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
+_NOT_WEIGHTS = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
 
 
-def load(family: str, directory: Path, placement: Placement) -> "OpenVinoNetwork":
-    """Load a checkpoint on OpenVINO, from the cache if it is there; otherwise it is put there.
+def load(read: Reader[Any], facts: type[Any], directory: Path, placement: Placement) -> backend.OpenVinoNetwork:
+    """Load a checkpoint on OpenVINO, from the cache if it has an entry, else converted and then cached.
 
     Raises:
-        ValueError: the checkpoint does not hold all tensors, or the precision cannot be had.
-        ModelUnavailable: the same, found out in another process.
+        ValueError: the checkpoint lacks tensors, or CPUs do not have the number format.
+        ModelUnavailable: the process that converts could not read the checkpoint.
+        MemoryError: the memory does not suffice for the conversion.
     """
-    precision = runtime.precision_of(placement)
+    precision = backend.precision_of(placement)
     if placement.cache is None:
-        return _open(*_convert(family, directory, precision), precision)
+        return _network(*_convert(read, directory, precision), precision, facts)
     try:
         cache = placement.cache.expanduser()
         cache.mkdir(parents=True, exist_ok=True)
-        place = cache / _key(family, directory, precision, cache)
+        entry = cache / _key(_family(read), directory, precision, cache)
     except (OSError, RuntimeError) as error:
         log.warning("converted networks are not kept: %s", error)
-        return _open(*_convert(family, directory, precision), precision)
-    if place.exists():
+        return _network(*_convert(read, directory, precision), precision, facts)
+    if entry.exists():
         try:
-            return _open(*_read(place), precision)
+            return _network(*_read(entry), precision, facts)
         except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
             if is_out_of_memory(error):
-                # To convert takes more.
+                # A conversion takes more memory still.
                 raise
-            log.warning("%s is converted again: the cached networks in %s cannot be used: %s", family, place, error)
-            shutil.rmtree(place, ignore_errors=True)
+            log.warning("%s is converted again: %s cannot be used: %s", directory.name, entry, error)
+            shutil.rmtree(entry, ignore_errors=True)
     try:
-        _fill(place, family, directory, precision)
+        _fill(entry, read, directory, precision)
     except OSError as error:
         log.warning("converted networks are not kept: %s", error)
-        return _open(*_convert(family, directory, precision), precision)
-    return _open(*_read(place), precision)
+        return _network(*_convert(read, directory, precision), precision, facts)
+    return _network(*_read(entry), precision, facts)
 
 
-def _fill(place: Path, family: str, directory: Path, precision: str) -> None:
-    """Convert and write a checkpoint, in a process of its own unless torch is in this one already.
+def _family(read: Reader[Any]) -> str:
+    return read.__module__.rpartition(".")[2]
+
+
+def _fill(entry: Path, read: Reader[Any], directory: Path, precision: str) -> None:
+    """Convert a checkpoint and write the entry, in a process of its own unless this one has imported torch already.
 
     Raises:
-        OSError: it cannot be written, as for want of room.
-        ModelUnavailable: the checkpoint could not be read or converted; that process has said in the log why.
-        MemoryError: there is not enough for that, or the process was killed.
+        OSError: the entry cannot be written.
+        ModelUnavailable: the checkpoint cannot be read or converted; the process logs why.
+        MemoryError: the memory does not suffice, or the process was killed.
     """
     if "torch" in sys.modules:
-        _make(place, family, directory, precision)
+        _write(entry, directory, precision, *_convert(read, directory, precision))
         return
-    code = _APART.format(path=sys.path)
+    program = _PROGRAM.format(path=sys.path)
     with _converting:
         status = subprocess.run(
-            [sys.executable, "-c", code, place, family, directory, precision], stdout=subprocess.DEVNULL
+            [sys.executable, "-c", program, entry, read.__module__, read.__name__, directory, precision],
+            stdout=subprocess.DEVNULL,
         ).returncode
     if status == _NOT_WRITTEN:
-        raise OSError(f"{place} could not be written")
+        raise OSError(f"{entry} could not be written")
     if status == _NO_MEMORY or status < 0:
         raise MemoryError("the process that converts it had not enough memory, or was killed")
     if status:
         raise ModelUnavailable("its weights could not be read or converted")
 
 
-def main(place: str, family: str, directory: str, precision: str) -> None:
-    """Convert and write a checkpoint, and end with a status that `_fill` understands; what is wrong goes to the log."""
-    # Control-C goes to the whole group; the service first finishes what is in work.
+def main(entry: str, module: str, function: str, directory: str, precision: str) -> None:
+    """Convert a checkpoint and write the entry. Errors go to the log, and the exit status tells `_fill` their kind."""
+    # Control-C reaches the whole process group, and the service first finishes its work.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        _make(Path(place), family, Path(directory), precision)
+        read = getattr(importlib.import_module(module), function)
+        _write(Path(entry), Path(directory), precision, *_convert(read, Path(directory), precision))
     except OSError as error:
         print(error, file=sys.stderr)
         sys.exit(_NOT_WRITTEN)
@@ -131,101 +140,117 @@ def main(place: str, family: str, directory: str, precision: str) -> None:
         sys.exit(_NO_MEMORY)
 
 
-def _make(place: Path, family: str, directory: Path, precision: str) -> None:
-    _write(place, *_convert(family, directory, precision))
-
-
-def _open(encoder: Any, decoder: Any, about: dict[str, Any], precision: str) -> "OpenVinoNetwork":
-    rules: dict[str, Any] = {
-        name: tuple(value) if isinstance(value, list) else value for name, value in about["rules"].items()
-    }
+def _network(
+    encoder: ov.Model, decoder: ov.Model, about: dict[str, Any], precision: str, facts: type[Any]
+) -> backend.OpenVinoNetwork:
     tokens = Tokens(*about["tokenizer"]) if about["tokenizer"] else None
-    return runtime.OpenVinoNetwork(encoder, decoder, precision, tokens, Rules(**rules), about["facts"])
+    restored = (_restored(Rules, about["rules"]), _restored(facts, about["facts"]))
+    return backend.OpenVinoNetwork(encoder, decoder, precision, tokens, *restored)
 
 
-def _convert(family: str, directory: Path, precision: str) -> tuple[Any, Any, dict[str, Any]]:
+def _restored(dataclass: type[Any], fields: dict[str, Any]) -> Any:
+    """Make a dataclass of its fields as JSON has them, with lists in place of tuples."""
+    return dataclass(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+
+
+def _convert(read: Reader[Any], directory: Path, precision: str) -> tuple[ov.Model, ov.Model, dict[str, Any]]:
     import torch
+
+    from models.backends.conversion import convert
 
     with _converting:
         try:
-            networks = importlib.import_module(f"models.networks.{family}").load(directory, torch.float32)
+            checkpoint = read(directory, torch.float32)
         except OSError as error:
-            # Of the checkpoint: an OSError of this module means that the cache cannot be written.
+            # An OSError of this module means that the cache cannot be written.
             raise ValueError(f"{directory} cannot be read") from error
         about = {
-            "tokenizer": networks.tokens and [networks.tokens.serialised, networks.tokens.clean_up],
-            "rules": asdict(networks.rules),
-            "facts": networks.facts,
+            "tokenizer": checkpoint.tokens and [checkpoint.tokens.serialised, checkpoint.tokens.clean_up],
+            "rules": asdict(checkpoint.rules),
+            "facts": asdict(checkpoint.facts),
         }
-        return *runtime.convert(networks, precision), about
+        return *convert(checkpoint, precision), about
 
 
-def _write(place: Path, encoder: Any, decoder: Any, about: dict[str, Any]) -> None:
-    _sweep(place.parent)
-    made = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=place.parent))
+def _write(
+    entry: Path, directory: Path, precision: str, encoder: ov.Model, decoder: ov.Model, about: dict[str, Any]
+) -> None:
+    _remove_abandoned(entry.parent)
+    unfinished = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=entry.parent))
     try:
         for name, network in ((_ENCODER, encoder), (_DECODER, decoder)):
-            _save(network, made / name)
-        sizes = {path.name: path.stat().st_size for path in made.iterdir()}
-        (made / _ABOUT).write_text(json.dumps(about | {"sizes": sizes}), encoding="utf-8")
-        made.rename(place)
+            _save(network, unfinished / name)
+        about["sizes"] = {path.name: path.stat().st_size for path in unfinished.iterdir()}
+        about["made_from"] = _made_from(directory, precision)
+        (unfinished / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        unfinished.rename(entry)
     except BaseException as error:
-        shutil.rmtree(made, ignore_errors=True)
-        # Else another process was faster.
-        if not (isinstance(error, OSError) and place.exists()):
+        shutil.rmtree(unfinished, ignore_errors=True)
+        # Another process may have written the same entry first.
+        if not (isinstance(error, OSError) and entry.exists()):
             raise
-    for other in place.parent.glob(f"{place.name.rpartition('-')[0]}-*"):
-        if other != place:
-            # Whoever has it open keeps it.
-            shutil.rmtree(other, ignore_errors=True)
+    _remove_replaced(entry, about["made_from"])
 
 
-def _save(network: Any, path: Path) -> None:
+def _save(network: ov.Model, path: Path) -> None:
     try:
         ov.save_model(network, path, compress_to_fp16=False)
     except RuntimeError as error:
         if is_out_of_memory(error):
             raise
-        # So OpenVINO says that there is no room.
+        # OpenVINO raises a RuntimeError when the disk is full.
         raise OSError(f"{path} could not be written: {error}") from error
 
 
-def _sweep(cache: Path) -> None:
-    """Remove what processes left that were killed while they wrote: it may be as large as whole networks."""
+def _made_from(directory: Path, precision: str) -> list[str]:
+    """Return what an entry stands for. In the hub's cache, all revisions of a repository are one checkpoint."""
+    path = directory.resolve()
+    return [str(path.parents[1] if path.parent.name == "snapshots" else path), precision]
+
+
+def _remove_replaced(entry: Path, made_from: list[str]) -> None:
+    """Remove other entries of the same checkpoint: of older weights, or of another version of the program. A process
+    that has their files open keeps them."""
+    for other in entry.parent.glob(f"{entry.name.rpartition('-')[0]}-*"):
+        try:
+            about = json.loads((other / _ABOUT).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        # The first versions of the program did not write what an entry is made from.
+        if other != entry and about.get("made_from", made_from) == made_from:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _remove_abandoned(cache: Path) -> None:
+    """Remove what killed processes left unfinished, which may be as large as whole networks."""
     for left in cache.glob(f"{_UNFINISHED}*"):
-        # Another process may finish it just now.
+        # Another process may rename it at the same time.
         with contextlib.suppress(OSError):
-            if time.time() - left.stat().st_mtime > _ABANDONED:
+            if time.time() - left.stat().st_mtime > _ABANDONED_AFTER:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _read(place: Path) -> tuple[Any, Any, dict[str, Any]]:
-    about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+def _read(entry: Path) -> tuple[ov.Model, ov.Model, dict[str, Any]]:
+    about = json.loads((entry / _ABOUT).read_text(encoding="utf-8"))
     for name, size in about["sizes"].items():
-        if (place / name).stat().st_size != size:
-            raise ValueError(f"{name} has not the size that it was written with")
-    core = ov.Core()
-    return core.read_model(place / _ENCODER), core.read_model(place / _DECODER), about
+        if (entry / name).stat().st_size != size:
+            raise ValueError(f"the size of {name} is not the one that was written")
+    return backend.CORE.read_model(entry / _ENCODER), backend.CORE.read_model(entry / _DECODER), about
 
 
 def _key(family: str, directory: Path, precision: str, cache: Path) -> str:
-    """Return the name of what this program on these libraries makes of a checkpoint: up to the last dash it says of
-    what, then by what."""
-    package = Path(models.__file__).parent
-    sources = [path for pattern in _SOURCES for path in sorted(package.glob(pattern))]
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in _VERSIONS]
-    files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _LEFT_OUT]
+    """Return the name of the entry for a checkpoint, for this program and these libraries."""
+    files = [path for path in sorted(directory.iterdir()) if path.is_file() and path.suffix not in _NOT_WEIGHTS]
     with _hashing:
         hashes = _hashes(files, cache / _HASHES)
-    made_of = [family, precision, str(runtime.computed_in(precision))]
-    made_of += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
-    made_by = versions + [path.read_text(encoding="utf-8") for path in sources]
-    digests = [hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32] for parts in (made_of, made_by)]
-    return "-".join([family, *digests])
+    parts = [str(FORMAT), *(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)]
+    parts += [precision, str(backend.computed_in(precision))]
+    parts += [f"{path.name} {digest}" for path, digest in zip(files, hashes, strict=True)]
+    return f"{family}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:32]}"
 
 
 def _hashes(files: list[Path], known_path: Path) -> list[str]:
-    """Return the hash of each file. One whose path, size and time are those of last time is not read again."""
+    """Return the hash of each file. A file with the path, size and time of a known hash is not read again."""
     try:
         known = json.loads(known_path.read_text(encoding="utf-8"))
         assert isinstance(known, dict)
@@ -235,12 +260,14 @@ def _hashes(files: list[Path], known_path: Path) -> list[str]:
     for path in files:
         real = path.resolve()
         status = real.stat()
-        seen = f"{real} {status.st_size} {status.st_mtime_ns}"
-        if seen not in known:
+        version = [status.st_size, status.st_mtime_ns]
+        *known_version, digest = known.get(str(real)) or [None]
+        if known_version != version:
             with real.open("rb") as file:
-                known[seen] = hashlib.file_digest(file, "sha256").hexdigest()
-        hashes.append(str(known[seen]))
-    # Without, the files are but read again.
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            known[str(real)] = [*version, digest]
+        hashes.append(str(digest))
+    # Without this file, the next start hashes all files again.
     unfinished = known_path.with_name(f"{_UNFINISHED}{uuid.uuid4().hex}")
     with contextlib.suppress(OSError):
         unfinished.write_text(json.dumps(known), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Weights in fewer bits than float32, as OpenVINO's networks keep them: in bfloat16, or as whole numbers of 8 bits.
+"""Weights of OpenVINO models in fewer bits than float32: in bfloat16, or as integers of 8 bits.
 
-What is kept small is small on disk and in memory, and is read sooner: a decoder's step takes as long as reading its
-weights. What comes in and goes out is in floating point all the same.
+Smaller weights take less disk and memory, and less time to read, which is most of the time of a decoder's step. Inputs
+and outputs stay floating-point numbers.
 """
 
 from typing import Any
@@ -12,22 +12,21 @@ from numpy.typing import NDArray
 from openvino import opset13 as ops
 
 _LEAST = 1 << 10
-"""Numbers in a matrix that is worth it."""
+"""The fewest numbers of a matrix that is compressed."""
 _LARGEST = 127
-"""Of a signed number of 8 bits, and its negative: symmetrical, so that there is no zero point."""
+"""The largest signed integer of 8 bits. The smallest used is its negative, so there is no zero point."""
 
 
 def to_bfloat16(model: ov.Model) -> None:
-    """Keep a network's matrices, tables and kernels in bfloat16. One that computes in it says the same as before: it
-    would have rounded them itself."""
+    """Store a model's matrices, tables and kernels in bfloat16. The results of a model that computes in bfloat16 stay
+    the same, because it would round the weights itself."""
     for matrix, readers in _matrices(model):
         _replace(readers, _converted(ops.constant(_bfloat16(matrix.data))))
 
 
 def to_int8(model: ov.Model) -> None:
-    """Keep the matrices of a network's products as whole numbers of 8 bits, with a scale for each output: the largest
-    number that leads to it, divided by 127 (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, without zero points).
-    """
+    """Store the matrices of a model's products as integers of 8 bits, with a scale for each output: its largest weight,
+    divided by 127 (Jacob et al. 2018, https://arxiv.org/abs/1712.05877, without zero points)."""
     for matrix, readers in _matrices(model):
         products = [port.get_node() for port in readers if port.get_node().get_type_name() == "MatMul"]
         if not products:
@@ -41,8 +40,8 @@ def to_int8(model: ov.Model) -> None:
 
 
 def _matrices(model: ov.Model) -> list[tuple[Any, list[Any]]]:
-    """Return the large constants that are nothing but factors of a product, kernels of a convolution or tables to look
-    up in, with the ports that read each: the words' table is often both factor and table."""
+    """Return the large constants that are only factors of products, kernels of convolutions or lookup tables, with the
+    ports that read each. The embedding of words is often a factor and a table."""
     found = []
     for node in model.get_ops():
         if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32 or node.data.size < _LEAST:
@@ -61,19 +60,19 @@ def _replace(readers: list[Any], node: Any) -> None:
 
 
 def _bfloat16(numbers: NDArray[np.float32]) -> ov.Tensor:
-    """Return numbers rounded to bfloat16: to the nearest, and from half-way to the even one."""
+    """Return numbers rounded to the nearest bfloat16, ties to even."""
     bits = np.ascontiguousarray(numbers).view(np.uint32)
-    # Memory of its own: OpenVINO would go on reading numpy's after it was freed.
+    # A tensor of its own: OpenVINO would go on reading numpy's memory after it was freed.
     tensor = ov.Tensor(ov.Type.bf16, ov.Shape(numbers.shape))
     tensor.data.view(np.uint16)[...] = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
     return tensor
 
 
 def _converted(constant: Any) -> Any:
-    """Return a node that hands a constant on as float32, and is marked as there for nothing else: without the mark,
-    OpenVINO converts it once and for all, and keeps the result.
+    """Return a node that converts a constant to float32, marked as decompression. Without the mark, OpenVINO would
+    convert the constant once, and store the larger result.
 
-    Python cannot set the mark. But OpenVINO does it when it makes a network smaller in its own way.
+    Python cannot set the mark, so the node is taken from a small model that OpenVINO compresses.
     """
     from openvino._offline_transformations import compress_model_transformation
 

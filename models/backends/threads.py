@@ -1,4 +1,4 @@
-"""How many threads networks run on, said once for torch and OpenVINO; and whose turn it is."""
+"""The number of threads of networks, for torch and OpenVINO alike, and the lock under which networks run."""
 
 import math
 import os
@@ -6,21 +6,21 @@ import threading
 from pathlib import Path
 
 TURN = threading.Lock()
-"""Held while a network runs. Each takes all cores for some milliseconds; two at once would only fight for them."""
+"""Held while a network runs. Each run takes all cores for some milliseconds; two at once would compete for them."""
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
 def cores() -> int:
-    """Return how many cores this process may use: of those that it is bound to, as many as its container is allowed."""
+    """Return how many cores this process may use: those that it is bound to, up to its container's limit."""
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = _allowed()
     return min(bound, max(1, math.ceil(allowed))) if allowed else bound
 
 
 def _allowed() -> float | None:
-    """Return the container's limit in cores, of cgroups version 2 or 1; None without one."""
+    """Return the container's limit in cores, from cgroups version 2 or 1, or None if it has none."""
     try:
         if _QUOTA.exists():
             quota, period = _QUOTA.read_text(encoding="ascii").split()

@@ -1,38 +1,34 @@
-"""Networks on torch: on CUDA and Apple's GPUs, and the reference everywhere."""
+"""The torch backend: networks on CUDA and Apple's GPUs, and the reference everywhere."""
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 import transformers
-from numpy.typing import NDArray
 from torch import Tensor
 
+from models.backends import Checkpoint
 from models.backends.threads import TURN, cores
 from models.base import Placement
-
-if TYPE_CHECKING:
-    from models.networks.decoder import Networks
-
-Array = NDArray[Any]
+from models.generation import Array
 
 transformers.utils.logging.disable_progress_bar()
 
-# transformers swaps globals of torch and of its own while it loads: two at a time would spoil both, and all later.
+# transformers changes globals of torch and of its own while it loads, so two loads at a time would corrupt them.
 _LOADING = threading.Lock()
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
-    """Return the device and number format that a placement means on this machine.
+    """Return the device and number format of a placement on this machine.
 
-    `auto` is a GPU where there is one, in half precision there, and float32 on the CPU.
+    `auto` is half precision on a GPU if there is one, else float32 on the CPU.
 
     Raises:
-        ValueError: the device named is not here, or does not have that number format.
+        ValueError: the machine has no such device, or torch no such number format.
     """
     if placement.precision not in ("auto", *_DTYPES):
         raise ValueError(f"{placement.precision} is for OpenVINO on a CPU: on torch use one of {', '.join(_DTYPES)}")
@@ -59,37 +55,19 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str, str]:
-    """Load a transformers class from a directory, ready to predict.
+def read_weights(network: Any, directory: Path, dtype: torch.dtype) -> Any:
+    """Load a transformers class from a checkpoint's directory, in evaluation mode and without gradients.
 
-    Safetensors, or a `.bin` file read as tensors only (`weights_only`); never code from the checkpoint.
-
-    Args:
-        network: a concrete transformers model class.
-        directory: a checkpoint in the published layout.
-        placement: where to run it, and in what number format.
-
-    Returns:
-        The model in evaluation mode, the device's name and the number format's.
+    It reads safetensors, or a `.bin` file as tensors only (`weights_only`), and never runs code of the checkpoint.
 
     Raises:
-        ValueError: the checkpoint does not hold all tensors, or the device is not here.
-    """
-    device, dtype = place(placement)
-    return read(network, directory, dtype).to(device), str(device), name(dtype)
-
-
-def read(network: Any, directory: Path, dtype: torch.dtype) -> Any:
-    """Read a transformers class from a directory into memory, in evaluation mode and without gradients.
-
-    Raises:
-        ValueError: the checkpoint does not hold all tensors.
+        ValueError: the checkpoint lacks tensors.
     """
     with _LOADING:
         model, report = network.from_pretrained(
             directory, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
         )
-    # transformers fills what the checkpoint lacks with random numbers, and would answer with noise.
+    # transformers fills lacking tensors with random numbers, which would produce noise.
     if lacking := {*report["missing_keys"], *report["mismatched_keys"]}:
         raise ValueError(f"{directory} lacks {len(lacking)} tensors of {network.__name__}, such as {min(lacking)}")
     model.requires_grad_(False)
@@ -97,62 +75,57 @@ def read(network: Any, directory: Path, dtype: torch.dtype) -> Any:
 
 
 def name(dtype: torch.dtype) -> str:
-    """Return a number format's name as users write it."""
+    """Return the name of a number format as the settings have it."""
     return str(dtype).removeprefix("torch.")
 
 
 class TorchNetwork:
-    """A family's networks on torch; see `models.backends.Network`."""
+    """A checkpoint on torch, with the interface of `models.backends.Network`."""
 
-    def __init__(self, networks: "Networks", device: torch.device, dtype: torch.dtype) -> None:
+    def __init__(self, checkpoint: Checkpoint[Any], device: torch.device, dtype: torch.dtype) -> None:
         if device.type == "cpu":
-            # By itself torch does not look at a container's limit.
+            # torch does not read a container's limit.
             torch.set_num_threads(cores())
         self.device, self.precision = str(device), name(dtype)
-        self.tokens, self.rules, self.facts = networks.tokens, networks.rules, networks.facts
-        self._encoder, self._decoder = networks.encoder.to(device).eval(), networks.decoder.to(device).eval()
-        self._place, self._dtype = device, dtype
-        self._told = networks.told
-        self._memory: list[Tensor] = []
-        self._past: list[Tensor] = []
+        self.tokens, self.rules, self.facts = checkpoint.tokens, checkpoint.rules, checkpoint.facts
+        self._encoder, self._decoder = checkpoint.encoder.to(device).eval(), checkpoint.decoder.to(device).eval()
+        self._device, self._dtype = device, dtype
+        self._extra_outputs = checkpoint.extra_outputs
+        self._encoded: list[Tensor] = []
+        self._state: list[Tensor] = []
 
     @torch.inference_mode()
     def encode(self, *inputs: Array) -> list[Array]:
-        # Of the images before, first: there may not be room for both.
-        self._memory, self._past = [], []
+        # Free the batch before first: the memory may not suffice for both.
+        self._encoded, self._state = [], []
         with TURN:
-            self._memory = list(self._encoder(*map(self._tensor, inputs)))
-        return [_floats(self._memory.pop()) for _ in range(self._told)][::-1]
+            self._encoded = list(self._encoder(*map(self._tensor, inputs)))
+        return [_floats(self._encoded.pop()) for _ in range(self._extra_outputs)][::-1]
 
     @torch.inference_mode()
     def step(
-        self, tokens: Array, positions: Array, attended: Array, parents: Array, rows: Array, places: Array
+        self, tokens: Array, positions: Array, attention_mask: Array, parents: Array, image_rows: Array, slots: Array
     ) -> tuple[Array, Array]:
-        arrays = (parents, tokens, positions, attended.astype(np.int64), rows, places)
-        given = [self._tensor(array) for array in arrays]
+        arrays = (tokens, positions, attention_mask.astype(np.int64), image_rows, slots)
+        inputs, rows = [self._tensor(array) for array in arrays], self._tensor(parents)
         with TURN:
-            logits, *self._past = self._advance(*given)
+            state = [tensor[rows] for tensor in self._state] or self._first_state(len(parents))
+            logits, *self._state = self._decoder(*inputs, *self._encoded, *state)
             return _floats(logits), _floats(logits.float().logsumexp(dim=-1))
 
-    def _advance(self, parents: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
-        """Return the logits of a step, and what is carried to the next one. `given` is what decoders are given besides
-        memory and past."""
-        past = [tensor[parents] for tensor in self._past] or self._start(len(parents))
-        taken: tuple[Tensor, ...] = self._decoder(*given, *self._memory, *past)
-        return taken
-
-    def _start(self, rows: int) -> list[Tensor]:
-        return [torch.zeros(shape, dtype=self._dtype, device=self._place) for shape in self._decoder.start(rows)]
+    def _first_state(self, rows: int) -> list[Tensor]:
+        shapes = self._decoder.state_shapes(rows)
+        return [torch.zeros(shape, dtype=self._dtype, device=self._device) for shape in shapes]
 
     @torch.inference_mode()
-    def leave(self, image: int) -> None:
-        for tensor in self._memory:
+    def remove(self, image: int) -> None:
+        for tensor in self._encoded:
             tensor[image] = tensor[-1].clone()
-        self._memory = [tensor[:-1] for tensor in self._memory]
+        self._encoded = [tensor[:-1] for tensor in self._encoded]
 
     def _tensor(self, array: Array) -> Tensor:
         tensor = torch.from_numpy(np.ascontiguousarray(array))
-        return tensor.to(self._place, self._dtype if tensor.is_floating_point() else None)
+        return tensor.to(self._device, self._dtype if tensor.is_floating_point() else None)
 
 
 def _floats(tensor: Tensor) -> Array:

@@ -6,8 +6,6 @@ import numpy as np
 import torch
 from PIL import Image
 
-from models.preprocessing.pixels import squash
-
 
 def stack(images: Sequence[Image.Image]) -> torch.Tensor:
     """Return RGB images of one size as bytes of shape (batch, 3, height, width), channels last in memory."""
@@ -21,8 +19,3 @@ def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float])
     scale = pixels.new_tensor(std, dtype=torch.float32).mul(255).reciprocal().view(shape)
     offset = pixels.new_tensor(mean, dtype=torch.float32).div(pixels.new_tensor(std, dtype=torch.float32)).view(shape)
     return pixels.float() * scale - offset
-
-
-def squashed(images: Sequence[Image.Image], size: int, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Return images of any sizes as the network takes them: normalised, of shape (batch, 3, size, size)."""
-    return normalise(stack([squash(image, size) for image in images]), mean, std)

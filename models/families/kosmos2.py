@@ -6,17 +6,22 @@ https://arxiv.org/abs/2306.14824.
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.generation import PreparedJob
 from models.preprocessing.grounding import read
 from models.preprocessing.pixels import Pixels
 
-# The authors' two prompts, and their limit.
+if TYPE_CHECKING:
+    import torch
+
+# The authors' two prompts and their limit of tokens.
 BRIEF = "An image of"
 DETAILED = "Describe this image in detail:"
 _MAX_NEW_TOKENS = 128
@@ -28,7 +33,7 @@ _SPECIAL_TOKENS = re.compile(
 
 
 class Kosmos2(Model):
-    """Kosmos-2; a prompt is the text after `<grounding>` that the model continues."""
+    """Kosmos-2. The model continues `<grounding>` and the prompt."""
 
     task = Task.GROUNDED_CAPTION
     accepts = ("image", "prompt")
@@ -43,40 +48,88 @@ class Kosmos2(Model):
         return LoadedKosmos2(directory, placement)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """The number of tokens that the decoder has positions for, and how many of them an image takes."""
+
+    positions: int
+    image_tokens: int
+
+
 class LoadedKosmos2(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self.network = backends.load("kosmos2", directory, placement)
+        self.network = backends.load(read_checkpoint, Facts, directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
 
-    def prepare(self, job: Job) -> Job:
+    def prepare(self, job: Job) -> PreparedJob:
         assert job.image is not None
-        options, facts = job.options, self.network.facts
-        text = options.prompt or (DETAILED if options.detail else BRIEF)
+        text = job.options.prompt or (DETAILED if job.options.detail else BRIEF)
         prompt = self._prompt(f"<grounding>{text}".strip())
-        request = generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"])
-        return replace(job, prepared=(request, self._pixels(job.image)))
+        request = generation.make_request(job.options, prompt, _MAX_NEW_TOKENS, self.network.facts.positions)
+        return PreparedJob.of(job, request, self._pixels(job.image))
 
     def _prompt(self, text: str) -> list[int]:
-        """Return the tokens of a prompt, with room for the image before its text."""
-        count = self.network.facts["image_tokens"]
+        """Return the tokens of a prompt, which begins with the image."""
+        count = self.network.facts.image_tokens
         images = " ".join(["<image>"] * (1 + count))
         tokens = self.network.tokens.encode(f"<s>{images} </image> {text}", special=False)
-        return [*tokens[:2], *[generation.IMAGE] * count, *tokens[2 + count :]]
+        return [*tokens[:2], *[generation.IMAGE_TOKEN] * count, *tokens[2 + count :]]
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        requests, pixels = generation.prepared(jobs, self.prepare)
-        texts, _ = generation.write(self.network, [np.stack(pixels)], requests, self.network.rules)
-        return [self._prediction(*each) for each in zip(jobs, requests, texts, strict=True)]
+        prepared = generation.prepare_all(jobs, self.prepare)
+        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
+        texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
+        return [self._prediction(*pair) for pair in zip(prepared, texts, strict=True)]
 
-    def _prediction(self, job: Job, request: generation.Request, text: generation.Text) -> Prediction:
+    def _prediction(self, job: PreparedJob, text: generation.Text) -> Prediction:
         assert job.image is not None
-        # After the image, of which the text says nothing.
-        prompt = [token for token in request.prompt if token != generation.IMAGE]
+        # The text that the caller sees starts after the image.
+        prompt = [token for token in job.request.prompt if token != generation.IMAGE_TOKEN]
         tagged = self.network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
         clean, entities = read(tagged, self._pixels.seen_part(job.image.size))
-        warnings = generation.cut_warning(text, request, self.network.rules.ends)
+        warnings = generation.cut_warning(text, job.request, self.network.rules.end_tokens)
         return Prediction(clean, entities=entities, warnings=warnings)
+
+
+def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoint[Facts]:
+    """Read a checkpoint of Kosmos-2, whose decoder reads the image as part of the prompt.
+
+    Raises:
+        ValueError: the checkpoint lacks tensors.
+    """
+    from torch import nn
+    from transformers import Kosmos2ForConditionalGeneration, Kosmos2Processor
+
+    from models.backends.torch import read_weights
+    from models.networks.checkpoint import read_rules
+    from models.networks.decoder import Decoder, Layer, SelfAttention
+    from models.networks.embeddings import PromptImageEmbedding
+    from models.networks.encoders import PromptImageEncoder, image_examples
+    from models.preprocessing.tokens import Tokens
+
+    network = read_weights(Kosmos2ForConditionalGeneration, directory, dtype)
+    text, config = network.text_model.model, network.config.text_config
+    heads = config.attention_heads
+    layers = []
+    for layer in text.layers:
+        own = layer.self_attn
+        projections = [own.q_proj, own.k_proj, own.v_proj]
+        attention = SelfAttention(projections, own.out_proj, heads, own.scaling, own.inner_attn_ln)
+        feed_forward = (layer.ffn, layer.final_layer_norm)
+        layers.append(Layer((attention, layer.self_attn_layer_norm), None, feed_forward, norm_first=True))
+    # The table of positions begins with unused rows, up to the index of padding.
+    table = text.embed_positions.weights[config.pad_token_id + 1 :].to(text.embed_tokens.weight.dtype)
+    embed = PromptImageEmbedding(text.embed_tokens, text.embed_scale, table)
+    head = nn.Sequential(text.layer_norm, network.text_model.lm_head)
+    return backends.Checkpoint(
+        PromptImageEncoder(network),
+        Decoder(embed, layers, head, heads, config.embed_dim // heads),
+        image_examples(network.config.vision_config.image_size, dtype),
+        Tokens.of(Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer),
+        read_rules(network.text_model.generation_config),
+        Facts(config.max_position_embeddings, network.config.latent_query_num),
+    )
 
 
 MODELS = (Kosmos2("kosmos-2", Source("microsoft/kosmos-2-patch14-224", license="MIT", size_bytes=6_700_000_000)),)

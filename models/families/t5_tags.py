@@ -1,23 +1,27 @@
-"""T5 tag generation: a text to tags.
+"""T5 tag generation: from a text to tags.
 
 Raffel et al. 2019, "Exploring the Limits of Transfer Learning with a Unified Text-to-Text Transformer",
 https://arxiv.org/abs/1910.10683, as fine-tuned in https://huggingface.co/fabiochiu/t5-base-tag-generation.
-The model's page samples and puts the tags in a set, so that they change from run to run; here they do not.
+The example on the model's page samples and collects the tags in a set, so they change from run to run. Here beam search
+gives the same tags each time.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.generation import PreparedJob
 from models.preprocessing.tokens import cut
 
+if TYPE_CHECKING:
+    import torch
+
 _MAX_INPUT_TOKENS = 512
-# The page's least and most length, 10 and 64, less the start token that they count; and its beams.
-_SEARCH = (9, 63, 8)
 
 
 class T5Tags(Model):
@@ -31,48 +35,101 @@ class T5Tags(Model):
         return LoadedT5Tags(directory, placement)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """The checkpoint's start and padding tokens."""
+
+    start_token: int
+    padding_token: int
+
+
 class LoadedT5Tags(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
-        self.network = backends.load("t5", directory, placement)
+        self.network = backends.load(read_checkpoint, Facts, directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
-        self._request = generation.Request((self.network.facts["start"],), *_SEARCH)
+        # The model page's number of beams, and its lengths of 10 to 64 tokens, which count the start token.
+        start = (self.network.facts.start_token,)
+        self._request = generation.Request(start, min_new_tokens=9, max_new_tokens=63, num_beams=8)
 
-    def prepare(self, job: Job) -> Job:
-        return replace(job, prepared=(self._request, self.network.tokens.encode(job.text or "")))
+    def prepare(self, job: Job) -> PreparedJob:
+        return PreparedJob.of(job, self._request, np.array(self.network.tokens.encode(job.text or "")))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        requests, whole = generation.prepared(jobs, self.prepare)
-        inputs = [cut(tokens, _MAX_INPUT_TOKENS) for tokens in whole]
+        prepared = generation.prepare_all(jobs, self.prepare)
+        inputs = [cut(job.inputs.tolist(), _MAX_INPUT_TOKENS) for job in prepared]
         lengths = np.array([len(tokens) for tokens in inputs])
-        places = -(-lengths.max() // backends.ALIGNMENT) * backends.ALIGNMENT
-        attended = np.arange(places) < lengths[:, None]
-        tokens = np.full(attended.shape, self.network.facts["pad"])
-        tokens[attended] = np.concatenate(inputs)
-        given = [tokens, attended.astype(np.int64)]
-        texts, _ = generation.write(self.network, given, requests, self.network.rules)
-        written = [self.network.tokens.decode(text.tokens) for text in texts]
-        return [
-            Prediction(said.strip(), tags=split_tags(said), warnings=_warnings(len(sent), text, self.network.rules))
-            for said, sent, text in zip(written, whole, texts, strict=True)
-        ]
+        padded_length = -(-lengths.max() // backends.ALIGNMENT) * backends.ALIGNMENT
+        mask = np.arange(padded_length) < lengths[:, None]
+        tokens = np.full(mask.shape, self.network.facts.padding_token)
+        tokens[mask] = np.concatenate(inputs)
+        requests = [job.request for job in prepared]
+        texts, _ = generation.generate(self.network, [tokens, mask.astype(np.int64)], requests, self.network.rules)
+        return [self._prediction(*pair) for pair in zip(prepared, texts, strict=True)]
 
-
-def _warnings(sent: int, written: generation.Text, rules: generation.Rules) -> tuple[str, ...]:
-    """Return what a caller should know of a text of so many tokens and of its tags as they were written."""
-    warnings = []
-    if sent > _MAX_INPUT_TOKENS:
-        warnings.append(f"only the first {_MAX_INPUT_TOKENS} tokens of the text were read")
-    if set(rules.ends).isdisjoint(written.tokens):
-        warnings.append("the tags were cut: the last one may be incomplete")
-    return tuple(warnings)
+    def _prediction(self, job: PreparedJob, text: generation.Text) -> Prediction:
+        warnings = []
+        if len(job.inputs) > _MAX_INPUT_TOKENS:
+            warnings.append(f"only the first {_MAX_INPUT_TOKENS} tokens of the text were read")
+        if set(self.network.rules.end_tokens).isdisjoint(text.tokens):
+            warnings.append("the tags were cut: the last one may be incomplete")
+        written = self.network.tokens.decode(text.tokens)
+        return Prediction(written.strip(), tags=split_tags(written), warnings=tuple(warnings))
 
 
 def split_tags(text: str) -> tuple[str, ...]:
-    """Return the tags of a comma-separated text, in order, the first spelling of each."""
+    """Return the tags of a comma-separated text in order. Of tags that differ only in case, the first is kept."""
     tags: dict[str, str] = {}
     for tag in filter(None, (part.strip() for part in text.split(","))):
         tags.setdefault(tag.casefold(), tag)
     return tuple(tags.values())
+
+
+def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoint[Facts]:
+    """Read a checkpoint of T5.
+
+    Raises:
+        ValueError: the checkpoint lacks tensors.
+    """
+    from transformers import T5ForConditionalGeneration
+
+    from models.backends.torch import read_weights
+    from models.networks.checkpoint import read_rules, read_tokenizer
+    from models.networks.decoder import CrossAttention, Decoder, Layer, SelfAttention
+    from models.networks.embeddings import RelativePositions, ScaledHead, WordEmbedding
+    from models.networks.encoders import TextEncoder, text_examples
+
+    network = read_weights(T5ForConditionalGeneration, directory, dtype)
+    config, decoder = network.config, network.decoder
+    heads, layers = config.num_heads, []
+    for block in decoder.block:
+        own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
+        # T5 does not scale the products of queries and keys.
+        attention = SelfAttention([own.q, own.k, own.v], own.o, heads, scale=1.0)
+        look = CrossAttention(cross.q, cross.k, cross.v, cross.o, heads, scale=1.0)
+        layers.append(
+            Layer(
+                (attention, block.layer[0].layer_norm),
+                (look, block.layer[1].layer_norm),
+                (block.layer[2].DenseReluDense, block.layer[2].layer_norm),
+                norm_first=True,
+            )
+        )
+    head_scale = config.d_model**-0.5 if config.scale_decoder_outputs else 1.0
+    return backends.Checkpoint(
+        TextEncoder(network.encoder, layers),
+        Decoder(
+            WordEmbedding(network.shared),
+            layers,
+            ScaledHead(decoder.final_layer_norm, network.lm_head, head_scale),
+            heads,
+            config.d_kv,
+            RelativePositions(decoder.block[0].layer[0].SelfAttention),
+        ),
+        text_examples(),
+        read_tokenizer(directory),
+        read_rules(network.generation_config),
+        Facts(config.decoder_start_token_id, config.pad_token_id),
+    )
 
 
 MODELS = (T5Tags("t5-tags", Source("fabiochiu/t5-base-tag-generation", license="Apache-2.0", size_bytes=890_000_000)),)

@@ -1,21 +1,25 @@
-"""TrOCR: one line of handwriting.
+"""TrOCR: reads one line of handwriting.
 
 Li et al. 2021, "TrOCR: Transformer-based Optical Character Recognition with Pre-trained Models",
 https://arxiv.org/abs/2109.10282.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models import backends, generation
 from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
+from models.generation import PreparedJob
 from models.preprocessing.pixels import Pixels
 
-# What `generate()` does of itself.
+if TYPE_CHECKING:
+    import torch
+
+# The default of transformers' `generate()`.
 _MAX_NEW_TOKENS = 20
 
 
@@ -30,38 +34,94 @@ class TrOCR(Model):
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
-        # Captioners and readers of forms are built of an encoder and a decoder as well.
+        # Captioners and readers of forms have this model_type as well.
         return super().recognises(config) and config.get("decoder", {}).get("model_type") == "trocr"
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedTrOCR(directory, placement)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """The checkpoint's start token, and the number of tokens that its decoder has positions for."""
+
+    start_token: int
+    positions: int
+
+
 class LoadedTrOCR(Loaded):
     def __init__(self, directory: Path, placement: Placement) -> None:
         self._pixels = Pixels(directory)
-        self.network = backends.load("trocr", directory, placement)
+        self.network = backends.load(read_checkpoint, Facts, directory, placement)
         self.device, self.precision = self.network.device, self.network.precision
 
-    def prepare(self, job: Job) -> Job:
+    def prepare(self, job: Job) -> PreparedJob:
         assert job.image is not None
         facts = self.network.facts
-        request = generation.request(job.options, [facts["start"]], _MAX_NEW_TOKENS, facts["positions"])
-        return replace(job, prepared=(request, self._pixels(job.image)))
+        request = generation.make_request(job.options, [facts.start_token], _MAX_NEW_TOKENS, facts.positions)
+        return PreparedJob.of(job, request, self._pixels(job.image))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
-        requests, pixels = generation.prepared(jobs, self.prepare)
-        texts, _ = generation.write(self.network, [np.stack(pixels)], requests, self.network.rules)
+        prepared = generation.prepare_all(jobs, self.prepare)
+        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
+        texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
         return [self._prediction(*pair) for pair in zip(requests, texts, strict=True)]
 
     def _prediction(self, request: generation.Request, text: generation.Text) -> Prediction:
-        read = self.network.tokens.decode(text.tokens).strip()
+        words = self.network.tokens.decode(text.tokens).strip()
         return Prediction(
-            read,
+            words,
             confidence=text.confidence,
-            lines=(Line(read, text.confidence, WHOLE_IMAGE),),
-            warnings=generation.cut_warning(text, request, self.network.rules.ends),
+            lines=(Line(words, text.confidence, WHOLE_IMAGE),),
+            warnings=generation.cut_warning(text, request, self.network.rules.end_tokens),
         )
+
+
+def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoint[Facts]:
+    """Read a checkpoint of TrOCR: a vision transformer (ViT or DeiT) and the decoder of a RoBERTa or MiniLM.
+
+    Raises:
+        ValueError: the checkpoint lacks tensors.
+    """
+    from torch import nn
+    from transformers import VisionEncoderDecoderModel
+
+    from models.backends.torch import read_weights
+    from models.networks.checkpoint import read_rules, read_tokenizer
+    from models.networks.decoder import CrossAttention, Decoder, Layer, SelfAttention
+    from models.networks.embeddings import PositionEmbedding
+    from models.networks.encoders import VisionEncoder, image_examples
+
+    network = read_weights(VisionEncoderDecoderModel, directory, dtype)
+    decoder, config = network.decoder.model.decoder, network.config.decoder
+    heads = config.decoder_attention_heads
+    layers = []
+    for layer in decoder.layers:
+        own, cross = layer.self_attn, layer.encoder_attn
+        attention = SelfAttention([own.q_proj, own.k_proj, own.v_proj], own.out_proj, heads, own.scaling)
+        look = CrossAttention(cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj, heads, cross.scaling)
+        layers.append(
+            Layer(
+                (attention, layer.self_attn_layer_norm),
+                (look, layer.encoder_attn_layer_norm),
+                (nn.Sequential(layer.fc1, layer.activation_fn, layer.fc2), layer.final_layer_norm),
+                norm_first=False,
+            )
+        )
+    # The learned table of positions begins with two unused rows, the sinusoidal one with those up to padding.
+    positions = decoder.embed_positions
+    learned = isinstance(positions, nn.Embedding)
+    first, table = (positions.offset, positions.weight) if learned else (positions.padding_idx + 1, positions.weights)
+    words = decoder.embed_tokens
+    embed = PositionEmbedding(words, table[first:].to(words.weight.dtype), decoder.layernorm_embedding or nn.Identity())
+    return backends.Checkpoint(
+        VisionEncoder(network.encoder, layers, getattr(network, "enc_to_dec_proj", None)),
+        Decoder(embed, layers, network.decoder.output_projection, heads, config.d_model // heads),
+        image_examples(network.config.encoder.image_size, dtype),
+        read_tokenizer(directory),
+        read_rules(network.generation_config),
+        Facts(network.generation_config.decoder_start_token_id, config.max_position_embeddings),
+    )
 
 
 MODELS = (

@@ -1,6 +1,5 @@
-"""The networks of the generating families in torch: an encoder and a decoder of each, as the runtimes execute them.
+"""The parts that families build their networks of, in torch: encoders, decoders and embeddings.
 
-A family's module has `load(directory, dtype)`, which reads a checkpoint with transformers and returns `Networks`. The
-weights are transformers'; the decoders are put together anew, so that one implementation serves all families, keeps
-what can be computed once per image out of the step, and converts to OpenVINO.
+The weights are those of transformers' modules. The decoders are assembled anew: one implementation serves all families,
+computes cross-attention keys and values once for each image instead of at each step, and converts to OpenVINO.
 """

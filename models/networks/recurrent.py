@@ -1,80 +1,54 @@
-"""The recurrent captioners' networks."""
-
-from pathlib import Path
+"""The encoder and the step of a recurrent captioner, in the form that backends run."""
 
 import torch
 from torch import Tensor, nn
 
-from models.backends.torch import read
 from models.captioning.network import RecurrentCaptioner
-from models.networks.checkpoint import rules
-from models.networks.decoder import Networks
-from models.networks.vision import image_examples
-
-
-def load(directory: Path, dtype: torch.dtype) -> Networks:
-    """Read a checkpoint.
-
-    Raises:
-        ValueError: the checkpoint does not hold all tensors.
-    """
-    network = read(RecurrentCaptioner, directory, dtype)
-    config = network.config
-    return Networks(
-        Encoder(network),
-        Decoder(network),
-        image_examples(config.image_size, dtype),
-        None,
-        rules(network.generation_config, config.eos_token_id),
-        {
-            "start": config.bos_token_id,
-            "beams": network.generation_config.num_beams or 1,
-            "words": config.vocab_size,
-            "image_size": config.image_size,
-            "image_mean": list(config.image_mean),
-            "image_std": list(config.image_std),
-            "tags": config.tags,
-            "tag_threshold": config.tag_threshold,
-            "max_tags": config.max_tags,
-        },
-        told=1,
-    )
 
 
 class Encoder(nn.Module):
-    """The CNN, and what sentences start from."""
+    """The CNN and the first state of each caption."""
 
     def __init__(self, network: RecurrentCaptioner) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """Return the state that sentences on normalised pixels (images, 3, height, width) begin with; and last the
-        score of each tag, between 0 and 1, of shape (images, tags)."""
+        """Return the first state of a caption for each image of normalised pixels (images, 3, height, width), and as
+        the last output the score of each tag, between 0 and 1, of shape (images, tags)."""
         memory, words = self.network.encode(pixels)
         return *self.network.begin(memory), words.float().sigmoid()
 
 
 class Decoder(nn.Module):
-    """The step of a recurrent captioner; see `models.networks.decoder.Decoder`."""
+    """One step of a recurrent captioner, with the interface of `models.networks.decoder.Decoder`."""
 
-    states = 2
+    state_count = 2
 
     def __init__(self, network: RecurrentCaptioner) -> None:
         super().__init__()
         self.network, self.hidden = network, network.config.hidden_size
 
-    def start(self, rows: int) -> list[tuple[int, ...]]:
+    def state_shapes(self, rows: int) -> list[tuple[int, ...]]:
         """Return the shapes of the states before the first step."""
-        return [(rows, self.hidden)] * self.states
+        return [(rows, self.hidden)] * self.state_count
 
     def forward(
-        self, tokens: Tensor, positions: Tensor, attended: Tensor, rows: Tensor, places: Tensor, *tensors: Tensor
+        self,
+        tokens: Tensor,
+        positions: Tensor,
+        attention_mask: Tensor,
+        image_rows: Tensor,
+        slots: Tensor,
+        *tensors: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Take a step: of a single token for each row."""
-        first, seen, past = tensors[: self.states], tensors[self.states : -self.states], tensors[-self.states :]
-        image = torch.div(places, rows.shape[1], rounding_mode="floor")
-        began = torch.arange(attended.shape[1], device=tokens.device)[-1:] > 0
-        remembered = (torch.where(began, told, begin[image]) for begin, told in zip(first, past, strict=True))
-        written, state = self.network.write(tokens, (*remembered, *(tensor[image] for tensor in seen)))
-        return self.network.output(written[:, -1]), *state[: self.states]
+        """Take a step of one token for each row."""
+        count = self.state_count
+        first_states, keys_and_values, states = tensors[:count], tensors[count:-count], tensors[-count:]
+        image = torch.div(slots, image_rows.shape[1], rounding_mode="floor")
+        is_later_step = torch.arange(attention_mask.shape[1], device=tokens.device)[-1:] > 0
+        current = (
+            torch.where(is_later_step, state, first[image]) for first, state in zip(first_states, states, strict=True)
+        )
+        written, state = self.network.write(tokens, (*current, *(tensor[image] for tensor in keys_and_values)))
+        return self.network.output(written[:, -1]), *state[:count]

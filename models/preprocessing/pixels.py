@@ -100,7 +100,7 @@ class Pixels:
         return ((1 - part_x) / 2, (1 - part_y) / 2, (1 + part_x) / 2, (1 + part_y) / 2)
 
 
-class Squashed:
+class SquarePixels:
     """Turns an image into what a recurrent captioner takes: all of it, as a square, as the photos of the training."""
 
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float]) -> None:

@@ -13,8 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from models.backends import check_placement
 from models.base import InvalidJob, ModelError, Options, Placement
-from models.registry import Entry, Registry, check_placement, discover, with_local_paths
+from models.discovery import discover, with_local_paths
+from models.registry import Entry, Registry
 from models.training import report
 from models.training.command import Parser
 from models.training.formats import DatasetError

@@ -11,13 +11,13 @@ import torch
 
 from models import weights
 from models.backends import torch as runtime
-from models.base import ModelError, Placement, Source
+from models.base import ModelError, Source
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD, RecurrentCaptionerConfig
 from models.captioning.encoder import NAMED
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
+from models.discovery import discover, with_local_paths
 from models.families.recurrent import Recurrent
-from models.registry import discover, with_local_paths
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
 from models.training.settings import Settings, TrainingError
@@ -65,7 +65,7 @@ def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[Recurrent
     """
     if settings.init_from is not None:
         _check_captioner(settings.init_from)
-        network, _, _ = runtime.load(RecurrentCaptioner, settings.init_from, Placement("cpu", "float32"))
+        network = runtime.read_weights(RecurrentCaptioner, settings.init_from, torch.float32)
         network.requires_grad_(True)
         vocabulary = Vocabulary.load(settings.init_from)
     else:

@@ -11,7 +11,6 @@ from pathlib import Path
 import torch
 
 from models.backends import torch as runtime
-from models.base import Placement
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import Vocabulary
 from models.training.checkpoints import export
@@ -41,7 +40,7 @@ def mean(directories: Sequence[Path]) -> RecurrentCaptioner:
     Raises:
         ValueError: they differ in their layers or their words.
     """
-    read = [runtime.load(RecurrentCaptioner, directory, Placement("cpu", "float32"))[0] for directory in directories]
+    read = [runtime.read_weights(RecurrentCaptioner, directory, torch.float32) for directory in directories]
     states, words = [network.state_dict() for network in read], [Vocabulary.load(path).tokens for path in directories]
     shapes = [{name: tensor.shape for name, tensor in state.items()} for state in states]
     for directory, shape, tokens in zip(directories, shapes, words, strict=True):

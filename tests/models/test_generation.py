@@ -13,8 +13,10 @@ from torch import nn
 from models import backends
 from models.backends import ALIGNMENT
 from models.base import Placement
-from models.generation import Beams, Greedy, Request, Rules, Text, _largest, _likeliest, cut_warning, write
-from models.networks import checkpoint
+from models.families.trocr import Facts, read_checkpoint
+from models.generation import Request, Rules, Text, cut_warning, generate
+from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest
+from models.networks.checkpoint import read_rules
 from tests.server import NETWORKS
 
 IMAGES = 6
@@ -48,18 +50,18 @@ def plain(checkpoints: dict[str, Path]) -> Any:
 
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])
-def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> backends.Network:
+def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> backends.Network[Facts]:
     placement = Placement("cpu", "float32", request.param, Path(NETWORKS.name))
-    return backends.load("trocr", checkpoints["trocr-base-handwritten"], placement)
+    return backends.load(read_checkpoint, Facts, checkpoints["trocr-base-handwritten"], placement)
 
 
 def generated(plain: Any, pixels: np.ndarray[Any, Any], search: Request, rules: dict[str, Any]) -> tuple[int, ...]:
     with torch.inference_mode():
         output = plain.generate(
             torch.from_numpy(pixels[None]),
-            max_new_tokens=search.most,
-            min_new_tokens=search.least or None,
-            num_beams=search.beams,
+            max_new_tokens=search.max_new_tokens,
+            min_new_tokens=search.min_new_tokens or None,
+            num_beams=search.num_beams,
             use_cache=True,
             **rules,
         )
@@ -77,19 +79,19 @@ def ours(rules: dict[str, Any]) -> Rules:
 
 @pytest.mark.parametrize("rules", RULES, ids=str)
 def test_mixed_searches_in_one_batch(
-    network: backends.Network, plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
+    network: backends.Network[Facts], plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
 ) -> None:
     wanted = [generated(plain, *pair, rules) for pair in zip(pixels, SEARCHES, strict=True)]
     assert len(set(wanted)) == IMAGES
-    texts, told = write(network, [pixels], SEARCHES, ours(rules))
+    texts, extra_outputs = generate(network, [pixels], SEARCHES, ours(rules))
     assert [text.tokens for text in texts] == wanted
-    assert told == []
+    assert extra_outputs == []
 
 
-def test_alone_as_in_a_batch(network: backends.Network, pixels: np.ndarray[Any, Any]) -> None:
-    together, _ = write(network, [pixels], SEARCHES, Rules((END,)))
+def test_alone_as_in_a_batch(network: backends.Network[Facts], pixels: np.ndarray[Any, Any]) -> None:
+    together, _ = generate(network, [pixels], SEARCHES, Rules((END,)))
     for index in reversed(range(IMAGES)):
-        (alone,), _ = write(network, [pixels[index : index + 1]], [SEARCHES[index]], Rules((END,)))
+        (alone,), _ = generate(network, [pixels[index : index + 1]], [SEARCHES[index]], Rules((END,)))
         assert alone.tokens == together[index].tokens
         assert alone.scores == pytest.approx(together[index].scores, abs=1e-4)
 
@@ -115,12 +117,12 @@ def test_of_many_words_those_that_may_come_are_found() -> None:
     likeliest = np.argsort(-logits[0])
     ends, suppressed = (int(likeliest[0]),), tuple(likeliest[1:30].tolist())
     logits[1:, [*ends, *suppressed]] = 9.0
-    search = Beams(Request((START,), 5, 9, beams), Rules(ends, suppressed))
-    first = search.take(logits[:1], log_sums[:1])
+    search = BeamSearch(Request((START,), 5, 9, beams), Rules(ends, suppressed))
+    first = search.advance(logits[:1], log_sums[:1])
     assert first is not None
     assert first[0].tolist() == likeliest[30 : 30 + beams].tolist()
     running = logits[0, first[0]] - log_sums[0]
-    second = search.take(logits[1:], log_sums[1:])
+    second = search.advance(logits[1:], log_sums[1:])
     assert second is not None
     sums = logits[1:] - log_sums[1:, None] + running[:, None]
     sums[:, [*ends, *suppressed]] = -np.inf
@@ -128,7 +130,7 @@ def test_of_many_words_those_that_may_come_are_found() -> None:
     assert (second[0].tolist(), second[1].tolist()) == (tokens.tolist(), parents.tolist())
 
 
-def test_a_step_tells_the_sums_of_its_logits(network: backends.Network, pixels: np.ndarray[Any, Any]) -> None:
+def test_a_step_tells_the_sums_of_its_logits(network: backends.Network[Facts], pixels: np.ndarray[Any, Any]) -> None:
     network.encode(pixels[:2])
     tokens, rows = np.full((2, 1), START), np.arange(2)
     logits, log_sums = network.step(tokens, tokens * 0, tokens > 0, rows, rows[:, None], rows)
@@ -136,29 +138,31 @@ def test_a_step_tells_the_sums_of_its_logits(network: backends.Network, pixels: 
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])
-@pytest.mark.parametrize("search", [Greedy, Beams])
+@pytest.mark.parametrize("search", [GreedySearch, BeamSearch])
 @pytest.mark.parametrize("count", [1, 200])
-def test_scores_that_are_no_numbers_are_no_text(search: type[Greedy | Beams], wrong: float, count: int) -> None:
+def test_scores_that_are_no_numbers_are_no_text(
+    search: type[GreedySearch | BeamSearch], wrong: float, count: int
+) -> None:
     logits = np.zeros((1, 200), np.float32)
     logits[0, :count] = wrong
     given = search(Request((START,), 0, 5, 4), Rules((END,)))
     with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="no numbers"):
-        given.take(logits, np.full(1, wrong, np.float32))
+        given.advance(logits, np.full(1, wrong, np.float32))
 
 
 def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
-    search = Beams(Request((START,), 0, 5, 2), Rules((END,)))
-    assert search.take(np.zeros((1, 200), np.float32), np.zeros(1, np.float32))
+    search = BeamSearch(Request((START,), 0, 5, 2), Rules((END,)))
+    assert search.advance(np.zeros((1, 200), np.float32), np.zeros(1, np.float32))
     logits = np.zeros((2, 200), np.float32)
     logits[0] = np.nan
     with pytest.raises(FloatingPointError, match="no numbers"):
-        search.take(logits, np.array([np.nan, 0], np.float32))
+        search.advance(logits, np.array([np.nan, 0], np.float32))
 
 
 def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused() -> None:
     with pytest.raises(ValueError, match="eos_token_id"):
-        checkpoint.rules(transformers.GenerationConfig())
-    assert checkpoint.rules(transformers.GenerationConfig(), END).ends == (END,)
+        read_rules(transformers.GenerationConfig())
+    assert read_rules(transformers.GenerationConfig(), END).end_tokens == (END,)
 
 
 def test_a_cut_text_is_warned_of() -> None:
@@ -168,28 +172,30 @@ def test_a_cut_text_is_warned_of() -> None:
     assert not cut_warning(Text((4, END), ()), search, [END])
 
 
-@pytest.mark.parametrize(("name", "family", "places"), [("blip-base", "blip", 17), ("t5-tags", "t5", 5)])
+@pytest.mark.parametrize(("name", "family", "places"), [("blip-base", "blip", 17), ("t5-tags", "t5_tags", 5)])
 def test_places_that_are_padding_are_not_looked_at(
     checkpoints: dict[str, Path], name: str, family: str, places: int
 ) -> None:
-    networks = importlib.import_module(f"models.networks.{family}").load(checkpoints[name], torch.float32)
+    checkpoint = importlib.import_module(f"models.families.{family}").read_checkpoint(checkpoints[name], torch.float32)
     example = torch.rand(1, 3, 64, 64) if family == "blip" else torch.ones(1, places, dtype=torch.long)
     given = [example] if family == "blip" else [nn.functional.pad(example, (0, -places % ALIGNMENT))] * 2
     one = torch.ones(1, 1, dtype=torch.long)
     with torch.inference_mode():
-        *memory, attended = networks.encoder(*given)
-        assert attended.tolist() == [[1.0] * places + [0.0] * (-places % ALIGNMENT)]
-        assert all(tensor.shape[2] == attended.shape[1] for tensor in memory)
-        states = [torch.zeros(shape) for shape in networks.decoder.start(1)]
+        *keys_and_values, mask = checkpoint.encoder(*given)
+        assert mask.tolist() == [[1.0] * places + [0.0] * (-places % ALIGNMENT)]
+        assert all(tensor.shape[2] == mask.shape[1] for tensor in keys_and_values)
+        states = [torch.zeros(shape) for shape in checkpoint.decoder.state_shapes(1)]
 
         def logits() -> torch.Tensor:
-            found: torch.Tensor = networks.decoder(one, one, one, one - 1, one[0] - 1, *memory, attended, *states)[0]
+            found: torch.Tensor = checkpoint.decoder(
+                one, one, one, one - 1, one[0] - 1, *keys_and_values, mask, *states
+            )[0]
             return found
 
         before = logits()
-        for tensor in memory:
+        for tensor in keys_and_values:
             tensor[:, :, places:] = 3.0
         torch.testing.assert_close(logits(), before)
-        for tensor in memory:
+        for tensor in keys_and_values:
             tensor[:, :, :places] = 3.0
         assert not torch.allclose(logits(), before)

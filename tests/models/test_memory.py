@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from models import budget as memory_module
-from models.base import Loaded, ModelUnavailable, NoRoom, Placement, Source
-from models.budget import Memory, weights_size
+from models import budget as budget_module
+from models import weights
+from models.base import BudgetExhausted, Loaded, ModelUnavailable, Placement, Source
+from models.budget import MemoryBudget
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, wait_until
 from tests.server import ROOT
@@ -28,8 +29,8 @@ def of_size(directory: Path, name: str, size: int) -> Fake:
     return Fake(name, Source(directory=folder)).behave()
 
 
-def entries(memory: Memory, *models: Fake) -> list[Entry]:
-    return list(Registry(models, Placement(), memory))
+def entries(budget: MemoryBudget, *models: Fake) -> list[Entry]:
+    return list(Registry(models, Placement(), budget))
 
 
 def states(some: list[Entry]) -> list[str]:
@@ -42,7 +43,7 @@ def use(entry: Entry) -> None:
 
 
 def test_the_one_not_used_longest_makes_room(tmp_path: Path) -> None:
-    some = entries(Memory(250), *(of_size(tmp_path, name, 100) for name in "abc"))
+    some = entries(MemoryBudget(250), *(of_size(tmp_path, name, 100) for name in "abc"))
     a, b, c = some
     use(a), use(b), use(a), use(c)
     assert states(some) == ["ready", "on_disk", "ready"]
@@ -52,14 +53,16 @@ def test_the_one_not_used_longest_makes_room(tmp_path: Path) -> None:
 
 
 def test_as_many_leave_as_must(tmp_path: Path) -> None:
-    some = entries(Memory(300), *(of_size(tmp_path, name, 100) for name in "abc"), of_size(tmp_path, "large", 250))
+    some = entries(
+        MemoryBudget(300), *(of_size(tmp_path, name, 100) for name in "abc"), of_size(tmp_path, "large", 250)
+    )
     for entry in some:
         use(entry)
     assert states(some) == ["on_disk", "on_disk", "on_disk", "ready"]
 
 
 def test_larger_than_the_limit_fails_and_displaces_nothing(tmp_path: Path) -> None:
-    some = entries(Memory(150), of_size(tmp_path, "small", 100), of_size(tmp_path, "large", 151))
+    some = entries(MemoryBudget(150), of_size(tmp_path, "small", 100), of_size(tmp_path, "large", 151))
     use(some[0])
     with pytest.raises(ModelUnavailable, match="MAX_MODEL_MEMORY_MB"):
         use(some[1])
@@ -67,7 +70,7 @@ def test_larger_than_the_limit_fails_and_displaces_nothing(tmp_path: Path) -> No
 
 
 def test_a_model_in_use_is_waited_for(tmp_path: Path) -> None:
-    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    busy, other = entries(MemoryBudget(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
     with ThreadPoolExecutor(1) as pool:
         with busy.in_use():
             waiting = pool.submit(use, other)
@@ -79,7 +82,7 @@ def test_a_model_in_use_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_model_that_is_never_idle_keeps_nobody_out(tmp_path: Path) -> None:
-    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    busy, other = entries(MemoryBudget(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
     end = threading.Event()
 
     def use_again_and_again() -> None:
@@ -97,9 +100,9 @@ def test_a_model_that_is_never_idle_keeps_nobody_out(tmp_path: Path) -> None:
 
 
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "PATIENCE", 0.05)
-    busy, other = entries(Memory(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
-    with busy.in_use(), pytest.raises(NoRoom, match=r"other: .*at work"):
+    monkeypatch.setattr(budget_module, "PATIENCE", 0.05)
+    busy, other = entries(MemoryBudget(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
+    with busy.in_use(), pytest.raises(BudgetExhausted, match=r"other: .*at work"):
         use(other)
     # That was no failure of its own, after which it would not be tried for a while.
     assert (other.state, other.retry_in) == (State.ON_DISK, 0)
@@ -108,13 +111,13 @@ def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_leaves_where_that_is_not_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "PATIENCE", 0.05)
+    monkeypatch.setattr(budget_module, "PATIENCE", 0.05)
     some = entries(
-        Memory(250), *(of_size(tmp_path, name, 100) for name in ("busy", "idle")), of_size(tmp_path, "large", 200)
+        MemoryBudget(250), *(of_size(tmp_path, name, 100) for name in ("busy", "idle")), of_size(tmp_path, "large", 200)
     )
     busy, idle, large = some
     use(idle)
-    with busy.in_use(), pytest.raises(NoRoom):
+    with busy.in_use(), pytest.raises(BudgetExhausted):
         use(large)
     assert states(some) == ["ready", "ready", "on_disk"]
     use(large)
@@ -126,7 +129,7 @@ def test_a_failed_load_takes_no_room(tmp_path: Path) -> None:
         raise OSError("broken")
 
     bad = of_size(tmp_path, "bad", 100).behave(load=broken)
-    some = entries(Memory(150), of_size(tmp_path, "good", 100), bad)
+    some = entries(MemoryBudget(150), of_size(tmp_path, "good", 100), bad)
     with pytest.raises(ModelUnavailable):
         use(some[1])
     use(some[0])
@@ -134,7 +137,7 @@ def test_a_failed_load_takes_no_room(tmp_path: Path) -> None:
 
 
 def test_only_what_is_idle_is_unloaded_and_nothing_holds_it(tmp_path: Path) -> None:
-    (entry,) = entries(Memory(), fake())
+    (entry,) = entries(MemoryBudget(), fake())
     assert not entry.unload(0)
     with entry.in_use() as loaded:
         gone: weakref.ref[Loaded] = weakref.ref(loaded)
@@ -148,8 +151,8 @@ def test_only_what_is_idle_is_unloaded_and_nothing_holds_it(tmp_path: Path) -> N
 
 
 def test_many_users_of_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory_module, "_give_back", lambda: None)
-    some = entries(Memory(250), *(of_size(tmp_path, name, 100) for name in "abcd"))
+    monkeypatch.setattr("models.backends.allocator.release", lambda: None)
+    some = entries(MemoryBudget(250), *(of_size(tmp_path, name, 100) for name in "abcd"))
 
     def visit(number: int) -> None:
         for turn in range(20):
@@ -163,13 +166,13 @@ def test_many_users_of_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_the_weights_that_are_loaded_are_counted(tmp_path: Path) -> None:
-    assert weights_size(tmp_path) == 0
+    assert weights.size(tmp_path) == 0
     (tmp_path / "pytorch_model.bin").write_bytes(bytes(70))
-    assert weights_size(tmp_path) == 70
+    assert weights.size(tmp_path) == 70
     (tmp_path / "model-00001-of-00002.safetensors").write_bytes(bytes(30))
     (tmp_path / "model-00002-of-00002.safetensors").write_bytes(bytes(31))
     (tmp_path / "tokenizer.json").write_bytes(bytes(1000))
-    assert weights_size(tmp_path) == 61
+    assert weights.size(tmp_path) == 61
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
@@ -177,8 +180,8 @@ def test_large_blocks_return_to_the_system_when_they_are_freed() -> None:
     # In a process of its own, for it holds for the whole process.
     program = """
 import psutil
-from models.budget import give_back_at_once
-give_back_at_once()
+from models.backends import allocator
+allocator.configure()
 taken, small = psutil.Process().memory_info().rss, []
 for _ in range(4):
     large = b"x" * 20_000_000

@@ -10,8 +10,8 @@ import torch
 import transformers
 from PIL import Image
 
-from models.captioning.pixels import squashed
-from models.preprocessing.pixels import Pixels, Squashed
+from models.captioning.pixels import normalise, stack
+from models.preprocessing.pixels import Pixels, SquarePixels, squash
 from models.preprocessing.tokens import Tokens
 from models.preprocessing.tokens import cut as shortened
 
@@ -59,8 +59,8 @@ def test_what_is_not_known_is_refused(config: dict[str, Any], tmp_path: Path) ->
 
 def test_squashed_pixels_are_those_of_the_training(pictures: list[Image.Image]) -> None:
     mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-    trained = squashed(pictures, 64, mean, std)
-    served = torch.from_numpy(np.stack([Squashed(64, mean, std)(picture) for picture in pictures]))
+    trained = normalise(stack([squash(picture, 64) for picture in pictures]), mean, std)
+    served = torch.from_numpy(np.stack([SquarePixels(64, mean, std)(picture) for picture in pictures]))
     torch.testing.assert_close(served, trained, rtol=0, atol=1e-6)
 
 

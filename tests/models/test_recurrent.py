@@ -6,16 +6,18 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from models.base import Job, Loaded, ModelUnavailable, Options, Placement, Task
-from models.captioning.configuration import SHAPES
+from models.captioning.configuration import SHAPES, RecurrentCaptionerConfig
 from models.captioning.network import RecurrentCaptioner
-from models.captioning.pixels import squashed
 from models.captioning.vocabulary import END, START, Vocabulary
-from models.registry import Registry, discover, with_local_paths
+from models.discovery import discover, with_local_paths
+from models.preprocessing.pixels import SquarePixels
+from models.registry import Registry
 from tests.checkpoints import recurrent
 from tests.conftest import INPUT, encoded
 from tests.server import NETWORKS, Server
@@ -49,10 +51,15 @@ def changed(directory: Path, tmp_path: Path, **settings: object) -> Path:
     return copy
 
 
+def seen(pictures: list[Image.Image], config: RecurrentCaptionerConfig) -> torch.Tensor:
+    pixels = SquarePixels(config.image_size, config.image_mean, config.image_std)
+    return torch.from_numpy(np.stack([pixels(picture) for picture in pictures]))
+
+
 def look(network: RecurrentCaptioner, image: Image.Image) -> torch.Tensor:
     """The memory of one image."""
     config = network.config
-    pixels = squashed([image], config.image_size, config.image_mean, config.image_std)
+    pixels = seen([image], config)
     with torch.inference_mode():
         return network.encode(pixels)[0]
 
@@ -174,7 +181,7 @@ def test_what_a_second_look_sees_is_averaged(
     jobs = [Job(picture) for picture in pictures]
     directory = changed(captioners["cnn-gru"], tmp_path, second_size=32, tag_threshold=0.0, max_tags=1000)
     network = RecurrentCaptioner.from_pretrained(directory)
-    pixels = squashed(pictures, 64, network.config.image_mean, network.config.image_std)
+    pixels = seen(pictures, network.config)
     smaller = torch.nn.functional.interpolate(pixels, (32, 32), mode="bilinear")
     with torch.inference_mode():
         # To make a map twice as large leaves its mean as it is.

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from models.backends import check_placement
 from models.base import Job, ModelUnavailable, Options, Placement, UnknownModel
-from models.registry import Entry, Registry, State, check_placement, discover, with_local_paths, with_revisions
+from models.discovery import discover, with_local_paths, with_revisions
+from models.registry import Entry, Registry, State
 from tests.fakes import fake, registry_of
 from tests.server import ROOT
 

@@ -52,6 +52,6 @@ def test_a_text_of_more_than_512_tokens_is_cut(checkpoints: dict[str, Path]) -> 
     assert long.warnings[0] == "only the first 512 tokens of the text were read"
     assert not any("512" in warning for warning in short.warnings)
     just_fits = Job(text="word " * 101 + "words")
-    assert len(loaded.prepare(just_fits).prepared[1]) == 512
+    assert len(loaded.prepare(just_fits).inputs) == 512
     (whole,) = loaded.predict([just_fits])
     assert not any("512" in warning for warning in whole.warnings)

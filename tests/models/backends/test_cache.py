@@ -106,7 +106,7 @@ cache.main(*sys.argv[1:])
 def test_a_conversion_that_fails(
     checkpoints: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ends: str, error: type[Exception]
 ) -> None:
-    monkeypatch.setattr(cache_module, "_APART", f"import os\n{ends}")
+    monkeypatch.setattr(cache_module, "_PROGRAM", f"import os\n{ends}")
     # As in a service, in which torch is not imported.
     monkeypatch.delitem(sys.modules, "torch")
     with pytest.raises(error, match="convert"):

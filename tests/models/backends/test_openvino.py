@@ -10,11 +10,12 @@ import torch
 from PIL import Image
 
 from models import backends
-from models.backends import openvino
+from models.backends import conversion
 from models.base import Job, Loaded, Placement, Prediction
 from models.captioning.encoder import NAMED, Encoder
 from models.families.blip import MODELS as BLIPS
 from models.families.recurrent import MODELS as RECURRENT
+from models.families.recurrent import Facts, read_checkpoint
 from tests.checkpoints import recurrent
 from tests.server import NETWORKS
 
@@ -42,7 +43,7 @@ def test_images_of_a_batch_say_what_they_say_alone(
     loaded = request.getfixturevalue(name)
     alone = [said(loaded, [picture])[0] for picture in pictures]
     assert len({prediction.text for prediction in alone}) > 1
-    # More than before, fewer than before, and as many again: the room for their memory is used again.
+    # More than before, fewer than before, and as many again: their buffers are used again.
     for some in (pictures, pictures[:1], pictures[1:], pictures):
         expected = alone[len(pictures) - len(some) :] if some != pictures[:1] else alone[:1]
         for got, wanted in zip(said(loaded, some), expected, strict=True):
@@ -55,19 +56,19 @@ def test_images_of_a_batch_say_what_they_say_alone(
 def test_all_that_an_encoder_says_is_written_for_each_image(tmp_path: Path, shape: str) -> None:
     """Of a cnn-lstm, two outputs are the same."""
     recurrent(tmp_path, shape)
-    network: Any = backends.load("recurrent", tmp_path, Placement("cpu", "float32"))
-    side = network.facts["image_size"]
+    network: Any = backends.load(read_checkpoint, Facts, tmp_path, Placement("cpu", "float32"))
+    side = network.facts.image_size
     pixels = np.random.default_rng(0).standard_normal((3, 3, side, side)).astype(np.float32)
     network.encode(pixels)
-    before = [tensor.data.copy() for tensor in network._memory]
-    for tensor in network._room:
+    before = [tensor.data.copy() for tensor in network._encoded]
+    for tensor in network._buffers:
         tensor.data[...] = np.nan
     network.encode(pixels)
-    for tensor, wanted in zip(network._memory, before, strict=True):
+    for tensor, wanted in zip(network._encoded, before, strict=True):
         np.testing.assert_array_equal(tensor.data, wanted)
 
 
 def test_converting_does_not_warn_of_what_transformers_deprecates(recwarn: pytest.WarningsRecorder) -> None:
     side = [1, 3, 64, 64]
-    openvino._convert(Encoder(NAMED["resnet-10"], 32).eval(), [torch.zeros(side)], [ov.PartialShape(side)])
+    conversion._trace(Encoder(NAMED["resnet-10"], 32).eval(), [torch.zeros(side)], [ov.PartialShape(side)])
     assert not [warning for warning in recwarn if "gradient_checkpointing" in str(warning.message)]

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from models.backends import openvino, pointwise
+from models.backends import conversion, openvino, pointwise
 from models.families.recurrent import MODELS as RECURRENT
+from models.families.recurrent import read_checkpoint
 
-FAMILIES = {"blip-base": "blip", "trocr-large-handwritten": "trocr", "kosmos-2": "kosmos2", "t5-tags": "t5"}
+FAMILIES = {"blip-base": "blip", "trocr-large-handwritten": "trocr", "kosmos-2": "kosmos2", "t5-tags": "t5_tags"}
 SHIPPED = RECURRENT[0].source.directory
 
 
@@ -53,8 +54,10 @@ def test_encoders_of_images_have_no_other_products(
 ) -> None:
     # Also on a CPU without it.
     monkeypatch.setattr(openvino, "_has_bfloat16", lambda: True)
-    networks = importlib.import_module(f"models.networks.{FAMILIES[name]}").load(checkpoints[name], torch.float32)
-    encoder, decoder = (counted(model) for model in openvino.convert(networks, precision))
+    checkpoint = importlib.import_module(f"models.families.{FAMILIES[name]}").read_checkpoint(
+        checkpoints[name], torch.float32
+    )
+    encoder, decoder = (counted(model) for model in conversion.convert(checkpoint, precision))
     assert (encoder[0] > 0, encoder[1] == 0) == (replaced, replaced)
     # Of steps, few rows at a time and as many as there are, nothing is gained.
     assert decoder[0] == 0
@@ -65,8 +68,8 @@ def test_encoders_of_images_have_no_other_products(
 def test_decoders_keep_what_they_share_with_encoders(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openvino, "_has_bfloat16", lambda: True)
     assert SHIPPED is not None
-    networks = importlib.import_module("models.networks.recurrent").load(SHIPPED, torch.float32)
-    _, decoder = openvino.convert(networks, precision)
+    checkpoint = read_checkpoint(SHIPPED, torch.float32)
+    _, decoder = conversion.convert(checkpoint, precision)
     convolutions, products = counted(decoder)
     assert convolutions == 0
     assert products > 0

@@ -14,8 +14,9 @@ from PIL import Image
 
 from models import weights
 from models.base import Job, Options, Placement
+from models.discovery import discover, with_local_paths
 from models.families.blip import MODELS as BLIP
-from models.registry import Entry, discover, with_local_paths
+from models.registry import Entry
 from models.training import evaluate, metrics
 from models.training.measure import measure
 from models.training.samples import Sample, captioned, written

@@ -19,7 +19,8 @@ import torch
 from PIL import Image
 
 from models.base import Job, Placement
-from models.registry import Registry, discover, with_local_paths
+from models.discovery import discover, with_local_paths
+from models.registry import Registry
 from models.training import train
 from models.training.checkpoints import load_state
 from models.training.record import Record

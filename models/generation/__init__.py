@@ -1,0 +1,35 @@
+"""Text generation: greedy and beam search for all generating families, on every backend.
+
+`types` has requests, rules and texts, `loop` runs a batch, and `search` chooses each next token.
+"""
+
+from models.generation.loop import Network, generate
+from models.generation.types import (
+    IMAGE_TOKEN,
+    OPTIONS,
+    Array,
+    Floats,
+    PreparedJob,
+    Request,
+    Rules,
+    Text,
+    cut_warning,
+    make_request,
+    prepare_all,
+)
+
+__all__ = [
+    "IMAGE_TOKEN",
+    "OPTIONS",
+    "Array",
+    "Floats",
+    "Network",
+    "PreparedJob",
+    "Request",
+    "Rules",
+    "Text",
+    "cut_warning",
+    "generate",
+    "make_request",
+    "prepare_all",
+]

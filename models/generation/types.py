@@ -1,0 +1,106 @@
+"""What the generation loop takes and returns: requests, rules and texts."""
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.base import InvalidJob, Job, Options
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+
+OPTIONS = frozenset({"min_new_tokens", "max_new_tokens", "num_beams"})
+"""The fields of `Options` that `make_request` reads."""
+
+IMAGE_TOKEN = -1
+"""Stands in a prompt for the next embedding of the image, in families that read the image as part of the prompt."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The generation settings of a checkpoint, from its `generation_config.json`.
+
+    end_tokens: a text ends with any of them.
+    suppressed_tokens: never generated.
+    length_penalty, early_stopping: of beam search, as transformers defines them.
+    """
+
+    end_tokens: tuple[int, ...]
+    suppressed_tokens: tuple[int, ...] = ()
+    length_penalty: float = 1.0
+    early_stopping: bool | str = False
+
+
+@dataclass(frozen=True)
+class Request:
+    """A text to generate: the tokens that it begins with, limits on the number of new tokens, and the beams."""
+
+    prompt: tuple[int, ...]
+    min_new_tokens: int
+    max_new_tokens: int
+    num_beams: int = 1
+
+
+@dataclass(frozen=True)
+class Text:
+    """The new tokens of a text, with its end token if it has one, and the log-probability of each."""
+
+    tokens: tuple[int, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def confidence(self) -> float:
+        """The geometric mean of the tokens' probabilities."""
+        return float(np.exp(np.mean(self.scores))) if self.scores else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedJob(Job):
+    """A job with its request and the network's input for it: pixels, or the tokens of an input text."""
+
+    request: Request
+    inputs: Array
+
+    @classmethod
+    def of(cls, job: Job, request: Request, inputs: Array) -> "PreparedJob":
+        """Add `request` and `inputs` to a job."""
+        return cls(image=job.image, text=job.text, options=job.options, request=request, inputs=inputs)
+
+
+def prepare_all(jobs: Sequence[Job], prepare: Callable[[Job], PreparedJob]) -> list[PreparedJob]:
+    """Return all jobs prepared. Only those that are not prepared yet go through `prepare`."""
+    return [job if isinstance(job, PreparedJob) else prepare(job) for job in jobs]
+
+
+def make_request(
+    options: Options, prompt: Sequence[int], max_new_tokens: int, positions: int | None = None, num_beams: int = 1
+) -> Request:
+    """Return the request that a caller's options describe.
+
+    Args:
+        options: of the caller.
+        prompt: the tokens that the text begins with.
+        max_new_tokens: the family's limit, for callers that give none.
+        positions: the number of tokens that the network has positions for, None for no limit.
+        num_beams: the checkpoint's number of beams, for callers that give none.
+
+    Raises:
+        InvalidJob: prompt and new tokens together are more than `positions`.
+    """
+    max_new_tokens = options.max_new_tokens or max_new_tokens
+    if positions is not None and len(prompt) + max_new_tokens > positions:
+        raise InvalidJob(
+            f"the prompt's {len(prompt)} tokens and max_new_tokens {max_new_tokens} are more than the {positions} "
+            "positions of the model: shorten one of them"
+        )
+    return Request(tuple(prompt), options.min_new_tokens or 0, max_new_tokens, options.num_beams or num_beams)
+
+
+def cut_warning(text: Text, request: Request, end_tokens: Collection[int]) -> tuple[str, ...]:
+    """Return a warning if a text reached its limit of tokens before its end."""
+    if len(text.tokens) < request.max_new_tokens or not set(end_tokens).isdisjoint(text.tokens):
+        return ()
+    return (f"the text was cut after {request.max_new_tokens} tokens; a larger max_new_tokens may complete it",)
