@@ -65,22 +65,33 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Rules:
-    """How a checkpoint's texts end, and how they are searched for: what its `generation_config.json` says."""
+    """How a checkpoint's texts end, and how they are searched for: what its files say.
+
+    `no_repeat_ngram` is the length of the runs of tokens that a text may have only once, its prompt included; 0 for none.
+    `beams` is the width of the search where the caller does not say.
+    """
 
     ends: tuple[int, ...]
     suppressed: tuple[int, ...] = ()
     length_penalty: float = 1.0
     early_stopping: bool | str = False
+    no_repeat_ngram: int = 0
+    beams: int = 1
 
 
 @dataclass(frozen=True)
 class Request:
-    """A text to write: its beginning, fewest and most new tokens, and the number of beams."""
+    """A text to write: its beginning, fewest and most new tokens, and the number of beams.
+
+    `counted` is the beginning in which repeated n-grams are looked for, where it is not `prompt`: as `generate()` is
+    given it, with ids in the places of the image.
+    """
 
     prompt: tuple[int, ...]
     least: int
     most: int
     beams: int = 1
+    counted: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -192,6 +203,7 @@ class Greedy:
         _check(log_sums)
         allowed = logits[0].copy()
         allowed[_barred(len(self._tokens), self._request, self._rules)] = -np.inf
+        allowed[_repeating(self._tokens, self._request, self._rules)] = -np.inf
         token = int(allowed.argmax())
         score = logits[0, token] - log_sums
         _check(score)
@@ -230,8 +242,12 @@ class Beams:
         each beam. Return the beams' next tokens and the rows that they continue, or None at the end."""
         _check(log_sums)
         barred = _barred(self._length, self._request, self._rules)
-        parents, tokens = _likeliest(logits, self._kept + len(barred))
+        # At first there is one row, and all beams are the same.
+        repeating = [_repeating(text.tokens, self._request, self._rules) for text in self._running[: len(logits)]]
+        parents, tokens = _likeliest(logits, self._kept + len(barred) + max(map(len, repeating)))
         may_come = ~_is_one_of(tokens, barred)
+        for row, repeated in enumerate(repeating):
+            may_come &= (parents != row) | ~_is_one_of(tokens, repeated)
         parents, tokens = parents[may_come], tokens[may_come]
         scores = logits[parents, tokens] - log_sums[parents]
         _check(scores)
@@ -280,6 +296,17 @@ class Beams:
 def _barred(length: int, request: Request, rules: Rules) -> list[int]:
     """Return the tokens that may not come after `length` new ones."""
     return [*rules.suppressed, *(rules.ends if length < request.least else ())]
+
+
+def _repeating(written: Sequence[int], request: Request, rules: Rules) -> list[int]:
+    """Return the tokens that would complete a run of `rules.no_repeat_ngram` tokens which the text, `written` after its
+    prompt, has already; as `NoRepeatNGramLogitsProcessor` in transformers."""
+    size = rules.no_repeat_ngram
+    if not size:
+        return []
+    text = [*(request.prompt if request.counted is None else request.counted), *written]
+    last = text[len(text) - size + 1 :]
+    return [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
 
 
 def _is_one_of(tokens: Array, few: Sequence[int]) -> Array:

@@ -79,8 +79,14 @@ def load(network: Any, directory: Path, placement: Placement) -> tuple[Any, str,
     return read(network, directory, dtype).to(device), str(device), name(dtype)
 
 
-def read(network: Any, directory: Path, dtype: torch.dtype) -> Any:
+def read(network: Any, directory: Path, dtype: torch.dtype, unread: tuple[str, ...] = ()) -> Any:
     """Read a transformers class from a directory into memory, in evaluation mode and without gradients.
+
+    Args:
+        network: a concrete transformers model class.
+        directory: a checkpoint in the published layout.
+        dtype: the number format of the weights in memory.
+        unread: how the names of tensors begin that the family never reads, so that a checkpoint may lack them.
 
     Raises:
         ValueError: the checkpoint does not hold all tensors.
@@ -90,7 +96,9 @@ def read(network: Any, directory: Path, dtype: torch.dtype) -> Any:
             directory, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
         )
     # transformers fills what the checkpoint lacks with random numbers, and would answer with noise.
-    if lacking := {*report["missing_keys"], *report["mismatched_keys"]}:
+    of_another_shape = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+    lacking = {key for key in report["missing_keys"] if not key.startswith(unread)} | of_another_shape
+    if lacking:
         raise ValueError(f"{directory} lacks {len(lacking)} tensors of {network.__name__}, such as {min(lacking)}")
     model.requires_grad_(False)
     return model.eval()

@@ -49,7 +49,8 @@ class LoadedBlip(Loaded):
         facts = self.network.facts
         # BLIP starts from its own start token: in place of a prompt's [CLS], or alone. A prompt's [SEP] is dropped.
         words = self.network.tokens.encode(options.prompt)[1:-1] if options.prompt else []
-        return generation.request(options, [facts["start"], *words], _MAX_NEW_TOKENS, facts["positions"])
+        prompt = [facts["start"], *words]
+        return generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"], self.network.rules.beams)
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)

@@ -7,6 +7,7 @@ https://arxiv.org/abs/2306.14824.
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -54,15 +55,20 @@ class LoadedKosmos2(Loaded):
         options, facts = job.options, self.network.facts
         text = options.prompt or (DETAILED if options.detail else BRIEF)
         prompt = self._prompt(f"<grounding>{text}".strip())
-        request = generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"])
-        return replace(job, prepared=(request, self._pixels(job.image)))
+        request = generation.request(options, prompt, _MAX_NEW_TOKENS, facts["positions"], self.network.rules.beams)
+        return replace(job, prepared=(replace(request, counted=self._counted(prompt)), self._pixels(job.image)))
 
     def _prompt(self, text: str) -> list[int]:
         """Return the tokens of a prompt, with room for the image before its text."""
-        count = self.network.facts["image_tokens"]
-        images = " ".join(["<image>"] * (1 + count))
+        parts = self.network.facts["image_tokens"]
+        images = " ".join(["<image>"] * (1 + parts))
         tokens = self.network.tokens.encode(f"<s>{images} </image> {text}", special=False)
-        return [*tokens[:2], *[generation.IMAGE] * count, *tokens[2 + count :]]
+        return [*tokens[:2], *[generation.IMAGE] * parts, *tokens[2 + parts :]]
+
+    def _counted(self, prompt: Sequence[int]) -> tuple[int, ...]:
+        """Return a prompt with the ids that the processor writes in the places of the image, which count up."""
+        places = count(self.network.facts["first_image_token"])
+        return tuple(next(places) if token == generation.IMAGE else token for token in prompt)
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         requests, pixels = generation.prepared(jobs, self.prepare)

@@ -15,8 +15,8 @@ from models import backends, generation
 from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
 from models.preprocessing.pixels import Pixels
 
-# What `generate()` does of itself.
-_MAX_NEW_TOKENS = 20
+# Real lines are longer than the 20 tokens of `generate()`, which the published configs have written out.
+_MAX_NEW_TOKENS = 64
 
 
 class TrOCR(Model):
@@ -46,7 +46,9 @@ class LoadedTrOCR(Loaded):
     def prepare(self, job: Job) -> Job:
         assert job.image is not None
         facts = self.network.facts
-        request = generation.request(job.options, [facts["start"]], _MAX_NEW_TOKENS, facts["positions"])
+        request = generation.request(
+            job.options, [facts["start"]], _MAX_NEW_TOKENS, facts["positions"], self.network.rules.beams
+        )
         return replace(job, prepared=(request, self._pixels(job.image)))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:

@@ -29,7 +29,7 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
         Decoder(Embedding(text.bert.embeddings), layers, text.cls.predictions, config.num_attention_heads, size),
         image_examples(side, dtype),
         tokenizer_of(directory),
-        rules(text.generation_config, config.sep_token_id),
+        rules(directory, text.generation_config, config.sep_token_id),
         {
             "start": config.bos_token_id,
             "positions": config.max_position_embeddings,

@@ -25,6 +25,7 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
     text, config = network.text_model.model, network.config.text_config
     layers = [_layer(layer) for layer in text.layers]
     heads = config.attention_heads
+    tokenizer = Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer
     return Networks(
         ImageEncoder(network),
         Decoder(
@@ -35,11 +36,13 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
             config.embed_dim // heads,
         ),
         image_examples(network.config.vision_config.image_size, dtype),
-        Tokens.of(Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer),
-        rules(network.text_model.generation_config),
+        Tokens.of(tokenizer),
+        rules(directory, network.text_model.generation_config),
         {
             "positions": config.max_position_embeddings,
             "image_tokens": network.config.latent_query_num,
+            # The ids that the processor writes in the places of the image count up from here.
+            "first_image_token": tokenizer.unk_token_id + 1,
         },
     )
 

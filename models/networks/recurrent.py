@@ -25,7 +25,7 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
         Decoder(network),
         image_examples(config.image_size, dtype),
         None,
-        rules(network.generation_config, config.eos_token_id),
+        rules(directory, network.generation_config, config.eos_token_id),
         {
             "start": config.bos_token_id,
             "beams": network.generation_config.num_beams or 1,

@@ -33,7 +33,7 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
         ),
         (_example(2, 5), _example(3, 6)),
         tokenizer_of(directory),
-        rules(network.generation_config),
+        rules(directory, network.generation_config),
         {"start": config.decoder_start_token_id, "pad": config.pad_token_id},
     )
 

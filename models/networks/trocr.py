@@ -13,13 +13,18 @@ from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, Se
 from models.networks.vision import VisionEncoder, image_examples
 
 
+# The published files have no pooler (https://github.com/huggingface/transformers/issues/14017): the decoder looks at
+# all of the encoder's output, and the pooler's goes nowhere.
+_UNREAD = ("encoder.pooler.",)
+
+
 def load(directory: Path, dtype: torch.dtype) -> Networks:
     """Read a checkpoint of TrOCR.
 
     Raises:
         ValueError: the checkpoint does not hold all tensors.
     """
-    network = read(VisionEncoderDecoderModel, directory, dtype)
+    network = read(VisionEncoderDecoderModel, directory, dtype, _UNREAD)
     decoder, config = network.decoder.model.decoder, network.config.decoder
     heads, side = config.decoder_attention_heads, network.config.encoder.image_size
     layers = [_layer(layer, config) for layer in decoder.layers]
@@ -29,7 +34,7 @@ def load(directory: Path, dtype: torch.dtype) -> Networks:
         Decoder(Embedding(decoder), layers, network.decoder.output_projection, heads, config.d_model // heads),
         image_examples(side, dtype),
         tokenizer_of(directory),
-        rules(network.generation_config),
+        rules(directory, network.generation_config),
         {
             "start": network.generation_config.decoder_start_token_id,
             "positions": config.max_position_embeddings,

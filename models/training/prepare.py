@@ -1,6 +1,5 @@
 """What a training starts from: photos with captions, a vocabulary, and a network."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from models.captioning.encoder import NAMED
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
 from models.families.recurrent import Recurrent
+from models.preprocessing.pixels import image_processor
 from models.registry import discover, with_local_paths
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
@@ -156,6 +156,8 @@ def _description(cnn: Any) -> dict[str, Any]:
 
 def _colours(directory: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of the colours as the CNN was trained; ImageNet's where it does not say."""
-    file = directory / "preprocessor_config.json"
-    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        stored = image_processor(directory)
+    except ValueError:
+        stored = {}
     return tuple(stored.get("image_mean", IMAGENET_MEAN)), tuple(stored.get("image_std", IMAGENET_STD))

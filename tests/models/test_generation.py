@@ -1,6 +1,7 @@
 """The loop's texts are those of transformers' `generate`, on both runtimes: whatever the search, alone and mixed."""
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,19 @@ from torch import nn
 from models import backends
 from models.backends import ALIGNMENT
 from models.base import Placement
-from models.generation import Beams, Greedy, Request, Rules, Text, _largest, _likeliest, cut_warning, write
+from models.generation import (
+    IMAGE,
+    Beams,
+    Greedy,
+    Request,
+    Rules,
+    Text,
+    _largest,
+    _likeliest,
+    _repeating,
+    cut_warning,
+    write,
+)
 from models.networks import checkpoint
 from tests.server import NETWORKS
 
@@ -34,6 +47,9 @@ RULES = [
     {"length_penalty": -1.5, "early_stopping": "never"},
     {"length_penalty": 0.7, "early_stopping": "never", "suppress_tokens": [5, 9, 20]},
     {"eos_token_id": [2, 11, 30]},
+    {"no_repeat_ngram_size": 1},
+    {"no_repeat_ngram_size": 2, "length_penalty": 0.7},
+    {"no_repeat_ngram_size": 3, "suppress_tokens": [5, 9, 20]},
 ]
 
 
@@ -72,6 +88,7 @@ def ours(rules: dict[str, Any]) -> Rules:
         tuple(rules.get("suppress_tokens", ())),
         rules.get("length_penalty", 1.0),
         rules.get("early_stopping", False),
+        rules.get("no_repeat_ngram_size", 0),
     )
 
 
@@ -155,10 +172,33 @@ def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
         search.take(logits, np.array([np.nan, 0], np.float32))
 
 
-def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused() -> None:
+def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="eos_token_id"):
-        checkpoint.rules(transformers.GenerationConfig())
-    assert checkpoint.rules(transformers.GenerationConfig(), END).ends == (END,)
+        checkpoint.rules(tmp_path, transformers.GenerationConfig())
+    assert checkpoint.rules(tmp_path, transformers.GenerationConfig(), END).ends == (END,)
+
+
+def test_settings_of_the_search_are_read_from_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nested = {"no_repeat_ngram_size": 3, "max_length": 20, "length_penalty": 0.5, "repetition_penalty": 1.0}
+    (tmp_path / "config.json").write_text(json.dumps({"num_beams": 2, "decoder": nested}))
+    kept = transformers.GenerationConfig()
+    assert checkpoint.rules(tmp_path, kept, END) == Rules((END,), (), 0.5, no_repeat_ngram=3, beams=2)
+    assert not caplog.records
+    own = {"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": None, "length_penalty": 2.0}
+    not_followed = {"repetition_penalty": 1.3, "forced_bos_token_id": 0}
+    (tmp_path / "generation_config.json").write_text(json.dumps(own | not_followed))
+    assert checkpoint.rules(tmp_path, kept, END) == Rules((END,), (), 2.0, True, 3, 4)
+    (record,) = caplog.records
+    assert "not followed: repetition_penalty, forced_bos_token_id" in record.getMessage()
+
+
+def test_repeated_ngrams_are_looked_for_where_generate_sees_ids_of_images() -> None:
+    rules = Rules((END,), no_repeat_ngram=2)
+    request = Request((START, IMAGE, IMAGE, 7), 0, 5, counted=(START, 4, 5, 7))
+    assert _repeating([4], request, rules) == [5]
+    assert _repeating([7], request, rules) == []
+    assert _repeating([7, 3, 7], request, rules) == [3]
+    assert _repeating([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram=5)) == []
 
 
 def test_a_cut_text_is_warned_of() -> None:
