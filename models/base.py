@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Protocol
 
 from PIL import Image
 
+Needs = tuple[tuple[str, ...], ...]
+"""Files of a checkpoint: one of each tuple must be there."""
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Polygon = tuple[Point, Point, Point, Point]
@@ -195,7 +197,8 @@ class Loaded(Protocol):
 class Source:
     """Where weights come from: a repository on the hub, or a directory on this machine (`directory` wins).
 
-    `revision` is a branch, a tag or a commit hash; `size_bytes` is what has to be downloaded, where that is known.
+    `revision` is a branch, a tag or a commit hash; `fallback` is the one that is taken where the hub has no such
+    revision. `size_bytes` is what has to be downloaded, where that is known.
     """
 
     hub_id: str | None = None
@@ -203,6 +206,7 @@ class Source:
     license: str | None = None
     size_bytes: int | None = None
     directory: Path | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -215,6 +219,8 @@ class Model(ABC):
     name: str
     source: Source
 
+    files: ClassVar[Needs] = ()
+    """What a checkpoint has to hold besides `config.json` and weights."""
     task: ClassVar[Task]
     accepts: ClassVar[tuple[str, ...]]
     """Of `image`, `text` and `prompt`, what a job for this family may carry."""

@@ -67,7 +67,7 @@ class Network(Protocol):
 class Rules:
     """How a checkpoint's texts end, and how they are searched for: what its files say.
 
-    `no_repeat_ngram` is the length of the runs of tokens that a text may have only once, its prompt included; 0 for none.
+    `no_repeat_ngram` is the length of the runs of tokens that a text, prompt included, may have only once; 0 for none.
     `beams` is the width of the search where the caller does not say.
     """
 

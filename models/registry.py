@@ -86,7 +86,7 @@ class Entry:
             return self._busy
         if self.error is not None:
             return State.FAILED
-        return State.ON_DISK if weights.find(self.model.source) else State.ABSENT
+        return State.ON_DISK if weights.find(self.model.source, self.model.files) else State.ABSENT
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -153,10 +153,10 @@ class Entry:
         return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
-        path = weights.find(self.model.source)
+        path = weights.find(self.model.source, self.model.files)
         if path is None:
             self._busy, self.progress = State.DOWNLOADING, 0.0
-            path = weights.download(self.model.source, self._report)
+            path = weights.download(self.model.source, self._report, self.model.files)
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
         self._memory.make_room(self._place, path)
@@ -269,7 +269,7 @@ def with_revisions(known: Mapping[str, Model], revisions: Mapping[str, str]) -> 
     for name, revision in revisions.items():
         if name not in result or result[name].source.hub_id is None:
             raise ValueError(f"{name}: no model of that name comes from the hub")
-        result[name] = replace(result[name], source=replace(result[name].source, revision=revision))
+        result[name] = replace(result[name], source=replace(result[name].source, revision=revision, fallback=None))
     return result
 
 

@@ -23,6 +23,7 @@ _SPECIAL_TOKENS = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|DEC|ENC)\]", re.IGNORECAS
 class Blip(Model):
     """The captioning checkpoints of BLIP."""
 
+    files = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "vocab.txt"))
     task = Task.CAPTION
     accepts = ("image", "prompt")
     options = generation.OPTIONS
@@ -67,10 +68,22 @@ class LoadedBlip(Loaded):
 MODELS = (
     Blip(
         "blip-base",
-        Source("Salesforce/blip-image-captioning-base", license="BSD-3-Clause", size_bytes=990_000_000),
+        Source(
+            "Salesforce/blip-image-captioning-base",
+            "82a37760796d32b1411fe092ab5d4e227313294b",
+            license="BSD-3-Clause",
+            size_bytes=990_000_000,
+            fallback="main",
+        ),
     ),
     Blip(
         "blip-large",
-        Source("Salesforce/blip-image-captioning-large", license="BSD-3-Clause", size_bytes=1_880_000_000),
+        Source(
+            "Salesforce/blip-image-captioning-large",
+            "353689b859fcf0523410b1806dace5fb46ecdf41",
+            license="BSD-3-Clause",
+            size_bytes=1_880_000_000,
+            fallback="main",
+        ),
     ),
 )

@@ -31,6 +31,7 @@ _SPECIAL_TOKENS = re.compile(
 class Kosmos2(Model):
     """Kosmos-2; a prompt is the text after `<grounding>` that the model continues."""
 
+    files = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "sentencepiece.bpe.model"))
     task = Task.GROUNDED_CAPTION
     accepts = ("image", "prompt")
     options = generation.OPTIONS | {"detail"}
@@ -85,4 +86,15 @@ class LoadedKosmos2(Loaded):
         return Prediction(clean, entities=entities, warnings=warnings)
 
 
-MODELS = (Kosmos2("kosmos-2", Source("microsoft/kosmos-2-patch14-224", license="MIT", size_bytes=6_700_000_000)),)
+MODELS = (
+    Kosmos2(
+        "kosmos-2",
+        Source(
+            "microsoft/kosmos-2-patch14-224",
+            "e91cfbcb4ce051b6a55bfb5f96165a3bbf5eb82c",
+            license="MIT",
+            size_bytes=6_700_000_000,
+            fallback="main",
+        ),
+    ),
+)

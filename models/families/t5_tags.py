@@ -23,6 +23,7 @@ _SEARCH = (9, 63, 8)
 class T5Tags(Model):
     """T5 fine-tuned to write a text's tags, separated by commas."""
 
+    files = (("tokenizer.json", "spiece.model"),)
     task = Task.TAG
     accepts = ("text",)
     model_type = "t5"

@@ -22,6 +22,11 @@ _MAX_NEW_TOKENS = 64
 class TrOCR(Model):
     """The handwritten checkpoints of TrOCR. The image is one cropped line."""
 
+    files = (
+        ("preprocessor_config.json", "processor_config.json"),
+        ("tokenizer.json", "vocab.json"),
+        ("tokenizer.json", "merges.txt"),
+    )
     task = Task.READ_LINE
     accepts = ("image",)
     options = generation.OPTIONS
@@ -69,10 +74,22 @@ class LoadedTrOCR(Loaded):
 MODELS = (
     TrOCR(
         "trocr-large-handwritten",
-        Source("microsoft/trocr-large-handwritten", license="MIT", size_bytes=2_230_000_000),
+        Source(
+            "microsoft/trocr-large-handwritten",
+            "e68501f437cd2587ae5d68ee457964cac824ddee",
+            license="MIT",
+            size_bytes=2_230_000_000,
+            fallback="main",
+        ),
     ),
     TrOCR(
         "trocr-base-handwritten",
-        Source("microsoft/trocr-base-handwritten", license="MIT", size_bytes=1_330_000_000),
+        Source(
+            "microsoft/trocr-base-handwritten",
+            "eaacaf452b06415df8f10bb6fad3a4c11e609406",
+            license="MIT",
+            size_bytes=1_330_000_000,
+            fallback="main",
+        ),
     ),
 )
