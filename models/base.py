@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Protocol
 
 from PIL import Image
 
+Needs = tuple[tuple[str, ...], ...]
+"""Files of a checkpoint: one of each tuple must be there."""
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Polygon = tuple[Point, Point, Point, Point]
@@ -192,7 +194,8 @@ class Loaded(Protocol):
 class Source:
     """Where weights come from: a repository on the hub, or a directory on this machine, which takes precedence.
 
-    `revision` is a branch, a tag or a commit hash; `size_bytes` is the size of the download, if known.
+    `revision` is a branch, a tag or a commit hash; `fallback` is the revision to take if the hub does not have it.
+    `size_bytes` is the size of the download, if known.
     """
 
     hub_id: str | None = None
@@ -200,6 +203,7 @@ class Source:
     license: str | None = None
     size_bytes: int | None = None
     directory: Path | None = None
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,6 +216,8 @@ class Model(ABC):
     name: str
     source: Source
 
+    files: ClassVar[Needs] = ()
+    """What a checkpoint has to hold besides `config.json` and weights."""
     task: ClassVar[Task]
     accepts: ClassVar[tuple[str, ...]]
     """Which of `image`, `text` and `prompt` a job for this family may have."""

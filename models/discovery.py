@@ -59,7 +59,7 @@ def with_revisions(known: Mapping[str, Model], revisions: Mapping[str, str]) -> 
     for name, revision in revisions.items():
         if name not in result or result[name].source.hub_id is None:
             raise ValueError(f"{name}: no model of that name comes from the hub")
-        result[name] = replace(result[name], source=replace(result[name].source, revision=revision))
+        result[name] = replace(result[name], source=replace(result[name].source, revision=revision, fallback=None))
     return result
 
 

@@ -74,7 +74,7 @@ class Entry:
             return self._busy
         if self.error is not None:
             return State.FAILED
-        return State.ON_DISK if weights.find(self.model.source) else State.ABSENT
+        return State.ON_DISK if weights.find(self.model.source, self.model.files) else State.ABSENT
 
     @property
     def identity(self) -> tuple[object, ...]:
@@ -142,10 +142,10 @@ class Entry:
         return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
-        path = weights.find(self.model.source)
+        path = weights.find(self.model.source, self.model.files)
         if path is None:
             self._busy, self.progress = State.DOWNLOADING, 0.0
-            path = weights.download(self.model.source, self._report)
+            path = weights.download(self.model.source, self._report, self.model.files)
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
         self._budget.reserve(self._share, path)

@@ -1,47 +1,69 @@
-"""The weights of models on disk: where they are, whether they are complete, and how they are downloaded."""
+"""What a whole set of a model's files is, the hub's cache on disk, and downloads into it."""
 
 import hashlib
 import json
 import logging
-from collections.abc import Callable
+import os
+import threading
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
-from models.base import ModelUnavailable, Source
+from models.base import ModelUnavailable, Needs, Source
 
 log = logging.getLogger(__name__)
 
-_SMALL_FILES = ["*.json", "*.txt", "*.model"]
+_SMALL_FILES = (".json", ".jinja", ".txt", ".model")
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
 _ONNX = ["*.onnx"]
 _SUMS = "SHA256SUMS"
-_TIMEOUT = 5.0
+_TIMEOUT = 10.0
+"""Seconds without a byte after which the hub counts as away."""
+_ATTEMPTS, _LONGEST_WAIT = 4, 60.0
+"""How often a hub that is busy is asked, and the longest wait in seconds that it may ask for in between."""
+_BUSY = (429, 500, 502, 503, 504)
 
 
-def find(source: Source) -> Path | None:
-    """Return the directory of a model's files on this machine, or None if some are missing. Opens no connection."""
+def find(source: Source, needs: Needs = ()) -> Path | None:
+    """Return the directory that holds all of a model's files on this machine, or None. Opens no connection.
+
+    Args:
+        source: where the model comes from.
+        needs: the files that its family reads besides `config.json` and weights; see `models.base.Model.files`.
+    """
     if source.directory is not None:
         return source.directory if source.directory.is_dir() else None
+    found = _cached(source)
+    return found if found and not missing(found, needs) else None
+
+
+def missing(directory: Path, needs: Needs) -> list[str]:
+    """Return what a directory lacks of a whole set of files, such as `tokenizer.json or vocab.txt`."""
+    names = {path.name for path in directory.iterdir()}
+    lacking = _lacking(names, needs)
+    return lacking if has_weights(directory) else [*lacking, "model.safetensors or pytorch_model.bin"]
+
+
+def _lacking(names: Collection[str], needs: Needs) -> list[str]:
+    return [" or ".join(need) for need in (("config.json",), *needs) if not any(name in names for name in need)]
+
+
+def _cached(source: Source) -> Path | None:
+    """Return the directory of the hub's cache that has files of a model's revision, however many."""
+    from huggingface_hub import try_to_load_from_cache
+
     if source.hub_id is None:
         return None
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    try:
-        path = snapshot_download(
-            source.hub_id, revision=source.revision, allow_patterns=_SMALL_FILES, local_files_only=True
-        )
-    except LocalEntryNotFoundError:
-        return None
-    return Path(path) if has_weights(Path(path)) else None
+    found = try_to_load_from_cache(source.hub_id, "config.json", revision=source.revision)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 def has_weights(directory: Path) -> bool:
-    """Return True if all files of the weights are there. An interrupted download leaves only small files, or some
-    shards."""
+    """True when a whole set of weights is there: a download that was broken off leaves small files, or some shards."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (directory / name).is_file():
             return True
@@ -68,14 +90,15 @@ def _files(directory: Path, patterns: list[str]) -> list[Path]:
 
 
 def verify(directory: Path) -> None:
-    """Check that safetensors are complete, and that files have the hashes in SHA256SUMS, if the checkpoint has it.
+    """Look whether safetensors are whole, and compare the files of a checkpoint with its SHA256SUMS, where it has one,
+    as those of this project do.
 
     Raises:
-        ModelUnavailable: a file is missing or cut off, or has another hash.
+        ModelUnavailable: a file is missing or cut off, or is not the one that was published.
     """
     for path in _files(directory, _SAFETENSORS):
         try:
-            # This reads the header and compares the length of the file with it.
+            # It reads the header, and compares the length of the file with it.
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
@@ -93,60 +116,210 @@ def verify(directory: Path) -> None:
         raise ModelUnavailable(f"its files are not those of its {_SUMS}: get them again") from error
 
 
-def download(source: Source, report: Callable[[float], None]) -> Path:
-    """Download a model's files, or those that are missing. `report` is called with the fraction done.
+def download(source: Source, report: Callable[[float], None], needs: Needs = ()) -> Path:
+    """Download a model's files, or complete them; `report` is told the fraction done.
 
-    The weights are safetensors if the repository has them, else `pytorch_model.bin`, which is only read as tensors.
+    Safetensors where the repository has them, else `pytorch_model.bin`, which is only ever read as tensors. Weights
+    whose download was broken off, even by the end of the process, go on where they were.
 
     Raises:
         ModelUnavailable: the hub cannot be reached, or does not have the files.
     """
-    import httpx2
-    from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-    from huggingface_hub.utils import filter_repo_objects
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     if source.hub_id is None:
         raise ModelUnavailable("the directory of its weights is missing")
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        found = _cached(source)
+        lacking = f": the cache lacks {', '.join(missing(found, needs))}" if found else ""
+        raise ModelUnavailable(
+            f"HF_HUB_OFFLINE forbids to download {source.hub_id}{lacking}; MODEL_PATHS can name a directory instead"
+        )
+    info, revision = _info(source)
+    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+    weights = _weights(source.hub_id, sizes)
+    if lacking_files := _lacking(sizes, needs):
+        raise ModelUnavailable(f"{source.hub_id} has no {', no '.join(lacking_files)}")
+    small = [name for name in sizes if name.endswith(_SMALL_FILES) and "/" not in name]
+    # Only now: a hub that is away for a night is asked again and again.
+    progress = _Progress(sum(sizes[name] for name in {*small, *weights}), report)
+    log.info("downloading %s (%.0f MB)", source.hub_id, progress.total / 1e6)
     try:
-        # This request has a short timeout and no retries: snapshot_download alone takes long to fail.
-        info = HfApi().model_info(source.hub_id, revision=source.revision, timeout=_TIMEOUT, files_metadata=True)
-        sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-        weights = _SAFETENSORS if any(name.endswith(".safetensors") for name in sizes) else _PICKLED
-        wanted = _SMALL_FILES + weights
-        total = sum(sizes[name] for name in filter_repo_objects(sizes, allow_patterns=wanted))
-        # Log this only now: while the hub is unreachable, downloads are tried again and again.
-        log.info("downloading %s (%.0f MB)", source.hub_id, total / 1e6)
-        path = snapshot_download(
-            source.hub_id, revision=source.revision, allow_patterns=wanted, tqdm_class=_reporting_bar(total, report)
+        snapshot_download(source.hub_id, revision=revision, allow_patterns=small, tqdm_class=progress.bar)
+        for file in info.siblings:
+            if file.rfilename in weights:
+                _fetch(source.hub_id, info.sha, file, progress)
+        # What has been fetched only gets its place.
+        path = Path(
+            snapshot_download(
+                source.hub_id, revision=info.sha, allow_patterns=[*small, *weights], tqdm_class=progress.bar
+            )
         )
     except HfHubHTTPError as error:
-        status = error.response.status_code
-        raise ModelUnavailable(f"the hub answered {status} for {source.hub_id}") from error
+        raise _refused(source, error) from error
     except Exception as error:
-        # The messages of httpx2, the operating system and the accelerated downloader contain addresses or paths.
-        reached = not isinstance(error, httpx2.HTTPError | OfflineModeIsEnabled)
+        # Of httpx2, of the operating system: each names addresses or paths.
         raise ModelUnavailable(
-            f"the {'download failed' if reached else 'hub could not be reached'}: "
-            "MODEL_PATHS can name a directory that holds the model instead"
+            "the download was broken off: what has come of the weights is kept, and the next attempt goes on from there"
         ) from error
-    return Path(path)
+    if revision != source.revision:
+        _remember(path, str(source.revision))
+    if lacking_files := missing(path, needs):
+        raise ModelUnavailable(f"the download of {source.hub_id} lacks {', '.join(lacking_files)}")
+    report(1.0)
+    return path
 
 
-def _reporting_bar(total: int, report: Callable[[float], None]) -> Any:
-    """Return a class of progress bars, drawn on terminals only, that reports the fraction of `total` bytes."""
-    from huggingface_hub.utils import tqdm
+def _info(source: Source) -> tuple[Any, str | None]:
+    """Return what the hub says of a repository, and the revision that it has: the source's, else its fallback.
 
-    class ReportingBar(tqdm):
-        def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
-            super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
-            # The hub has three bars: files, bytes received, and bytes written, which is the progress.
-            self.written = 0.0 if name == "huggingface_hub.snapshot_download" else None
+    Raises:
+        ModelUnavailable: the hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
 
-        def update(self, n: float | None = 1) -> bool | None:
-            if self.written is not None and total:
-                self.written += n or 0
-                report(min(self.written / total, 1.0))
-            return bool(super().update(n))
+    revision = source.revision
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            # Asked first, with a short timeout: snapshot_download alone takes long to give up.
+            info = HfApi().model_info(str(source.hub_id), revision=revision, timeout=_TIMEOUT, files_metadata=True)
+            return info, revision
+        except RevisionNotFoundError as error:
+            if source.fallback is None or revision == source.fallback:
+                raise ModelUnavailable(f"the hub answered 404: {source.hub_id} has no revision {revision}") from error
+            log.warning(
+                "%s has no revision %s any more: %s is taken, which may answer otherwise than before",
+                *(source.hub_id, revision, source.fallback),
+            )
+            revision = source.fallback
+        except HfHubHTTPError as error:
+            wait = _wait(error, attempt)
+            if error.response.status_code not in _BUSY or wait > _LONGEST_WAIT or attempt == _ATTEMPTS:
+                raise _refused(source, error) from error
+            time.sleep(wait)
+        except Exception as error:
+            # Of httpx2, of the operating system: each names addresses or paths.
+            raise ModelUnavailable(
+                "the hub could not be reached: MODEL_PATHS can name a directory that holds the model instead"
+            ) from error
+    raise ModelUnavailable(f"the hub does not say what {source.hub_id} holds")
 
-    return ReportingBar
+
+def _wait(error: Any, attempt: int) -> float:
+    """Return the seconds that a busy hub asks to be left alone, or twice as long after each attempt."""
+    asked: str = error.response.headers.get("Retry-After", "")
+    return float(asked) if asked.isdecimal() else 2.0 ** (attempt - 1)
+
+
+def _refused(source: Source, error: Any) -> ModelUnavailable:
+    status = error.response.status_code
+    said = f"the hub answered {status} for {source.hub_id}"
+    if status in (401, 403):
+        return ModelUnavailable(f"{said}: it is private, gated or not there; set HF_TOKEN to a token that may read it")
+    if status == 404:
+        return ModelUnavailable(f"{said}: no model of that name is there")
+    return ModelUnavailable(said, max(_wait(error, 1), 30.0))
+
+
+def _weights(hub_id: str, names: Collection[str]) -> list[str]:
+    """Return the files that hold a repository's weights: the first set of those that transformers looks for.
+
+    Raises:
+        ModelUnavailable: there is none.
+    """
+    for stem, suffix in (("model", ".safetensors"), ("pytorch_model", ".bin")):
+        if stem + suffix in names:
+            return [stem + suffix]
+        if f"{stem}{suffix}.index.json" in names:
+            return [name for name in names if name.startswith(f"{stem}-") and name.endswith(suffix)]
+    raise ModelUnavailable(f"{hub_id} has no model.safetensors and no pytorch_model.bin")
+
+
+class _Progress:
+    """How much of `total` bytes has come, told to `report` as a fraction."""
+
+    def __init__(self, total: int, report: Callable[[float], None]) -> None:
+        from huggingface_hub.utils import tqdm
+
+        self.total, self._report = total, report
+        self._done = 0.0
+        self._lock = threading.Lock()
+        progress = self
+
+        class Bar(tqdm):
+            """A progress bar of the hub's client, drawn on a terminal only."""
+
+            def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
+                super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
+                # Of the client's bars (files, bytes received, bytes written) these count bytes on the disk.
+                self._counts = name in ("huggingface_hub.snapshot_download", "huggingface_hub.http_get")
+
+            def update(self, n: float | None = 1) -> bool | None:
+                if self._counts:
+                    progress.add(n or 0)
+                return bool(super().update(n))
+
+        self.bar = Bar
+
+    def add(self, count: float) -> None:
+        """Count so many more bytes."""
+        with self._lock:
+            self._done += count
+            if self.total:
+                self._report(min(self._done / self.total, 1.0))
+
+
+def _fetch(hub_id: str, commit: str, file: Any, progress: _Progress) -> None:
+    """Bring a file of weights into the hub's cache, from where an earlier attempt was broken off.
+
+    The hub's client writes to a new file at each attempt, and would start again at the first byte.
+
+    Raises:
+        OSError: what has come is not what the hub has announced.
+    """
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import http_get, repo_folder_name
+    from huggingface_hub.utils import WeakFileLock, build_hf_headers
+
+    etag = file.lfs.sha256 if file.lfs else file.blob_id
+    folder = repo_folder_name(repo_id=hub_id, repo_type="model")
+    blob = Path(HF_HUB_CACHE, folder, "blobs", etag)
+    lock = Path(HF_HUB_CACHE, ".locks", folder, f"{etag}.lock")
+    for directory in (blob.parent, lock.parent):
+        directory.mkdir(parents=True, exist_ok=True)
+    with WeakFileLock(lock):
+        if blob.exists():
+            progress.add(file.size)
+            return
+        part = blob.with_name(f"{etag}.part.incomplete")
+        with part.open("ab") as out:
+            done = out.tell() if out.tell() <= file.size else out.truncate(0)
+            progress.add(done)
+            url = hf_hub_url(hub_id, file.rfilename, revision=commit)
+            http_get(
+                url,
+                out,
+                resume_size=done,
+                headers=build_hf_headers(),
+                expected_size=file.size,
+                tqdm_class=progress.bar,
+            )
+        if file.lfs and _sha256(part) != etag:
+            part.unlink()
+            raise OSError(f"{file.rfilename} of {hub_id} is damaged")
+        part.replace(blob)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _remember(snapshot: Path, revision: str) -> None:
+    """Let a revision that the hub does not have mean a snapshot in the cache, so that the next start finds it."""
+    refs = snapshot.parent.parent / "refs"
+    refs.mkdir(exist_ok=True)
+    (refs / revision).write_text(snapshot.name, encoding="utf-8")

@@ -1,15 +1,34 @@
-"""Tiny checkpoints in the published layout: real configs, tokenizers and processors, seeded random weights.
+"""Tiny checkpoints laid out as the published repositories are, with seeded random weights.
 
-Their words are noise, but always the same noise for the same picture, and other noise for another.
+Their words are noise, but always the same noise for the same picture, and other noise for another. What a loader may
+trip over is kept, as seen in the repositories' listings, configs and load reports:
+
+- blip: word embeddings and output matrix, and both output biases, are stored with different values, so that they are not
+  tied; a `position_ids` buffer; no generation_config.json. Base is `pytorch_model.bin` only and has `size` as a number;
+  large has safetensors and `size` as a dict, with `do_pad` and `size_divisor`.
+- trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower than
+  the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the start token
+  in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a number; tokens as
+  dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin` with `_metadata`, whose
+  tied matrices share their storage, and names its processor ViTFeatureExtractor.
+- kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
+  processor_config.json.
+- t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped; no
+  generation_config.json.
+
+`resave` makes of one what transformers 5 writes: `processor_config.json` alone, with the image processor in it.
 """
 
 import json
 import string
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
@@ -25,11 +44,25 @@ SENTENCE_TOKENS = {
 SYLLABLES = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrs"]
 KOSMOS2_VOCABULARY = 64_002
 """Pieces before the tags, as published: `</doc>` is the next id."""
+_WRITTEN_OUT = {
+    "do_sample": False,
+    "early_stopping": False,
+    "forced_bos_token_id": None,
+    "forced_eos_token_id": None,
+    "length_penalty": 1.0,
+    "max_length": 20,
+    "no_repeat_ngram_size": 0,
+    "num_beam_groups": 1,
+    "num_beams": 1,
+    "repetition_penalty": 1.0,
+}
+"""Defaults of transformers 4 that TrOCR's nested configs hold, among others."""
 _SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
 
 
-def make_all(directory: Path) -> dict[str, Path]:
-    """Write a checkpoint of every published model, and return its directory by its name."""
+def make_all(directory: Path, seed: int = 0) -> dict[str, Path]:
+    """Write a checkpoint of every published model, and return its directory by its name. Another `seed` makes other
+    weights."""
     # Seeds with which different pictures give different texts, which the tests assert.
     makers = {
         "blip-base": (0, lambda out: blip(out, pickled=True)),
@@ -40,8 +73,8 @@ def make_all(directory: Path) -> dict[str, Path]:
         "t5-tags": (0, t5),
     }
     paths = {}
-    for name, (seed, make) in makers.items():
-        torch.manual_seed(seed)
+    for name, (own_seed, make) in makers.items():
+        torch.manual_seed(seed + own_seed)
         paths[name] = directory / name
         paths[name].mkdir(parents=True)
         make(paths[name])
@@ -64,14 +97,25 @@ def blip(out: Path, pickled: bool) -> None:
     }
     vision = _SMALL | {"image_size": 64, "patch_size": 16}
     config = transformers.BlipConfig(vision_config=vision, text_config=text)
-    _save(transformers.BlipForConditionalGeneration(config), out, pickled)
+    _save(transformers.BlipForConditionalGeneration(config), out, pickled, _untie_blip)
+    (out / "generation_config.json").unlink()
     special = {f"{name.lower()}_token": f"[{name}]" for name in ("CLS", "MASK", "PAD", "SEP", "UNK")}
     _write(out / "special_tokens_map.json", special)
     _write(
         out / "tokenizer_config.json",
         special | {"do_lower_case": True, "model_max_length": 512, "tokenizer_class": "BertTokenizer"},
     )
-    _write(out / "preprocessor_config.json", _preprocessor("BlipImageProcessor", CLIP_MEAN, CLIP_STD, 64))
+    size: Any = 64 if pickled else {"height": 64, "width": 64}
+    more = {} if pickled else {"do_pad": True, "size_divisor": 32, "resample": 3, "do_rescale": True}
+    _write(out / "preprocessor_config.json", _preprocessor("BlipImageProcessor", CLIP_MEAN, CLIP_STD, size) | more)
+
+
+def _untie_blip(tensors: dict[str, Any]) -> None:
+    decoder = "text_decoder."
+    words, bias = tensors[decoder + "bert.embeddings.word_embeddings.weight"], tensors[decoder + "cls.predictions.bias"]
+    tensors[decoder + "cls.predictions.decoder.weight"] = words + torch.randn_like(words) * words.std() * 0.1
+    tensors[decoder + "cls.predictions.decoder.bias"] = bias + torch.randn_like(bias) * 0.1
+    tensors[decoder + "bert.embeddings.position_ids"] = torch.arange(512)[None]
 
 
 def kosmos2(out: Path) -> None:
@@ -79,6 +123,10 @@ def kosmos2(out: Path) -> None:
     vision = _SMALL | {"image_size": 224, "patch_size": 14}
     config = transformers.Kosmos2Config(text_config=text, vision_config=vision)
     _save(transformers.Kosmos2ForConditionalGeneration(config), out, pickled=False)
+    saved = _read(out / "config.json")
+    saved["text_config"]["no_repeat_ngram_size"] = 3
+    _write(out / "config.json", saved)
+    _write(out / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1})
     _kosmos2_tokenizer().save(str(out / "tokenizer.json"))
     _write(out / "tokenizer_config.json", SENTENCE_TOKENS | {"tokenizer_class": "XLMRobertaTokenizer"})
     _write(out / "special_tokens_map.json", SENTENCE_TOKENS)
@@ -87,7 +135,6 @@ def kosmos2(out: Path) -> None:
         _preprocessor("CLIPImageProcessor", CLIP_MEAN, CLIP_STD, {"shortest_edge": 224})
         | {"crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "resample": 3, "use_square_size": True},
     )
-    _write(out / "processor_config.json", {"num_patch_index_tokens": 1024, "processor_class": "Kosmos2Processor"})
 
 
 def _kosmos2_tokenizer() -> Tokenizer:
@@ -106,29 +153,54 @@ def trocr(out: Path, pickled: bool) -> None:
     }
     _write(out / "vocab.json", vocabulary)
     (out / "merges.txt").write_text("#version: 0.2\n")
-    encoder = _SMALL | {"image_size": 64, "patch_size": 16, "qkv_bias": False}
+    width = 32 if pickled else 24
+    encoder = _SMALL | {"hidden_size": width, "image_size": 64, "patch_size": 16, "qkv_bias": False}
     decoder = {
         "vocab_size": len(vocabulary),
         "d_model": 32,
         "decoder_layers": 2,
         "decoder_attention_heads": 4,
         "decoder_ffn_dim": 64,
-        "cross_attention_hidden_size": 32,
+        "cross_attention_hidden_size": width,
+        "decoder_start_token_id": 2,
         "max_position_embeddings": 512,
     }
     config = transformers.VisionEncoderDecoderConfig.from_encoder_decoder_configs(
         transformers.ViTConfig(**encoder), transformers.TrOCRConfig(**decoder)
     )
-    config.decoder_start_token_id, config.pad_token_id, config.eos_token_id = 2, 1, 2
-    _save(transformers.VisionEncoderDecoderModel(config), out, pickled)
+
+    def as_published(tensors: dict[str, Any]) -> None:
+        for name in [name for name in tensors if name.startswith("encoder.pooler.")]:
+            del tensors[name]
+        words, output = "decoder.model.decoder.embed_tokens.weight", "decoder.output_projection.weight"
+        if pickled:
+            tensors[words] = tensors[output] = tensors.get(words, tensors.get(output))
+
+    _save(transformers.VisionEncoderDecoderModel(config), out, pickled, as_published)
+    saved = _read(out / "config.json")
+    for part in ("encoder", "decoder"):
+        saved[part] |= _WRITTEN_OUT
+    saved["decoder"] |= {"decoder_start_token_id": 2, "pad_token_id": 1, "eos_token_id": 2, "bos_token_id": 0}
+    for name in ("decoder_start_token_id", "pad_token_id", "eos_token_id", "bos_token_id"):
+        saved.pop(name, None)
+    _write(out / "config.json", saved)
     ids = {"bos_token_id": 0, "decoder_start_token_id": 2, "eos_token_id": 2, "pad_token_id": 1}
     _write(out / "generation_config.json", ids | {"_from_model_config": True, "use_cache": False})
-    _write(out / "special_tokens_map.json", SENTENCE_TOKENS)
+    flags = {"normalized": True, "rstrip": False, "single_word": False}
+    special = {
+        name: {"content": token, "lstrip": token == "<mask>", **flags} for name, token in SENTENCE_TOKENS.items()
+    }
+    _write(out / "special_tokens_map.json", special)
     _write(
         out / "tokenizer_config.json",
-        SENTENCE_TOKENS | {"add_prefix_space": False, "tokenizer_class": "RobertaTokenizer"},
+        {name: token | {"__type": "AddedToken"} for name, token in special.items()}
+        | {"add_prefix_space": False, "tokenizer_class": "RobertaTokenizer", "processor_class": "TrOCRProcessor"},
     )
-    _write(out / "preprocessor_config.json", _preprocessor("ViTImageProcessor", [0.5] * 3, [0.5] * 3, 64))
+    processor = _preprocessor("ViTImageProcessor", [0.5] * 3, [0.5] * 3, 64) | {"resample": 2}
+    if pickled:
+        del processor["image_processor_type"]
+        processor["feature_extractor_type"] = "ViTFeatureExtractor"
+    _write(out / "preprocessor_config.json", processor)
 
 
 def t5(out: Path) -> None:
@@ -142,7 +214,16 @@ def t5(out: Path) -> None:
     config = transformers.T5Config(
         vocab_size=len(pieces) + 28, d_model=32, d_ff=64, num_layers=2, num_heads=4, d_kv=8, decoder_start_token_id=0
     )
-    _save(transformers.T5ForConditionalGeneration(config), out, pickled=False)
+
+    def as_published(tensors: dict[str, Any]) -> None:
+        for name in ("encoder.embed_tokens.weight", "decoder.embed_tokens.weight", "lm_head.weight"):
+            tensors[name] = tensors["shared.weight"]
+        own = tensors["decoder.block.0.layer.0.SelfAttention.relative_attention_bias.weight"]
+        tensors["decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight"] = torch.randn_like(own)
+
+    _save(transformers.T5ForConditionalGeneration(config), out, True, as_published)
+    (out / "generation_config.json").unlink()
+    (out / "training_args.bin").write_bytes(b"a pickle that nobody opens")
     special = {"eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "additional_special_tokens": extra}
     _write(out / "special_tokens_map.json", special)
     _write(
@@ -202,14 +283,28 @@ def _preprocessor(kind: str, mean: list[float], std: list[float], size: Any) -> 
     }
 
 
-def _save(network: Any, out: Path, pickled: bool) -> None:
-    """Save config and weights; some published repositories have `pytorch_model.bin` only."""
+def resave(directory: Path, out: Path, network: Any, processor: Any) -> None:
+    """Write a checkpoint again as transformers 5 does, with these classes of its."""
+    network.from_pretrained(directory).save_pretrained(out)
+    processor.from_pretrained(directory).save_pretrained(out)
+
+
+def _save(
+    network: Any, out: Path, pickled: bool, change: Callable[[dict[str, Any]], None] = lambda tensors: None
+) -> None:
+    """Save config and weights, as `pytorch_model.bin` if `pickled`; `change` makes of the tensors, by the names that
+    transformers 4 gave them, what the published file holds."""
     _enliven(network)
     network.save_pretrained(out)
+    tensors: OrderedDict[str, Any] = OrderedDict(load_file(out / "model.safetensors"))
+    change(tensors)
     if pickled:
-        torch.save({name: tensor.clone() for name, tensor in network.state_dict().items()}, out / "pytorch_model.bin")
-        for weights in out.glob("model*.safetensors*"):
-            weights.unlink()
+        (out / "model.safetensors").unlink()
+        # As `state_dict()` has it, and torch.save keeps it.
+        tensors._metadata = OrderedDict()  # type: ignore[attr-defined]
+        torch.save(tensors, out / "pytorch_model.bin")
+    else:
+        save_file(tensors, out / "model.safetensors", metadata={"format": "pt"})
 
 
 def _enliven(network: Any) -> None:
@@ -220,6 +315,10 @@ def _enliven(network: Any) -> None:
         for module in network.modules():
             if isinstance(module, torch.nn.Linear | torch.nn.Conv2d) and id(module.weight) not in tied:
                 module.weight.mul_(1 / (module.weight[0].numel() ** 0.5 * module.weight.std()))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return dict(json.loads(path.read_text()))
 
 
 def _write(path: Path, value: dict[str, Any]) -> None:

@@ -1,33 +1,56 @@
-"""A hub on this machine: serves a checkpoint's files as the real one does."""
+"""A hub on this machine: speaks the part of the real one's API that its client uses to download a model."""
 
+import hashlib
 import json
 import re
 import threading
+from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+"""What `main` is."""
+LARGE = 100_000
+"""Bytes from which a file is kept in LFS, and sent from another address."""
 
 
 class Hub:
-    """Serves repositories until it is closed. Large files are held back half-way until `release` is set."""
+    """Serves repositories until it is closed, with all files of theirs.
+
+    Attributes:
+        release: large files are held back half-way until it is set.
+        requests: every request's method and path.
+        sent: how many bytes of each file went out, by its name.
+        refuse: statuses (and a Retry-After) with which the next requests to the API are refused, the first first.
+        cut: a large file's connection is cut half-way so many times.
+        revisions: the revisions that are known; None for all hashes and `main`.
+    """
 
     def __init__(self, repositories: dict[str, Path]) -> None:
         self.release = threading.Event()
         self.release.set()
         self.requests: list[str] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, repositories))
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        self.sent: Counter[str] = Counter()
+        self.refuse: list[tuple[int, str | None]] = []
+        self.cut = 0
+        self.revisions: set[str] | None = None
+        self.repositories = repositories
+        # As the real one, it sends large files from another address.
+        self._servers = [ThreadingHTTPServer(("127.0.0.1", 0), _handler(self)) for _ in range(2)]
+        self.url, self.store = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
+        for server in self._servers:
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         self.release.set()
-        self._server.shutdown()
-        self._server.server_close()
+        for server in self._servers:
+            server.shutdown()
+            server.server_close()
 
 
-def _handler(hub: Hub, repositories: dict[str, Path]) -> type[BaseHTTPRequestHandler]:
+def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -35,52 +58,93 @@ def _handler(hub: Hub, repositories: dict[str, Path]) -> type[BaseHTTPRequestHan
             hub.requests.append(f"{self.command} {self.path}")
 
         def do_HEAD(self) -> None:
-            self._answer(with_body=False)
+            self.do_GET()
 
         def do_GET(self) -> None:
-            self._answer(with_body=True)
-
-        def _answer(self, with_body: bool) -> None:
             path = self.path.partition("?")[0]
-            listing = re.fullmatch(r"/api/models/(.+)/(revision|tree)/[^/]+", path)
-            file = re.fullmatch(r"/(.+)/resolve/[^/]+/(.+)", path)
-            if listing and listing[1] in repositories:
-                self._list(repositories[listing[1]], listing[1], listing[2])
-            elif file and (repositories.get(file[1], Path("/nowhere")) / file[2]).is_file():
-                self._send_file(repositories[file[1]] / file[2], with_body)
+            if listing := re.fullmatch(r"/api/models/(.+)/(revision|tree)/([^/]+)", path):
+                self._list(*listing.groups())
+            elif file := re.fullmatch(r"/(.+/.+)/resolve/([^/]+)/(.+)", path):
+                self._file(*file.groups())
+            elif stored := re.fullmatch(r"/store/(.+/.+?)/([^/]+)", path):
+                self._send(hub.repositories[stored[1]] / stored[2], {})
             else:
-                self.send_response(404)
-                self.send_header("X-Error-Code", "RepoNotFound")
-                self.send_header("Content-Length", "0")
-                self.end_headers()
+                self._refuse(404, "RepoNotFound")
 
-        def _list(self, directory: Path, name: str, what: str) -> None:
-            sizes = {file.name: file.stat().st_size for file in sorted(directory.iterdir())}
-            answer: Any = {
-                "id": name,
-                "sha": COMMIT,
-                "siblings": [{"rfilename": file, "size": size} for file, size in sizes.items()],
-            }
-            if what == "tree":
-                answer = [{"type": "file", "path": file, "size": size, "oid": file} for file, size in sizes.items()]
-            body = json.dumps(answer).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
+        def _list(self, name: str, what: str, revision: str) -> None:
+            if hub.refuse:
+                status, retry_after = hub.refuse.pop(0)
+                self._refuse(status, None, retry_after)
+            elif name not in hub.repositories:
+                self._refuse(404, "RepoNotFound")
+            elif hub.revisions is not None and revision not in hub.revisions:
+                self._refuse(404, "RevisionNotFound")
+            else:
+                files = [path for path in sorted(hub.repositories[name].rglob("*")) if path.is_file()]
+                about = [_about(path, hub.repositories[name]) for path in files]
+                answer: Any = [{"type": "file", "path": file.pop("rfilename"), **file} for file in about]
+                if what == "revision":
+                    about = [_about(path, hub.repositories[name]) for path in files]
+                    answer = {"id": name, "sha": _commit(revision), "siblings": about}
+                self._answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
+
+        def _file(self, name: str, revision: str, file: str) -> None:
+            path = hub.repositories.get(name, Path("/nowhere")) / file
+            if not path.is_file():
+                return self._refuse(404, "EntryNotFound")
+            about = _about(path, hub.repositories[name])
+            headers = {"X-Repo-Commit": _commit(revision), "ETag": f'"{about["blobId"]}"'}
+            if "lfs" not in about:
+                return self._send(path, headers)
+            headers |= {"X-Linked-Etag": f'"{about["lfs"]["sha256"]}"', "X-Linked-Size": str(about["size"])}
+            return self._answer(302, b"", headers | {"Location": f"{hub.store}/store/{name}/{file}"})
+
+        def _send(self, path: Path, headers: dict[str, str]) -> None:
+            body, status = path.read_bytes(), 200
+            if asked := re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", "")):
+                status, whole, body = 206, len(body), body[int(asked[1]) :]
+                headers |= {"Content-Range": f"bytes {asked[1]}-{whole - 1}/{whole}"}
+            self._answer(status, body, headers, path.name)
+
+        def _refuse(self, status: int, code: str | None, retry_after: str | None = None) -> None:
+            headers = {"X-Error-Code": code} if code else {}
+            self._answer(status, b"", headers | ({"Retry-After": retry_after} if retry_after else {}))
+
+        def _answer(self, status: int, body: bytes, headers: dict[str, str], name: str = "") -> None:
+            self.send_response(status)
+            for field, value in headers.items():
+                self.send_header(field, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
-
-        def _send_file(self, file: Path, with_body: bool) -> None:
-            body = file.read_bytes()
-            self.send_response(200)
-            self.send_header("ETag", f'"{file.name}"')
-            self.send_header("X-Repo-Commit", COMMIT)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            if with_body:
-                self.wfile.write(body[: len(body) // 2])
-                if len(body) > 100_000:
+            if self.command == "GET":
+                half = len(body) // 2
+                self._write(name, body[:half])
+                if len(body) > LARGE:
                     hub.release.wait(60)
-                self.wfile.write(body[len(body) // 2 :])
+                    if hub.cut and name:
+                        hub.cut -= 1
+                        self.close_connection = True
+                        return
+                self._write(name, body[half:])
+
+        def _write(self, name: str, body: bytes) -> None:
+            self.wfile.write(body)
+            hub.sent[name] += len(body)
 
     return Handler
+
+
+def _commit(revision: str) -> str:
+    return revision if re.fullmatch(r"[0-9a-f]{40}", revision) else COMMIT
+
+
+def _about(path: Path, root: Path) -> dict[str, Any]:
+    """Return what the hub says of a file: its name in git, and in LFS where it is large."""
+    body = path.read_bytes()
+    git = hashlib.sha1(b"blob %d\0" % len(body) + body).hexdigest()
+    about = {"rfilename": str(path.relative_to(root)), "size": len(body), "blobId": git, "oid": git}
+    if len(body) <= LARGE:
+        return about
+    sha256 = hashlib.sha256(body).hexdigest()
+    lfs = {"sha256": sha256, "oid": sha256, "size": len(body), "pointerSize": 134}
+    return about | {"lfs": lfs}

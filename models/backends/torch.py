@@ -55,20 +55,27 @@ def _best_device() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def read_weights(network: Any, directory: Path, dtype: torch.dtype) -> Any:
+def read_weights(network: Any, directory: Path, dtype: torch.dtype, unused: tuple[str, ...] = ()) -> Any:
     """Load a transformers class from a checkpoint's directory, in evaluation mode and without gradients.
 
     It reads safetensors, or a `.bin` file as tensors only (`weights_only`), and never runs code of the checkpoint.
 
+    Args:
+        network: a concrete transformers model class.
+        directory: a checkpoint in the published layout.
+        dtype: the number format of the weights in memory.
+        unused: how the names of tensors begin that the family never uses, so that a checkpoint may lack them.
+
     Raises:
-        ValueError: the checkpoint lacks tensors.
+        ValueError: the checkpoint lacks other tensors, or has them in other shapes.
     """
     with _LOADING:
         model, report = network.from_pretrained(
             directory, dtype=dtype, local_files_only=True, weights_only=True, output_loading_info=True
         )
     # transformers fills lacking tensors with random numbers, which would produce noise.
-    if lacking := {*report["missing_keys"], *report["mismatched_keys"]}:
+    mismatched = {key if isinstance(key, str) else key[0] for key in report["mismatched_keys"]}
+    if lacking := {key for key in report["missing_keys"] if not key.startswith(unused)} | mismatched:
         raise ValueError(f"{directory} lacks {len(lacking)} tensors of {network.__name__}, such as {min(lacking)}")
     model.requires_grad_(False)
     return model.eval()

@@ -28,6 +28,7 @@ _SPECIAL_TOKENS = re.compile(r"\[(PAD|UNK|CLS|SEP|MASK|DEC|ENC)\]", re.IGNORECAS
 class Blip(Model):
     """The captioning checkpoints of BLIP."""
 
+    files = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "vocab.txt"))
     task = Task.CAPTION
     accepts = ("image", "prompt")
     options = generation.OPTIONS
@@ -60,7 +61,8 @@ class LoadedBlip(Loaded):
         # BLIP starts from its own start token: in place of a prompt's [CLS], or alone. A prompt's [SEP] is dropped.
         words = self.network.tokens.encode(prompt)[1:-1] if prompt else []
         tokens = [facts.start_token, *words]
-        request = generation.make_request(job.options, tokens, _MAX_NEW_TOKENS, facts.positions)
+        beams = self.network.rules.num_beams
+        request = generation.make_request(job.options, tokens, _MAX_NEW_TOKENS, facts.positions, beams)
         return PreparedJob.of(job, request, self._pixels(job.image))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
@@ -115,7 +117,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         Decoder(embed, layers, text.cls.predictions, heads, size),
         image_examples(network.config.vision_config.image_size, dtype),
         read_tokenizer(directory),
-        read_rules(text.generation_config, config.sep_token_id),
+        read_rules(directory, text.generation_config, config.sep_token_id),
         Facts(config.bos_token_id, config.max_position_embeddings),
     )
 
@@ -123,10 +125,22 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
 MODELS = (
     Blip(
         "blip-base",
-        Source("Salesforce/blip-image-captioning-base", license="BSD-3-Clause", size_bytes=990_000_000),
+        Source(
+            "Salesforce/blip-image-captioning-base",
+            "82a37760796d32b1411fe092ab5d4e227313294b",
+            license="BSD-3-Clause",
+            size_bytes=990_000_000,
+            fallback="main",
+        ),
     ),
     Blip(
         "blip-large",
-        Source("Salesforce/blip-image-captioning-large", license="BSD-3-Clause", size_bytes=1_880_000_000),
+        Source(
+            "Salesforce/blip-image-captioning-large",
+            "353689b859fcf0523410b1806dace5fb46ecdf41",
+            license="BSD-3-Clause",
+            size_bytes=1_880_000_000,
+            fallback="main",
+        ),
     ),
 )

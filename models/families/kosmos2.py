@@ -6,7 +6,8 @@ https://arxiv.org/abs/2306.14824.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ _SPECIAL_TOKENS = re.compile(
 class Kosmos2(Model):
     """Kosmos-2. The model continues `<grounding>` and the prompt."""
 
+    files = (("preprocessor_config.json", "processor_config.json"), ("tokenizer.json", "sentencepiece.bpe.model"))
     task = Task.GROUNDED_CAPTION
     accepts = ("image", "prompt")
     options = generation.OPTIONS | {"detail"}
@@ -50,10 +52,12 @@ class Kosmos2(Model):
 
 @dataclass(frozen=True)
 class Facts:
-    """The number of tokens that the decoder has positions for, and how many of them an image takes."""
+    """The number of tokens that the decoder has positions for, how many of them an image takes, and the first of the
+    ids that the processor writes in their places."""
 
     positions: int
     image_tokens: int
+    first_image_token: int
 
 
 class LoadedKosmos2(Loaded):
@@ -66,15 +70,22 @@ class LoadedKosmos2(Loaded):
         assert job.image is not None
         text = job.options.prompt or (DETAILED if job.options.detail else BRIEF)
         prompt = self._prompt(f"<grounding>{text}".strip())
-        request = generation.make_request(job.options, prompt, _MAX_NEW_TOKENS, self.network.facts.positions)
-        return PreparedJob.of(job, request, self._pixels(job.image))
+        request = generation.make_request(
+            job.options, prompt, _MAX_NEW_TOKENS, self.network.facts.positions, self.network.rules.num_beams
+        )
+        return PreparedJob.of(job, replace(request, counted=self._counted(prompt)), self._pixels(job.image))
 
     def _prompt(self, text: str) -> list[int]:
         """Return the tokens of a prompt, which begins with the image."""
-        count = self.network.facts.image_tokens
-        images = " ".join(["<image>"] * (1 + count))
+        places = self.network.facts.image_tokens
+        images = " ".join(["<image>"] * (1 + places))
         tokens = self.network.tokens.encode(f"<s>{images} </image> {text}", special=False)
-        return [*tokens[:2], *[generation.IMAGE_TOKEN] * count, *tokens[2 + count :]]
+        return [*tokens[:2], *[generation.IMAGE_TOKEN] * places, *tokens[2 + places :]]
+
+    def _counted(self, prompt: Sequence[int]) -> tuple[int, ...]:
+        """Return a prompt with the ids that the processor writes in the places of the image, which count up."""
+        places = count(self.network.facts.first_image_token)
+        return tuple(next(places) if token == generation.IMAGE_TOKEN else token for token in prompt)
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         prepared = generation.prepare_all(jobs, self.prepare)
@@ -108,6 +119,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     from models.networks.encoders import PromptImageEncoder, image_examples
     from models.preprocessing.tokens import Tokens
 
+    tokenizer = Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer
     network = read_weights(Kosmos2ForConditionalGeneration, directory, dtype)
     text, config = network.text_model.model, network.config.text_config
     heads = config.attention_heads
@@ -126,10 +138,22 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         PromptImageEncoder(network),
         Decoder(embed, layers, head, heads, config.embed_dim // heads),
         image_examples(network.config.vision_config.image_size, dtype),
-        Tokens.of(Kosmos2Processor.from_pretrained(directory, local_files_only=True).tokenizer),
-        read_rules(network.text_model.generation_config),
-        Facts(config.max_position_embeddings, network.config.latent_query_num),
+        Tokens.of(tokenizer),
+        read_rules(directory, network.text_model.generation_config),
+        # The processor's ids count up from the one after <unk>.
+        Facts(config.max_position_embeddings, network.config.latent_query_num, tokenizer.unk_token_id + 1),
     )
 
 
-MODELS = (Kosmos2("kosmos-2", Source("microsoft/kosmos-2-patch14-224", license="MIT", size_bytes=6_700_000_000)),)
+MODELS = (
+    Kosmos2(
+        "kosmos-2",
+        Source(
+            "microsoft/kosmos-2-patch14-224",
+            "e91cfbcb4ce051b6a55bfb5f96165a3bbf5eb82c",
+            license="MIT",
+            size_bytes=6_700_000_000,
+            fallback="main",
+        ),
+    ),
+)

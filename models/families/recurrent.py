@@ -120,7 +120,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         Decoder(network),
         image_examples(config.image_size, dtype),
         None,
-        read_rules(network.generation_config, config.eos_token_id),
+        read_rules(directory, network.generation_config, config.eos_token_id),
         Facts(
             start_token=config.bos_token_id,
             num_beams=network.generation_config.num_beams or 1,

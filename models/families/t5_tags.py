@@ -27,6 +27,7 @@ _MAX_INPUT_TOKENS = 512
 class T5Tags(Model):
     """T5 fine-tuned to write a text's tags, separated by commas."""
 
+    files = (("tokenizer.json", "spiece.model"),)
     task = Task.TAG
     accepts = ("text",)
     model_type = "t5"
@@ -127,7 +128,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         ),
         text_examples(),
         read_tokenizer(directory),
-        read_rules(network.generation_config),
+        read_rules(directory, network.generation_config),
         Facts(config.decoder_start_token_id, config.pad_token_id),
     )
 

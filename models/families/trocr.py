@@ -19,13 +19,18 @@ from models.preprocessing.pixels import Pixels
 if TYPE_CHECKING:
     import torch
 
-# The default of transformers' `generate()`.
-_MAX_NEW_TOKENS = 20
+# Real lines are longer than the 20 tokens of `generate()`, which the published configs have written out.
+_MAX_NEW_TOKENS = 64
 
 
 class TrOCR(Model):
     """The handwritten checkpoints of TrOCR. The image is one cropped line."""
 
+    files = (
+        ("preprocessor_config.json", "processor_config.json"),
+        ("tokenizer.json", "vocab.json"),
+        ("tokenizer.json", "merges.txt"),
+    )
     task = Task.READ_LINE
     accepts = ("image",)
     options = generation.OPTIONS
@@ -58,7 +63,8 @@ class LoadedTrOCR(Loaded):
     def prepare(self, job: Job) -> PreparedJob:
         assert job.image is not None
         facts = self.network.facts
-        request = generation.make_request(job.options, [facts.start_token], _MAX_NEW_TOKENS, facts.positions)
+        beams = self.network.rules.num_beams
+        request = generation.make_request(job.options, [facts.start_token], _MAX_NEW_TOKENS, facts.positions, beams)
         return PreparedJob.of(job, request, self._pixels(job.image))
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
@@ -92,7 +98,9 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     from models.networks.embeddings import PositionEmbedding
     from models.networks.encoders import VisionEncoder, image_examples
 
-    network = read_weights(VisionEncoderDecoderModel, directory, dtype)
+    # The published files have no pooler (https://github.com/huggingface/transformers/issues/14017). No text needs it.
+    network = read_weights(VisionEncoderDecoderModel, directory, dtype, unused=("encoder.pooler.",))
+    network.encoder.pooler = None
     decoder, config = network.decoder.model.decoder, network.config.decoder
     heads = config.decoder_attention_heads
     layers = []
@@ -119,7 +127,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         Decoder(embed, layers, network.decoder.output_projection, heads, config.d_model // heads),
         image_examples(network.config.encoder.image_size, dtype),
         read_tokenizer(directory),
-        read_rules(network.generation_config),
+        read_rules(directory, network.generation_config),
         Facts(network.generation_config.decoder_start_token_id, config.max_position_embeddings),
     )
 
@@ -127,10 +135,22 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
 MODELS = (
     TrOCR(
         "trocr-large-handwritten",
-        Source("microsoft/trocr-large-handwritten", license="MIT", size_bytes=2_230_000_000),
+        Source(
+            "microsoft/trocr-large-handwritten",
+            "e68501f437cd2587ae5d68ee457964cac824ddee",
+            license="MIT",
+            size_bytes=2_230_000_000,
+            fallback="main",
+        ),
     ),
     TrOCR(
         "trocr-base-handwritten",
-        Source("microsoft/trocr-base-handwritten", license="MIT", size_bytes=1_330_000_000),
+        Source(
+            "microsoft/trocr-base-handwritten",
+            "eaacaf452b06415df8f10bb6fad3a4c11e609406",
+            license="MIT",
+            size_bytes=1_330_000_000,
+            fallback="main",
+        ),
     ),
 )

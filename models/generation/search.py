@@ -46,6 +46,7 @@ class GreedySearch:
         _check_finite(log_sums)
         allowed = logits[0].copy()
         allowed[_forbidden_tokens(len(self._tokens), self._request, self._rules)] = -np.inf
+        allowed[_repeating_tokens(self._tokens, self._request, self._rules)] = -np.inf
         token = int(allowed.argmax())
         score = logits[0, token] - log_sums
         _check_finite(score)
@@ -91,8 +92,14 @@ class BeamSearch:
         """
         _check_finite(log_sums)
         forbidden = _forbidden_tokens(self._length, self._request, self._rules)
-        parents, tokens = _likeliest(logits, self._candidates + len(forbidden))
+        # The first step has one row, because all beams are equal.
+        repeating = [
+            _repeating_tokens(text.tokens, self._request, self._rules) for text in self._running[: len(logits)]
+        ]
+        parents, tokens = _likeliest(logits, self._candidates + len(forbidden) + max(map(len, repeating)))
         allowed = ~_is_in(tokens, forbidden)
+        for row, repeated in enumerate(repeating):
+            allowed &= (parents != row) | ~_is_in(tokens, repeated)
         parents, tokens = parents[allowed], tokens[allowed]
         scores = logits[parents, tokens] - log_sums[parents]
         _check_finite(scores)
@@ -142,6 +149,17 @@ class BeamSearch:
 def _forbidden_tokens(length: int, request: Request, rules: Rules) -> list[int]:
     """Return the tokens that may not follow after `length` new ones."""
     return [*rules.suppressed_tokens, *(rules.end_tokens if length < request.min_new_tokens else ())]
+
+
+def _repeating_tokens(written: Sequence[int], request: Request, rules: Rules) -> list[int]:
+    """Return the tokens that would complete a run of `no_repeat_ngram_size` tokens which prompt and text already have,
+    as `NoRepeatNGramLogitsProcessor` in transformers."""
+    size = rules.no_repeat_ngram_size
+    if not size:
+        return []
+    text = [*(request.prompt if request.counted is None else request.counted), *written]
+    last = text[len(text) - size + 1 :]
+    return [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
 
 
 def _is_in(tokens: Array, few: Sequence[int]) -> Array:

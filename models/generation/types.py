@@ -21,27 +21,36 @@ IMAGE_TOKEN = -1
 
 @dataclass(frozen=True)
 class Rules:
-    """The generation settings of a checkpoint, from its `generation_config.json`.
+    """The generation settings of a checkpoint, as its files say.
 
     end_tokens: a text ends with any of them.
     suppressed_tokens: never generated.
     length_penalty, early_stopping: of beam search, as transformers defines them.
+    no_repeat_ngram_size: the length of the runs of tokens that prompt and text may have only once; 0 for no such ban.
+    num_beams: for requests that give none.
     """
 
     end_tokens: tuple[int, ...]
     suppressed_tokens: tuple[int, ...] = ()
     length_penalty: float = 1.0
     early_stopping: bool | str = False
+    no_repeat_ngram_size: int = 0
+    num_beams: int = 1
 
 
 @dataclass(frozen=True)
 class Request:
-    """A text to generate: the tokens that it begins with, limits on the number of new tokens, and the beams."""
+    """A text to generate: the tokens that it begins with, limits on the number of new tokens, and the beams.
+
+    `counted` is the prompt in which repeated n-grams are looked for, where it is not `prompt`: as `generate()` is given
+    it, with ids in the places of the image.
+    """
 
     prompt: tuple[int, ...]
     min_new_tokens: int
     max_new_tokens: int
     num_beams: int = 1
+    counted: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
-"""The files of a checkpoint beside its weights: the tokenizer and the generation settings."""
+"""What a checkpoint says besides its weights: its tokenizer, and how texts are searched for."""
 
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,16 @@ from models.preprocessing.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-# Settings that a checkpoint may have and `models.generation` does not implement.
-_NOT_FOLLOWED = ("no_repeat_ngram_size", "repetition_penalty", "bad_words_ids", "forced_bos_token_id",
-    "forced_eos_token_id", "begin_suppress_tokens", "encoder_no_repeat_ngram_size", "num_beam_groups")  # fmt: skip
+# Settings of the search that a checkpoint may make and `models.generation` does not follow.
+_NOT_FOLLOWED = ("repetition_penalty", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "bad_words_ids",
+    "forced_bos_token_id", "forced_eos_token_id", "forced_decoder_ids", "begin_suppress_tokens", "sequence_bias",
+    "exponential_decay_length_penalty", "num_beam_groups", "diversity_penalty", "do_sample")  # fmt: skip
+# What means the same as leaving them out; old configs have them written out.
+_NEUTRAL: dict[str, tuple[Any, ...]] = {
+    "repetition_penalty": (1.0,),
+    "encoder_repetition_penalty": (1.0,),
+    "num_beam_groups": (1,),
+}
 
 
 def read_tokenizer(directory: Path) -> Tokens:
@@ -21,22 +29,47 @@ def read_tokenizer(directory: Path) -> Tokens:
     return Tokens.of(AutoTokenizer.from_pretrained(directory, local_files_only=True))
 
 
-def read_rules(config: GenerationConfig, end_token: int | None = None) -> Rules:
-    """Return a checkpoint's generation settings; `end_token` replaces its end tokens where given.
+def read_rules(directory: Path, config: GenerationConfig, end_token: int | None = None) -> Rules:
+    """Return how texts end and are searched for.
+
+    transformers drops the settings of a search that stand in `config.json`, such as Kosmos-2's `no_repeat_ngram_size`,
+    so the files themselves are read. One warning names those that are not followed.
+
+    Args:
+        directory: the checkpoint.
+        config: what transformers has kept of its settings.
+        end_token: the token that ends texts, where the family knows better.
 
     Raises:
-        ValueError: there is no end token.
+        ValueError: the checkpoint does not say how they end.
     """
     end_tokens: Any = config.eos_token_id if end_token is None else end_token
     if end_tokens is None:
         raise ValueError("generation_config.json: no eos_token_id says how texts end")
-    defaults = GenerationConfig()
-    for name in _NOT_FOLLOWED:
-        if getattr(config, name, None) not in (None, getattr(defaults, name, None)):
-            log.warning("generation_config.json: %s is not followed", name)
+    settings = _settings(directory)
+    ignored = [name for name in _NOT_FOLLOWED if settings.get(name) and settings[name] not in _NEUTRAL.get(name, ())]
+    if ignored:
+        log.warning("%s: these settings of its search are not followed: %s", directory, ", ".join(ignored))
     return Rules(
         tuple(end_tokens) if isinstance(end_tokens, list) else (end_tokens,),
         tuple(config.suppress_tokens or ()),
-        1.0 if config.length_penalty is None else config.length_penalty,
-        config.early_stopping or False,
+        settings.get("length_penalty", 1.0),
+        settings.get("early_stopping", False),
+        settings.get("no_repeat_ngram_size", 0),
+        settings.get("num_beams", 1),
     )
+
+
+def _settings(directory: Path) -> dict[str, Any]:
+    """Return what the files of a checkpoint say of the search: `generation_config.json` before `config.json`, and that
+    before the configs of the decoder that are nested in it."""
+    config = _read(directory / "config.json")
+    nested = [config[name] for name in ("decoder", "text_config") if isinstance(config.get(name), dict)]
+    settings: dict[str, Any] = {}
+    for part in (*nested, config, _read(directory / "generation_config.json")):
+        settings |= {name: value for name, value in part.items() if value is not None}
+    return settings
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}

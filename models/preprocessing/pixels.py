@@ -1,4 +1,4 @@
-"""Images as the published networks see them: what `preprocessor_config.json` says, done with Pillow and numpy.
+"""Images as the published networks see them: what the image processor's config says, done with Pillow and numpy.
 
 Equal to the last bit to transformers' image processors, which would import torch. Normalising is a matter of looking
 up: a byte has only 256 values.
@@ -40,6 +40,22 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 }
 
 
+def image_processor(directory: Path) -> dict[str, Any]:
+    """Return what a checkpoint says of its image processor: as transformers 5 writes it, nested in
+    `processor_config.json`, else the `preprocessor_config.json` of older ones.
+
+    Raises:
+        ValueError: it says nothing.
+    """
+    for name, key in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
+        if (directory / name).is_file():
+            config = json.loads((directory / name).read_text(encoding="utf-8"))
+            found = config.get(key) if key else config
+            if found:
+                return dict(found)
+    raise ValueError(f"{directory} has neither a preprocessor_config.json nor a processor_config.json for its images")
+
+
 class Pixels:
     """Turns an image into what an encoder takes.
 
@@ -49,14 +65,14 @@ class Pixels:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Read a checkpoint's `preprocessor_config.json`.
+        """Read what a checkpoint says of its image processor.
 
         Raises:
             ValueError: it asks for what is not known here.
         """
-        given = json.loads((directory / "preprocessor_config.json").read_text(encoding="utf-8"))
+        given = image_processor(directory)
         kind = str(given.get("image_processor_type") or given.get("feature_extractor_type"))
-        kind = kind.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast")
+        kind = kind.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
         if kind not in _DEFAULTS:
             raise ValueError(f"{directory} wants its images from {kind}, which is not known here")
         config = _DEFAULTS[kind] | given

@@ -1,6 +1,5 @@
 """What a training starts from: photos with captions, a vocabulary, and a network."""
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -156,6 +155,8 @@ def _description(cnn: Any) -> dict[str, Any]:
 
 def _colours(directory: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Return mean and deviation of the colours as the CNN was trained; ImageNet's where it does not say."""
-    file = directory / "preprocessor_config.json"
-    stored = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    try:
+        stored = image_processor(directory)
+    except ValueError:
+        stored = {}
     return tuple(stored.get("image_mean", IMAGENET_MEAN)), tuple(stored.get("image_std", IMAGENET_STD))

@@ -37,7 +37,9 @@ def _kosmos2(directory: Path) -> Caption:
     def caption(images: list[Image.Image], prompt: str = "An image of", **parameters: Any) -> list[str]:
         inputs = processor(text=[f"<grounding>{prompt}"] * len(images), images=images, return_tensors="pt")
         inputs["image_embeds"] = None
-        output = network.generate(**inputs, use_cache=True, **({"max_new_tokens": 128} | parameters))
+        output = network.generate(
+            **inputs, use_cache=True, **({"max_new_tokens": 128, "no_repeat_ngram_size": 3} | parameters)
+        )
         texts = processor.batch_decode(output, skip_special_tokens=True)
         return [processor.post_process_generation(text)[0] for text in texts]
 
@@ -51,6 +53,7 @@ def _trocr(directory: Path) -> Caption:
     @torch.inference_mode()
     def read(images: list[Image.Image], **parameters: Any) -> list[str]:
         pixels = processor(images=images, return_tensors="pt").pixel_values
-        return processor.batch_decode(network.generate(pixels, **parameters), skip_special_tokens=True)
+        output = network.generate(pixels, **({"max_new_tokens": 64, "use_cache": True} | parameters))
+        return processor.batch_decode(output, skip_special_tokens=True)
 
     return read

@@ -1,6 +1,7 @@
 """The loop's texts are those of transformers' `generate`, on both runtimes: whatever the search, alone and mixed."""
 
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from models import backends
 from models.backends import ALIGNMENT
 from models.base import Placement
 from models.families.trocr import Facts, read_checkpoint
-from models.generation import Request, Rules, Text, cut_warning, generate
-from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest
+from models.generation import IMAGE_TOKEN, Request, Rules, Text, cut_warning, generate
+from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest, _repeating_tokens
 from models.networks.checkpoint import read_rules
 from tests.server import NETWORKS
 
@@ -36,6 +37,9 @@ RULES = [
     {"length_penalty": -1.5, "early_stopping": "never"},
     {"length_penalty": 0.7, "early_stopping": "never", "suppress_tokens": [5, 9, 20]},
     {"eos_token_id": [2, 11, 30]},
+    {"no_repeat_ngram_size": 1},
+    {"no_repeat_ngram_size": 2, "length_penalty": 0.7},
+    {"no_repeat_ngram_size": 3, "suppress_tokens": [5, 9, 20]},
 ]
 
 
@@ -74,6 +78,7 @@ def ours(rules: dict[str, Any]) -> Rules:
         tuple(rules.get("suppress_tokens", ())),
         rules.get("length_penalty", 1.0),
         rules.get("early_stopping", False),
+        rules.get("no_repeat_ngram_size", 0),
     )
 
 
@@ -159,10 +164,33 @@ def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
         search.advance(logits, np.array([np.nan, 0], np.float32))
 
 
-def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused() -> None:
+def test_a_checkpoint_that_does_not_say_how_texts_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="eos_token_id"):
-        read_rules(transformers.GenerationConfig())
-    assert read_rules(transformers.GenerationConfig(), END).end_tokens == (END,)
+        read_rules(tmp_path, transformers.GenerationConfig())
+    assert read_rules(tmp_path, transformers.GenerationConfig(), END).end_tokens == (END,)
+
+
+def test_settings_of_the_search_are_read_from_the_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    nested = {"no_repeat_ngram_size": 3, "max_length": 20, "length_penalty": 0.5, "repetition_penalty": 1.0}
+    (tmp_path / "config.json").write_text(json.dumps({"num_beams": 2, "decoder": nested}))
+    kept = transformers.GenerationConfig()
+    assert read_rules(tmp_path, kept, END) == Rules((END,), (), 0.5, no_repeat_ngram_size=3, num_beams=2)
+    assert not caplog.records
+    own = {"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": None, "length_penalty": 2.0}
+    not_followed = {"repetition_penalty": 1.3, "forced_bos_token_id": 0}
+    (tmp_path / "generation_config.json").write_text(json.dumps(own | not_followed))
+    assert read_rules(tmp_path, kept, END) == Rules((END,), (), 2.0, True, 3, 4)
+    (record,) = caplog.records
+    assert "not followed: repetition_penalty, forced_bos_token_id" in record.getMessage()
+
+
+def test_repeated_ngrams_are_looked_for_where_generate_sees_ids_of_images() -> None:
+    rules = Rules((END,), no_repeat_ngram_size=2)
+    request = Request((START, IMAGE_TOKEN, IMAGE_TOKEN, 7), 0, 5, counted=(START, 4, 5, 7))
+    assert _repeating_tokens([4], request, rules) == [5]
+    assert _repeating_tokens([7], request, rules) == []
+    assert _repeating_tokens([7, 3, 7], request, rules) == [3]
+    assert _repeating_tokens([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
 
 
 def test_a_cut_text_is_warned_of() -> None:

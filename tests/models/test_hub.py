@@ -1,6 +1,6 @@
 """Downloads: states and progress on the way, a hub that is gone, a download that was broken off."""
 
-import shutil
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from models import weights
+from models.base import ModelUnavailable, Source
+from models.registry import discover
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
 from tests.hub import COMMIT, Hub
 from tests.server import Server
 
+PUBLISHED = ("blip-base", "blip-large", "kosmos-2", "trocr-large-handwritten", "trocr-base-handwritten", "t5-tags")
 REPOSITORY = "Salesforce/blip-image-captioning-base"
 
 
@@ -99,7 +103,8 @@ def test_a_hub_that_says_nothing_is_found_out_in_seconds(make_server: Callable[.
 def test_a_repository_that_is_not_there(make_server: Callable[..., Server], hub: Hub) -> None:
     server = make_server(hf_endpoint=hub.url, hf_hub_offline="0")
     assert server.post("/models/t5-tags/load").status_code == 202
-    assert "answered 404" in server.wait_for_state("t5-tags", "failed")["error"]
+    error = server.wait_for_state("t5-tags", "failed")["error"]
+    assert "answered 404 for fabiochiu/t5-base-tag-generation" in error
 
 
 def test_a_download_that_was_broken_off_is_completed(
@@ -114,10 +119,139 @@ def test_a_download_that_was_broken_off_is_completed(
     hub.release.set()
     again = make_server(hf_endpoint=hub.url, hf_hub_offline="0", hf_home=tmp_path)
     assert again.state("blip-base")["state"] == "absent"
-    assert again.post("/models/blip-base/load").json()["state"] in ("absent", "downloading")
+    hub.sent.clear()
+    again.post("/models/blip-base/load")
     again.wait_for_state("blip-base", "ready")
-    shutil.rmtree(tmp_path)
+    size = (checkpoints["blip-base"] / "pytorch_model.bin").stat().st_size
+    assert hub.sent["pytorch_model.bin"] == size - size // 2, "what has come does not come again"
+    assert not list(tmp_path.rglob("*.incomplete"))
+
+
+def test_a_connection_that_is_cut_is_taken_up_again(make_server: Callable[..., Server], hub: Hub) -> None:
+    hub.cut = 2
+    server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", preload="blip-base")
+    server.wait_for_state("blip-base", "ready")
+    assert hub.cut == 0
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+@pytest.mark.parametrize("runtime", ["openvino", "torch"])
+def test_from_an_empty_cache_to_text(
+    make_server: Callable[..., Server], checkpoints: dict[str, Path], name: str, runtime: str
+) -> None:
+    source = discover()[name].source
+    hub = Hub({str(source.hub_id): checkpoints[name]})
+    try:
+        server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", preload=name, runtime=runtime)
+        entry = server.wait_for_state(name, "ready", "failed")
+        assert (entry["state"], entry["revision"]) == ("ready", source.revision), entry
+        if name == "t5-tags":
+            answer = server.post("/generate-tags", json={"text": "a dog on a hill", "model": name})
+        else:
+            answer = server.generate(INVOICE, model=name)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["tags" if name == "t5-tags" else "text"]
+        assert "training_args.bin" not in hub.sent
+        asked = len(hub.requests)
+        again = Server(server.directory, hf_endpoint=hub.url, hf_hub_offline="0", preload=name, runtime=runtime)
+        try:
+            again.wait_for_state(name, "ready")
+            assert len(hub.requests) == asked, "a second start asks nothing of the hub"
+        finally:
+            again.kill()
+    finally:
+        hub.close()
 
 
 def test_load_of_an_unknown_model(server: Server) -> None:
     assert_problem(server.post("/models/nonesuch/load"), 404, "unknown-model")
+
+
+@pytest.fixture
+def cache(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache for this process, whose client asks the hub of the tests."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    for module in ("huggingface_hub.constants", "huggingface_hub.hf_api", "huggingface_hub.file_download"):
+        __import__(module)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", hub.url)
+    monkeypatch.setattr(
+        "huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}"
+    )
+    monkeypatch.setattr("huggingface_hub.hf_api.api.endpoint", hub.url)
+    return tmp_path
+
+
+BLIP = discover()["blip-base"]
+
+
+def test_progress_runs_from_0_to_100_and_what_is_missing_is_completed(hub: Hub, cache: Path) -> None:
+    seen: list[float] = []
+    path = weights.download(BLIP.source, seen.append, BLIP.files)
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < 1
+    assert seen[-1] == 1.0
+    assert weights.find(BLIP.source, BLIP.files) == path
+    for name in ("tokenizer_config.json", "vocab.txt", "preprocessor_config.json"):
+        (path / name).unlink()
+    assert weights.missing(path, BLIP.files) == [
+        "preprocessor_config.json or processor_config.json",
+        "tokenizer.json or vocab.txt",
+    ]
+    assert weights.find(BLIP.source, BLIP.files) is None
+    hub.sent.clear()
+    weights.download(BLIP.source, seen.append, BLIP.files)
+    assert weights.find(BLIP.source, BLIP.files) == path
+    assert "pytorch_model.bin" not in hub.sent
+
+
+def test_offline_the_missing_file_is_named(hub: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = weights.download(BLIP.source, lambda _: None, BLIP.files)
+    (path / "vocab.txt").unlink()
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(ModelUnavailable, match="lacks tokenizer.json or vocab.txt"):
+        weights.download(BLIP.source, lambda _: None, BLIP.files)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "says"),
+    [([401], "HF_TOKEN"), ([403], "HF_TOKEN"), ([500] * 9, "answered 500"), ([429], None), ([503, 500], None)],
+)
+def test_what_the_hub_refuses(hub: Hub, cache: Path, statuses: list[int], says: str | None) -> None:
+    hub.refuse = [(status, "0") for status in statuses]
+    if says is None:
+        assert weights.download(BLIP.source, lambda _: None, BLIP.files)
+        return
+    with pytest.raises(ModelUnavailable, match=says):
+        weights.download(BLIP.source, lambda _: None, BLIP.files)
+
+
+def test_a_revision_that_is_gone(hub: Hub, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
+    hub.revisions = {"main", COMMIT}
+    path = weights.download(BLIP.source, lambda _: None, BLIP.files)
+    assert path.name == COMMIT
+    assert f"no revision {BLIP.source.revision}" in caplog.text
+    assert weights.find(BLIP.source, BLIP.files) == path
+    with pytest.raises(ModelUnavailable, match="no revision nonesuch"):
+        weights.download(Source(REPOSITORY, "nonesuch"), lambda _: None)
+
+
+def test_files_are_chosen_as_the_loader_takes_them(
+    hub: Hub, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    repository = tmp_path_factory.mktemp("repository")
+    index = json.dumps({"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}})
+    for name in ("adapter_model.safetensors", "pytorch_model-00001-of-00001.bin", "chat_template.jinja", "config.json"):
+        (repository / name).write_text(name)
+    (repository / "pytorch_model.bin.index.json").write_text(index)
+    (repository / "onnx").mkdir()
+    (repository / "onnx" / "config.json").write_text("{}")
+    hub.repositories["a/b"] = repository
+    path = weights.download(Source("a/b"), lambda _: None)
+    assert {file.name for file in path.iterdir()} == {
+        "config.json",
+        "chat_template.jinja",
+        "pytorch_model.bin.index.json",
+        "pytorch_model-00001-of-00001.bin",
+    }
