@@ -23,8 +23,6 @@ ALT_TEXT = "alt-text"
 _READER = "rapidocr"
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
-_LINE_TOKENS = 64
-"""Tokens of a line that was cut out of a page. TrOCR's own 20 are too few for many a line."""
 _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")
 
 
@@ -119,9 +117,7 @@ def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pag
     def read(image: Image.Image) -> Prediction:
         layout = jobs.run(segmenter, Job(image, options=Options(segment=options.segment)))
         crops = layout.crops or ()
-        several = len(crops) > 1 and options.max_new_tokens is None
-        asked = replace(line_options, max_new_tokens=_LINE_TOKENS) if several else line_options
-        texts = jobs.run_lines(entry, [Job(crop, options=asked) for crop in crops])
+        texts = jobs.run_lines(entry, [Job(crop, options=line_options) for crop in crops])
         lines = [
             replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
             for line, prediction in zip(layout.lines or (), texts, strict=True)

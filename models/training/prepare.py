@@ -17,6 +17,7 @@ from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
 from models.discovery import discover, with_local_paths
 from models.families.recurrent import Recurrent
+from models.preprocessing.pixels import image_processor
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
 from models.training.settings import Settings, TrainingError

@@ -210,7 +210,7 @@ def test_offline_the_missing_file_is_named(hub: Hub, cache: Path, monkeypatch: p
     path = weights.download(BLIP.source, lambda _: None, BLIP.files)
     (path / "vocab.txt").unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelUnavailable, match="lacks tokenizer.json or vocab.txt"):
+    with pytest.raises(ModelUnavailable, match=r"lacks tokenizer.json or vocab.txt"):
         weights.download(BLIP.source, lambda _: None, BLIP.files)
 
 

@@ -1,5 +1,4 @@
-"""What is particular about the published repositories does not keep their models from loading and from saying what plain
-transformers says."""
+"""Checkpoints with the quirks of the published repositories load, and their texts are those of plain transformers."""
 
 import json
 import logging
@@ -41,7 +40,7 @@ def expected(name: str, directory: Path, pictures: list[Image.Image]) -> list[li
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-@pytest.mark.parametrize("name", [name for name in CLASSES])
+@pytest.mark.parametrize("name", list(CLASSES))
 def test_checkpoints_that_transformers_5_has_saved_again(
     checkpoints: dict[str, Path], pictures: list[Image.Image], tmp_path: Path, name: str, runtime: str
 ) -> None:
@@ -88,7 +87,7 @@ def test_trocr_lacks_its_pooler_and_nothing_else(checkpoints: dict[str, Path], t
         shutil.copytree(source, directory)
         kept = {name: tensor for name, tensor in tensors.items() if name != weight}
         save_file(kept | damaged, directory / "model.safetensors", metadata={"format": "pt"})
-        with pytest.raises((ValueError, RuntimeError), match="layer.1|mismatch"):
+        with pytest.raises((ValueError, RuntimeError), match=r"layer\.1|mismatch"):
             model.load(directory, placement)
 
 
