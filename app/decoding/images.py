@@ -165,11 +165,17 @@ def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImag
         return attempt(webp, mending.WITHOUT_END) if webp else None
     is_jpeg = data[:2] == b"\xff\xd8"
     scans = mending.scans_of(data) if is_jpeg else mending.Scans(True, True, False)
-    if scans is None or not (is_jpeg or data.startswith((b"GIF", b"BM", b"II", b"MM"))):
+    if scans is None or not (is_jpeg or data.startswith((b"GIF", b"BM", b"II", b"MM"))) or tiff.hides_damage(data):
         return None
-    one, other = (attempt(end, mending.WITHOUT_END) for end in mending.possible_ends(data))
-    if scans.covered and one and other and ImageChops.difference(one.image, other.image).getbbox() is None:
-        return one if scans.whole else replace(one, warnings=(mending.WITHOUT_DETAIL,))
+    whole: DecodedImage | None = None
+    for end in mending.possible_ends(data) if scans.covered else ():
+        other = attempt(end, mending.WITHOUT_END if scans.whole else mending.WITHOUT_DETAIL)
+        if other is None or (whole and ImageChops.difference(whole.image, other.image).getbbox()):
+            break
+        whole = whole or other
+    else:
+        if whole:
+            return whole
     return attempt(data + mending.JPEG_END, mending.WITHOUT_DETAIL) if scans.covered_before else None
 
 

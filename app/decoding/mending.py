@@ -20,14 +20,16 @@ JPEG_END = b"\xff\xd9"
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _HUFFMAN_CODED = (0xC0, 0xC1, 0xC2)
 _FRAMES = (*_HUFFMAN_CODED, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
-_FILLING = (bytes(64), b"\x55" * 64)
-"""What may stand in place of a missing end. If the pixels depend on it, some are missing."""
+_FILLING = (bytes(64), b"\xaa" * 64, b"\x55" * 64, b"\xdb" * 64)
+"""What may stand in place of a missing end. If the pixels depend on it, some are missing. The first two bits are all
+that there are: a code that one of them completes may end a block, and what follows would not be seen."""
 _BLOCK = 65_536
 
 
 def possible_ends(data: bytes) -> Iterator[bytes]:
-    """Yield the file with different ends, as long as a decoder may still ask for. Of a JPEG without its end marker, a
-    GIF, a BMP and a TIFF all pixels are there if they are the same whichever end follows."""
+    """Yield the file with different ends. Of a JPEG without its end marker, a
+    GIF, a BMP and a TIFF all pixels are there if they are the same whichever end follows; of a JPEG, some detail of the
+    last block may be missing all the same."""
     is_jpeg = data[:2] == b"\xff\xd8"
     for filling in _FILLING:
         # Half a marker at the end would take the first byte of the filling.

@@ -1,11 +1,13 @@
 """What is particular to TIFF files: which frames are pages, which files are raw, and what Pillow leaves to do."""
 
+import contextlib
 import io
 import struct
 from collections.abc import Iterator
 
 from PIL import Image
 from PIL.TiffImagePlugin import (
+    COMPRESSION,
     IMAGELENGTH,
     IMAGEWIDTH,
     OPEN_INFO,
@@ -32,8 +34,9 @@ _OF_SENSORS = (32_803, 34_892)
 """Photometric interpretations of raw files: the mosaic of a sensor, and colours that are not developed yet."""
 _RAW_FILES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 """How raw files begin that are no TIFF: those of Fujifilm, Olympus, Panasonic, Sigma, Minolta and (older) Canon."""
-_LOOK_AT = 64
-"""Directories of a file that may be raw."""
+_FAX_LINES = (2, 3)
+_ENTRIES, _LOOK_AT = 500, 64
+"""Entries of a directory, and directories of a file, that may say that it is raw."""
 
 for (prefix, photometric, *others), modes in list(OPEN_INFO.items()):
     # Pillow opens some of the deep greys only where black is zero. `white_is_zero` says which to invert.
@@ -71,41 +74,49 @@ def is_raw(data: bytes) -> bool:
     """True for a raw file of a camera. Most are TIFF files whose first frame is a small preview."""
     if data.startswith(_RAW_FILES) or data[4:12] == b"ftypcrx " or (data[:2] == b"II" and data[8:11] == b"CR\x02"):
         return True
-    try:
-        return any(
-            _DNG_VERSION in tags or tags.get(PHOTOMETRIC_INTERPRETATION, (0,))[0] in _OF_SENSORS
-            for tags in _directories(data)
-        )
-    except (struct.error, IndexError):
-        # Too broken to tell. What decodes it says so.
-        return False
+    return any(
+        _DNG_VERSION in tags or tags.get(PHOTOMETRIC_INTERPRETATION, (0,))[0] in _OF_SENSORS
+        for tags in _directories(data)
+    )
+
+
+def hides_damage(data: bytes) -> bool:
+    """True for a TIFF with fax lines (CCITT group 3), which libtiff skips without an error where they are broken."""
+    return any(tags.get(COMPRESSION, (1,))[0] in _FAX_LINES for tags in _directories(data))
 
 
 def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
     """Yield the numbers in the directories of a classic TIFF file, those within others included (TIFF 6.0, section 2,
-    and Adobe's technical note 1)."""
+    and Adobe's technical note 1), up to one that is broken."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
     if order is None:
         return
-    ahead = [struct.unpack_from(f"{order}I", data, 4)[0]]
     seen: set[int] = set()
-    while ahead and len(seen) < _LOOK_AT:
-        at = ahead.pop()
-        if at == 0 or at in seen:
-            continue
-        seen.add(at)
-        count = struct.unpack_from(f"{order}H", data, at)[0]
-        tags = {}
-        for entry in range(at + 2, at + 2 + 12 * count, 12):
-            tag, kind, length = struct.unpack_from(f"{order}HHI", data, entry)
-            letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(kind)
-            if letter and length <= _LOOK_AT:
-                layout = f"{order}{length}{letter}"
-                short = struct.calcsize(layout) <= 4
-                place = entry + 8 if short else struct.unpack_from(f"{order}I", data, entry + 8)[0]
-                tags[tag] = struct.unpack_from(layout, data, place)
-        yield tags
-        ahead += [*struct.unpack_from(f"{order}I", data, at + 2 + 12 * count), *tags.get(_SUB_IFDS, ())]
+    with contextlib.suppress(struct.error):
+        ahead = list(struct.unpack_from(f"{order}I", data, 4))
+        while ahead and len(seen) < _LOOK_AT:
+            at = ahead.pop()
+            if at != 0 and at not in seen:
+                seen.add(at)
+                tags, following = _directory(data, order, at)
+                yield tags
+                ahead += [following, *tags.get(_SUB_IFDS, ())]
+
+
+def _directory(data: bytes, order: str, at: int) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Return the numbers in a directory, short lists of them by their tag, and where the next directory is."""
+    end = at + 2 + 12 * struct.unpack_from(f"{order}H", data, at)[0]
+    tags = {}
+    for entry in range(at + 2, min(end, at + 2 + 12 * _ENTRIES), 12):
+        tag, kind, length = struct.unpack_from(f"{order}HHI", data, entry)
+        letter = {1: "B", 3: "H", 4: "I", 13: "I"}.get(kind)
+        if letter and 0 < length <= _LOOK_AT:
+            layout = f"{order}{length}{letter}"
+            is_here = struct.calcsize(layout) <= 4
+            tags[tag] = struct.unpack_from(
+                layout, data, entry + 8 if is_here else struct.unpack_from(f"{order}I", data, entry + 8)[0]
+            )
+    return tags, struct.unpack_from(f"{order}I", data, end)[0]
 
 
 def load_webp(file: TiffImageFile) -> Image.Image:
