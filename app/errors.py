@@ -128,6 +128,30 @@ class ClientGone(ServiceError):
     title = "Client gone"
 
 
+class ModelBusy(ServiceError):
+    """A model that is at work cannot leave memory."""
+
+    code = "model-busy"
+    status = 409
+    title = "Model at work"
+
+
+class NotAcceptable(ServiceError):
+    """The client accepts none of the formats that answers have."""
+
+    code = "not-acceptable"
+    status = 406
+    title = "Not acceptable"
+
+
+class DownloadNotAllowed(ServiceError):
+    """The caller may not cause this model to be downloaded."""
+
+    code = "download-not-allowed"
+    status = 403
+    title = "Download not allowed"
+
+
 class QueueFull(ServiceError):
     """More is waiting than the service takes on."""
 

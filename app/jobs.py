@@ -28,16 +28,22 @@ class Jobs:
         self._engine = engine
         self._timeout = timeout
         self._cancelled = cancelled
-        self._tickets: list[Ticket] = []
+        self._tickets: list[tuple[Entry, Ticket]] = []
 
     def timings(self, decode: int = 0) -> Timings:
         """Return how long the request waited for models, and how long they worked on it.
 
         What models do at the same time counts once. `decode` is passed on.
         """
-        inference = _covered((ticket.started, ticket.finished) for ticket in self._tickets)
-        waited = _covered((ticket.submitted, ticket.finished) for ticket in self._tickets) - inference
-        return Timings(decode=decode, queue=round(waited * 1000), inference=round(inference * 1000))
+        inference = _covered((ticket.started, ticket.finished) for _, ticket in self._tickets)
+        waited = _covered((ticket.submitted, ticket.finished) for _, ticket in self._tickets) - inference
+        load = _covered(
+            (ticket.submitted, min(entry.loaded_at, ticket.started or ticket.submitted))
+            for entry, ticket in self._tickets
+            if entry.loaded_at > ticket.submitted
+        )
+        load, inference, waited = (round(seconds * 1000) for seconds in (load, inference, waited))
+        return Timings(decode=decode, load=load, queue=max(waited - load, 0), inference=inference)
 
     def afresh(self) -> "Jobs":
         """Return jobs of the same request whose time is counted apart."""
@@ -128,7 +134,7 @@ class Jobs:
                 self.progress(Progress("queued"))
                 time.sleep(POLL)
             else:
-                self._tickets.append(ticket)
+                self._tickets.append((entry, ticket))
                 return ticket
 
     def _wait(self, entry: Entry, ticket: Ticket) -> Prediction:

@@ -4,7 +4,7 @@ A pipeline is a function that takes the jobs of a request and the pages of its f
 finds the one for a request.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -15,7 +15,7 @@ from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import Jobs
 from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags
-from models.base import Job, Model, Options, Prediction, Task, UnknownModel
+from models.base import Box, Job, Model, Options, Polygon, Prediction, Task, UnknownModel
 from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
@@ -150,6 +150,42 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Job
     )
 
 
+def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
+    """Return an answer about a selection of pages, or a part of each, as one about the file.
+
+    Args:
+        answer: of the selection.
+        numbers: the page in the file, counted from 0, of each page of the selection.
+        region: the part of each page; None for all of it.
+    """
+    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
+    if region is not None:
+        pages = [_in_region(page, region) for page in pages]
+    return replace(answer, pages=tuple(pages))
+
+
+def _in_region(page: Page, region: Box) -> Page:
+    """Return a page whose lines and boxes were found in a part of it, in fractions of all of it."""
+    left, top, right, bottom = region
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return top + value * (bottom - top)
+
+    def moved(polygon: Polygon) -> Polygon:
+        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
+        return a, b, c, d
+
+    lines = page.lines and tuple(replace(line, polygon=moved(line.polygon)) for line in page.lines)
+    entities = page.entities and tuple(
+        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
+        for entity in page.entities
+    )
+    return replace(page, lines=lines, entities=entities)
+
+
 def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
     """Tag a text."""
     prediction = jobs.run(entry, Job(text=text))
@@ -200,6 +236,7 @@ def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
         prediction.lines,
         prediction.entities,
         pages.points(number),
+        number,
     )
 
 

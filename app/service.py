@@ -13,12 +13,13 @@ from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, Pages, open_pages
 from app.decoding.pool import Cage
+from app.decoding.selection import Selection
 from app.engine.base import Engine
 from app.exports import EXPORTS, Document
 from app.exports import Page as ExportPage
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
-from app.pipelines import Pipeline, choose
+from app.pipelines import Pipeline, choose, placed
 from app.storage.base import Store
 from app.tagging import Tagging
 from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, Request, RequestOptions, Tags, Timings
@@ -80,6 +81,7 @@ class Service:
             if tags is not None:
                 timings = replace(
                     timings,
+                    load=timings.load + tags.timings.load,
                     queue=timings.queue + tags.timings.queue,
                     inference=timings.inference + tags.timings.inference,
                 )
@@ -130,6 +132,22 @@ class Service:
             self._engine.prepare(name)
         return entry
 
+    def unload(self, name: str) -> Entry:
+        """Take a model out of memory, or stop its download.
+
+        Raises:
+            ModelBusy: it is at work.
+        """
+        with errors.as_service_errors():
+            entry = self._registry.entry(name)
+        if not self._engine.unload(name):
+            raise errors.ModelBusy(f"{name} is at work: try again when it is done", _RETRY_AFTER)
+        return entry
+
+    def queued(self, entry: Entry) -> int:
+        """Return how many jobs wait for a model."""
+        return self._engine.queued(entry.model.name)
+
     def check_ready(self) -> Entry:
         """Return the default model if it answers requests.
 
@@ -148,7 +166,7 @@ class Service:
         """Start downloading and loading models, and what decodes, without waiting for them."""
         self._cage.warm()
         for name in names:
-            self._engine.prepare(name, until_loaded=True)
+            self._engine.prepare(self.default().model.name if name == "auto" else name, until_loaded=True)
 
     def tidy(self) -> None:
         """Remove images that are too old or too many."""
@@ -181,7 +199,7 @@ class Service:
         return answer
 
     def _remembered(self, upload: "_Upload", pipeline: Pipeline) -> Answer | None:
-        answer: Answer | None = None if upload.request.fresh else self._cache.get((upload.sha256, pipeline.key))
+        answer: Answer | None = None if upload.request.fresh else self._cache.get(upload.key(pipeline))
         if answer is None or answer.image is None:
             return None
         # The image may have been removed since.
@@ -192,11 +210,14 @@ class Service:
     def _computed(self, upload: "_Upload", pipeline: Pipeline, jobs: Jobs) -> Answer:
         """Decode the file, ask the models, and remember what they say."""
         clock = Clock()
-        pages = self._pages(upload, pipeline.reads_documents, pipeline.side)
+        options = upload.request.options
+        # A small part is looked at more closely than the model would look at the whole.
+        file = self._pages(upload, pipeline.reads_documents, None if options.region else pipeline.side)
+        pages = Selection(file, options.pages, options.region)
         decoded = clock.lap()
         # The image is on disk before the models work, so that a full disk is found out first.
         with self._kept(upload, pages.format) as saved_as:
-            answer = pipeline.run(jobs, pages)
+            answer = placed(pipeline.run(jobs, pages), pages.numbers, options.region)
         page = answer.pages[0]
         answer = replace(
             answer,
@@ -205,7 +226,7 @@ class Service:
             timings=jobs.timings(decoded),
         )
         if answer.complete:
-            self._cache.put((upload.sha256, pipeline.key), answer, clock.started)
+            self._cache.put(upload.key(pipeline), answer, clock.started)
         return answer
 
     def _pages(self, upload: "_Upload", documents: bool, side: int | None = None) -> Pages:
@@ -214,7 +235,7 @@ class Service:
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
         """Keep the image if the block ends well; yield the path under which the service serves it then."""
-        if self.store is None:
+        if self.store is None or not upload.request.store:
             yield None
             return
         with self.store.keep(upload.data, upload.sha256, format) as name:
@@ -228,10 +249,10 @@ class Service:
                 page.width,
                 page.height,
                 page.lines or (),
-                partial(lambda number: file().image(number), number),
+                partial(lambda number: file().image(number), page.number),
                 page.points,
             )
-            for number, page in enumerate(answer.pages)
+            for page in answer.pages
         )
         return EXPORTS[format].render(Document(pages, answer.text, answer.model))
 
@@ -243,6 +264,10 @@ class _Upload:
     request: Request
     data: bytes
     sha256: str
+
+    def key(self, pipeline: Pipeline) -> tuple[object, ...]:
+        """Return all that the answer of a pipeline depends on."""
+        return self.sha256, self.request.options.pages, self.request.options.region, pipeline.key
 
 
 def _tag_warnings(options: RequestOptions, tags: Tags | None) -> tuple[str, ...]:

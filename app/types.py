@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from models.base import Entity, Line
+from models.base import Box, Entity, Line
 
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
 
@@ -29,6 +29,10 @@ class RequestOptions:
     num_beams: int | None = None
     segment: str | None = None
     max_length: int | None = None
+    pages: tuple[tuple[int, int | None], ...] | None = None
+    """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
+    region: Box | None = None
+    """The part of each page to look at."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,8 @@ class Request:
 
     `export` is a name of `app.exports.EXPORTS`, for an answer that is also rendered in that format. With
     `wait_for_download` the request waits for a model that is not on the machine yet; otherwise it is refused. A `fresh`
-    answer is computed even where one is remembered.
+    answer is computed even where one is remembered. `store` says whether the image may be kept. A request that is not
+    `trusted` cannot cause a download.
     """
 
     image: bytes | None = None
@@ -46,6 +51,8 @@ class Request:
     export: str | None = None
     wait_for_download: bool = False
     fresh: bool = False
+    store: bool = True
+    trusted: bool = True
 
     @cached_property
     def sha256(self) -> str | None:
@@ -55,7 +62,15 @@ class Request:
     @property
     def key(self) -> Hashable:
         """Equal for requests that have the same answer."""
-        return self.sha256, self.image_url, self.options, self.export, self.wait_for_download
+        return (
+            self.sha256,
+            self.image_url,
+            self.options,
+            self.export,
+            self.wait_for_download,
+            self.store,
+            self.trusted,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +89,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was said of one page of `width` x `height` pixels; `points` is its size on paper in 1/72 inch, if known."""
+    """What was said of one page of `width` x `height` pixels.
+
+    `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
+    """
 
     width: int
     height: int
@@ -83,6 +101,7 @@ class Page:
     lines: tuple[Line, ...] | None = None
     entities: tuple[Entity, ...] | None = None
     points: tuple[float, float] | None = None
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +116,12 @@ class AltTextParts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went, in milliseconds. `queue` is the wait for models, their loading included."""
+    """Where the time went, in milliseconds. `load` is the wait until models were in memory, `queue` the wait for those
+    that were busy."""
 
     fetch: int = 0
     decode: int = 0
+    load: int = 0
     queue: int = 0
     inference: int = 0
     total: int = 0

@@ -50,6 +50,7 @@ class Entry:
         self.error: str | None = None
         self._placement = placement
         self._busy: State | None = None
+        self._stopped = False
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -105,6 +106,8 @@ class Entry:
                     # Also what is not an Exception: it would end the thread, and leave those that wait without an
                     # answer.
                     self._budget.release(self._share)
+                    if self._stopped:
+                        raise ModelUnavailable(f"{self.model.name}: its download was stopped") from error
                     raise self._failed(error) from error
                 finally:
                     self._busy = self.progress = None
@@ -120,6 +123,11 @@ class Entry:
     def unload(self, idle: float = 0.0) -> bool:
         """Unload the model if nobody has used it for `idle` seconds. Return whether it was unloaded."""
         return self._budget.unload(self._share, idle)
+
+    def stop_download(self) -> bool:
+        """Stop the download that is under way; the next one goes on from there. Return whether there was one."""
+        self._stopped = self._busy is State.DOWNLOADING
+        return self._stopped
 
     @property
     def used_at(self) -> float:
@@ -144,7 +152,7 @@ class Entry:
     def _load(self) -> Loaded:
         path = weights.find(self.model.source, self.model.files)
         if path is None:
-            self._busy, self.progress = State.DOWNLOADING, 0.0
+            self._busy, self.progress, self._stopped = State.DOWNLOADING, 0.0, False
             path = weights.download(self.model.source, self._report, self.model.files)
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
@@ -161,6 +169,9 @@ class Entry:
         return loaded
 
     def _report(self, fraction: float) -> None:
+        if self._stopped:
+            # The hub's client has no other way to be stopped.
+            raise InterruptedError("the download was stopped")
         self.progress = fraction
 
     def _failed(self, error: BaseException) -> ModelUnavailable:

@@ -9,8 +9,8 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
 - trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower than
   the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the start
   token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a number;
-  tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin` with `_metadata`,
-  whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
+  tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin` with
+  `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
 - kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
   processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;

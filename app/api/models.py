@@ -4,6 +4,7 @@ from flask import Blueprint, Response
 
 from app.api.schemas import ModelInfo, ModelList
 from app.service import Service
+from models.registry import Entry
 
 
 def blueprint(service: Service) -> Blueprint:
@@ -14,13 +15,23 @@ def blueprint(service: Service) -> Blueprint:
     def list_models() -> Response:
         """List the models and their states."""
         listed = ModelList(
-            models=[ModelInfo.of(entry) for entry in service.models()], default=service.default().model.name
+            models=[ModelInfo.of(entry, service.queued(entry)) for entry in service.models()],
+            default=service.default().model.name,
         )
         return Response(listed.model_dump_json(), mimetype="application/json")
 
     @models.post("/models/<name>/load")
     def load_model(name: str) -> Response:
         """Start downloading and loading a model."""
-        return Response(ModelInfo.of(service.load(name)).model_dump_json(), 202, mimetype="application/json")
+        return _described(service.load(name), 202)
+
+    @models.post("/models/<name>/unload")
+    def unload_model(name: str) -> Response:
+        """Take a model out of memory, or stop its download."""
+        return _described(service.unload(name), 200)
+
+    def _described(entry: Entry, status: int) -> Response:
+        info = ModelInfo.of(entry, service.queued(entry))
+        return Response(info.model_dump_json(), status, mimetype="application/json")
 
     return models

@@ -13,7 +13,7 @@ from app.api.bodies import Fields, json_fields, read_image
 from app.api.problems import problem_of
 from app.api.schemas import Answer, GenerateOptions, Problem, Progress, Queued, TagAnswer, TagOptions, event_of
 from app.api.waiting import client_gone, result_of
-from app.errors import BadRequest, InvalidOption, UnsupportedMedia
+from app.errors import BadRequest, InvalidOption, NotAcceptable, UnsupportedMedia
 from app.exports import EXPORTS
 from app.operations import Operation, Operations
 from app.service import Service
@@ -21,7 +21,12 @@ from app.types import Answer as ServiceAnswer
 from app.types import Request
 
 MAX_TAG_BODY = 1_000_000
-_ACCEPTED = {"application/json": "json", "text/plain": "text", "text/event-stream": "events"}
+_ACCEPTED = {
+    "application/json": "json",
+    "text/plain": "text",
+    "text/event-stream": "events",
+    **{export.mimetype.partition(";")[0]: name for name, export in EXPORTS.items()},
+}
 _EVENT_NAMES = {Queued: "queued", Progress: "progress", Answer: "result", Problem: "error"}
 _FIELDS = frozenset({"image_url", *GenerateOptions.model_fields})
 
@@ -64,12 +69,25 @@ def _request(formats: Sequence[str], max_upload_bytes: int) -> tuple[Request, st
     if (image is None) == (url is None):
         raise BadRequest("send exactly one image: either image_file or image_url")
     options = _validated(GenerateOptions, fields)
-    wanted = options.format or _ACCEPTED[request.accept_mimetypes.best_match(_ACCEPTED) or "application/json"]
+    wanted = options.format or _accepted()
     if options.tags and wanted in EXPORTS:
         raise InvalidOption(f"an answer as {wanted} has no place for tags: leave tags out, or ask for JSON")
     export = wanted if wanted in EXPORTS else None
     patient = wanted == "events"
-    return Request(image, url, options.to_options(), export, patient, _wants_fresh()), wanted
+    return Request(image, url, options.to_options(), export, patient, _wants_fresh(), options.store), wanted
+
+
+def _accepted() -> str:
+    """Return what the Accept header asks for.
+
+    Raises:
+        NotAcceptable: nothing that answers can be.
+    """
+    if not request.accept_mimetypes:
+        return "json"
+    if (best := request.accept_mimetypes.best_match(_ACCEPTED)) is None:
+        raise NotAcceptable(f"answers are one of {', '.join(_ACCEPTED)}: ask for one of these, or set format")
+    return _ACCEPTED[best]
 
 
 def _wants_fresh() -> bool:

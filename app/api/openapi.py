@@ -111,7 +111,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "requestBody": {"required": True, "content": _image_bodies()},
                 "responses": {
                     "200": _texts(),
-                    **_problems(400, 403, 404, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507),
+                    **_problems(400, 403, 404, 406, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507),
                 },
             }
         },
@@ -139,6 +139,15 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "tags": ["models"],
                 "summary": "Start downloading and loading a model",
                 "responses": {"202": _json("ModelInfo"), **_problems(403, 404)},
+            },
+        },
+        "/models/{name}/unload": {
+            "parameters": [name],
+            "post": {
+                "operationId": "unloadModel",
+                "tags": ["models"],
+                "summary": "Take a model out of memory, or stop its download",
+                "responses": {"200": _json("ModelInfo"), **_problems(403, 404, 409)},
             },
         },
         "/images/{name}": {

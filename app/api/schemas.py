@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app import types
+from app.errors import InvalidOption
 from app.pipelines import options_of
 from models.registry import Entry
 
@@ -51,6 +52,21 @@ class GenerateOptions(BaseModel):
     segment: Choice[Literal["auto", "lines", "none"]] = Field(
         None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
     )
+    pages: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
+        None,
+        pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",
+        max_length=500,
+        description="Pages of a document, such as `1-3,7` or `5-`; all when absent.",
+    )
+    region: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
+        None,
+        pattern=r"^\s*[01]?(\.\d{1,9})?\s*(,\s*[01]?(\.\d{1,9})?\s*){3}$",
+        max_length=100,
+        description="Part to look at, as `x0,y0,x1,y1` in fractions of the upright image's width and height.",
+    )
+    store: Annotated[bool, BeforeValidator(lambda value: True if value in ("", None) else value)] = Field(
+        True, description="Whether the image may be kept."
+    )
     max_length: Count = Field(None, ge=20, le=5_000, description="Most characters of an alt text; 250 when absent.")
     format: Choice[Literal["json", "text", "hocr", "alto", "tsv", "markdown", "pdf"]] = Field(
         None, description="What to answer in; beats the Accept header."
@@ -58,7 +74,40 @@ class GenerateOptions(BaseModel):
 
     def to_options(self) -> types.RequestOptions:
         """Return the options as the service takes them."""
-        return types.RequestOptions(**self.model_dump(exclude={"format"}))
+        values = self.model_dump(exclude={"format", "store", "pages", "region"})
+        return types.RequestOptions(**values, pages=_page_ranges(self.pages), region=_region(self.region))
+
+
+def _page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
+    """Return the ranges of `1-3,7`: first and last pages.
+
+    Raises:
+        InvalidOption: a page 0, or a range that ends before it begins.
+    """
+    if text is None:
+        return None
+    ranges = []
+    for part in text.split(","):
+        first, dash, last = (piece.strip() for piece in part.partition("-"))
+        bounds = int(first), (int(last) if last else None) if dash else int(first)
+        if bounds[0] < 1 or (bounds[1] is not None and bounds[1] < bounds[0]):
+            raise InvalidOption(f"pages: {part.strip()!r} is no range of pages, which are counted from 1")
+        ranges.append(bounds)
+    return tuple(ranges)
+
+
+def _region(text: str | None) -> tuple[float, float, float, float] | None:
+    """Return the box of `x0,y0,x1,y1`.
+
+    Raises:
+        InvalidOption: it is empty or not within the image.
+    """
+    if text is None:
+        return None
+    x0, y0, x1, y1 = (float(part.strip() or 0) if part.strip() != "." else 0.0 for part in text.split(","))
+    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
+        raise InvalidOption("region: x0,y0,x1,y1 should be fractions from 0 to 1, with x0 < x1 and y0 < y1")
+    return x0, y0, x1, y1
 
 
 class TagOptions(BaseModel):
@@ -129,7 +178,8 @@ class Timings(BaseModel):
 
     fetch: int
     decode: int
-    queue: int = Field(description="Waiting for the model, its loading included.")
+    load: int = Field(description="Waiting until the model was in memory.")
+    queue: int = Field(description="Waiting for a model that was busy.")
     inference: int
     total: int
 
@@ -164,8 +214,14 @@ class Answer(BaseModel):
         else:
             fields = {
                 "pages": [
-                    Page(page=number, width=page.width, height=page.height, text=page.text, lines=_plain(page.lines))
-                    for number, page in enumerate(answer.pages, 1)
+                    Page(
+                        page=page.number + 1,
+                        width=page.width,
+                        height=page.height,
+                        text=page.text,
+                        lines=_plain(page.lines),
+                    )
+                    for page in answer.pages
                 ]
             }
         assert answer.image is not None
@@ -252,10 +308,11 @@ class ModelInfo(BaseModel):
     error: str | None = Field(description="Why it failed.")
     device: str | None
     precision: str | None
+    queued: int = Field(description="Jobs that wait for it.")
 
     @classmethod
-    def of(cls, entry: Entry) -> Self:
-        """Describe an entry of the registry."""
+    def of(cls, entry: Entry, queued: int) -> Self:
+        """Describe an entry of the registry, for which so many jobs wait."""
         model, loaded = entry.model, entry.loaded
         return cls(
             name=model.name,
@@ -272,6 +329,7 @@ class ModelInfo(BaseModel):
             error=entry.error,
             device=loaded.device if loaded else None,
             precision=loaded.precision if loaded else None,
+            queued=queued,
         )
 
 

@@ -59,6 +59,12 @@ class Engine(Protocol):
     def prepare(self, model: str, until_loaded: bool = False) -> None:
         """Start downloading and loading a model, without waiting for it; once, or until it succeeds."""
 
+    def unload(self, model: str) -> bool:
+        """Take a model out of memory or stop its download; return False if it is at work, and stays."""
+
+    def queued(self, model: str) -> int:
+        """Return how many jobs wait for a model."""
+
     def ready(self) -> bool:
         """True while jobs are taken on."""
 

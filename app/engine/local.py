@@ -123,6 +123,17 @@ class Worker:
             self._wanted = self._wanted or until_loaded
             self._wake()
 
+    def unload(self) -> bool:
+        with self.changed:
+            if self._queue:
+                return False
+            self._wanted = self._asked_to_load = False
+        return self.entry.stop_download() or self.entry.loaded is None or self.entry.unload()
+
+    def queued(self) -> int:
+        with self.changed:
+            return len(self._queue)
+
     def refuse_if_full(self) -> None:
         with self.changed:
             if self._closed:
@@ -256,6 +267,12 @@ class LocalEngine:
 
     def prepare(self, model: str, until_loaded: bool = False) -> None:
         self._workers[model].prepare(until_loaded)
+
+    def unload(self, model: str) -> bool:
+        return self._workers[model].unload()
+
+    def queued(self, model: str) -> int:
+        return self._workers[model].queued()
 
     def ready(self) -> bool:
         return not self._closed

@@ -13,7 +13,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 
 from models.base import Job, Options, Placement
-from models.registry import discover
+from models.discovery import discover
 from tests.checkpoints import make_all, resave
 from tests.models.reference import reference
 from tests.server import NETWORKS

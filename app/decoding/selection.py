@@ -1,0 +1,65 @@
+"""Some of the pages of a file, or a part of each."""
+
+from PIL import Image
+
+from app.decoding.documents import Pages
+from app.errors import InvalidOption
+from models.base import Box
+
+PageRanges = tuple[tuple[int, int | None], ...]
+"""First and last pages, counted from 1; None for the last page of the document."""
+
+
+class Selection:
+    """Pages that show only what a client asks for.
+
+    `numbers` has the page of the file, counted from 0, for each page of the selection.
+    """
+
+    def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
+        """Args:
+        pages: those of the file.
+        ranges: which of them; None for all.
+        region: the part of each in fractions of its width and height; None for all of it.
+
+        Raises:
+            InvalidOption: the file has no such page.
+        """
+        self._pages = pages
+        self._region = region
+        self.numbers = _numbers(ranges, pages.count)
+        self.format = pages.format
+        self.count = len(self.numbers)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is wrong with the pages that were decoded so far."""
+        return self._pages.warnings
+
+    def image(self, number: int) -> Image.Image:
+        """Return the part of a page as an RGB image."""
+        image = self._pages.image(self.numbers[number])
+        if self._region is None:
+            return image
+        (width, height), (x0, y0, x1, y1) = image.size, self._region
+        left, top = int(x0 * width), int(y0 * height)
+        return image.crop((left, top, max(left + 1, round(x1 * width)), max(top + 1, round(y1 * height))))
+
+    def size(self, number: int) -> tuple[int, int]:
+        """Return the width and height in pixels of the whole page."""
+        return self._pages.size(self.numbers[number])
+
+    def points(self, number: int) -> tuple[float, float] | None:
+        """Return the width and height of the whole page in points of 1/72 inch, where the file tells."""
+        return self._pages.points(self.numbers[number])
+
+
+def _numbers(ranges: PageRanges | None, count: int) -> list[int]:
+    if ranges is None:
+        return list(range(count))
+    numbers: dict[int, None] = {}
+    for first, last in ranges:
+        if first > count:
+            raise InvalidOption(f"pages: there is no page {first}, the file has {count}")
+        numbers |= dict.fromkeys(range(first - 1, min(last or count, count)))
+    return list(numbers)
