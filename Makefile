@@ -16,6 +16,7 @@ check: $(VENV)/.installed-dev
 	$(BIN) -m ruff check
 	$(BIN) -m ruff format --check
 	$(BIN) -m mypy
+	$(VENV)/bin/lint-imports
 
 # Known vulnerabilities of what is installed
 audit: $(VENV)/.installed-dev

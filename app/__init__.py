@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from app.config import Settings
+    from app.operations import Operations
     from app.service import Service
 
 __version__ = "0.1.0"
@@ -70,8 +71,13 @@ def build_service(settings: Settings) -> Service:
     return Service(settings, registry, engine, store, fetcher, cage)
 
 
-def create_app(settings: Settings, service: Service | None = None) -> Flask:
-    """Return the Flask application of a service; of one built from the settings when none is given.
+def create_app(settings: Settings, service: Service | None = None, operations: Operations | None = None) -> Flask:
+    """Return the Flask application of a service.
+
+    Args:
+        settings: what to build.
+        service: what answers; one built from the settings when it is None.
+        operations: where its requests run, for a caller that drains them at the end; new ones when it is None.
 
     Raises:
         SettingsError: as build_service does.
@@ -79,10 +85,12 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import auth, csrf, docs, images, native, ops, problems, proxy, rate_limit, ui
+    from app.api import auth, csrf, docs, health, images, models, native, problems, proxy, rate_limit, ui
+    from app.operations import Operations
 
     keyring = auth.Keys(settings.read_keys())
     service = service or build_service(settings)
+    operations = operations or Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
     app = Flask(__name__)
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
@@ -98,10 +106,11 @@ def create_app(settings: Settings, service: Service | None = None) -> Flask:
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
     for front_door in (
-        native.blueprint(service, settings.image_formats, settings.max_upload_bytes),
+        native.blueprint(service, operations, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
-        ops.blueprint(service),
-        docs.blueprint(),
+        models.blueprint(service),
+        health.blueprint(service, operations),
+        docs.blueprint(__version__),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(front_door)

@@ -4,7 +4,12 @@ Every error has a code, an HTTP status and a title; `detail` says what to do and
 address and no traceback. They survive pickling, because an engine may live in another process.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
+
+from models.base import InvalidJob, ModelError, ModelUnavailable
+from models.base import UnknownModel as NoSuchModel
 
 
 class ServiceError(Exception):
@@ -191,3 +196,18 @@ class StorageFull(StorageFailed):
 
     code = "storage-full"
     title = "Storage full"
+
+
+@contextmanager
+def as_service_errors() -> Iterator[None]:
+    """Raise what a model or the registry refuses as an error with a status."""
+    try:
+        yield
+    except NoSuchModel as error:
+        raise UnknownModel(str(error)) from error
+    except ModelUnavailable as error:
+        raise Unavailable(str(error), error.retry_after) from error
+    except InvalidJob as error:
+        raise InvalidOption(str(error)) from error
+    except ModelError as error:
+        raise PredictionFailed(str(error)) from error

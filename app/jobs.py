@@ -1,138 +1,142 @@
-"""The jobs of one request: queued, waited for in steps, and cancelled when the request ends before they do."""
+"""The jobs of one request: queued, waited for, and taken back when the request is cancelled."""
 
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
 
 from app.engine.base import Engine, Ticket
-from app.errors import QueueFull, ServiceError
-from app.schemas import Progress, Queued
+from app.errors import ClientGone, QueueFull, ServiceError
+from app.types import IsCancelled, Progress, ReportProgress, Timings
 from models.base import Job, ModelError, Prediction
 from models.registry import Entry, State
 
-POLL = 0.5
-"""Seconds between two steps while nothing happens: whoever waits can see then that nobody waits for it any more."""
-
-Step = Queued | Progress
-_Result = TypeVar("_Result")
-Steps = Generator[Step, None, _Result]
-"""How far something is, step by step, and at last its result."""
-
-
-def finish(steps: Steps[_Result]) -> _Result:
-    """Let the steps pass and return the result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _Result = end.value
-            return result
+POLL = 0.25
+"""Seconds between two looks at whether the request is cancelled."""
 
 
 class Jobs:
-    """Runs the jobs of one request."""
+    """Runs the jobs of one request, one after the other or several at once."""
 
-    def __init__(self, engine: Engine, timeout: float) -> None:
+    def __init__(self, engine: Engine, timeout: float, progress: ReportProgress, cancelled: IsCancelled) -> None:
+        """Args:
+        engine: what runs the jobs.
+        timeout: seconds that a job may wait for a busy model.
+        progress: is told how far the request is.
+        cancelled: says whether the request is still wanted.
+        """
+        self.progress = progress
         self._engine = engine
         self._timeout = timeout
+        self._cancelled = cancelled
         self._tickets: list[Ticket] = []
 
-    @property
-    def inference_seconds(self) -> float:
-        """How long models worked on the request; what they did at the same time counts once."""
-        return _covered((ticket.started, ticket.finished) for ticket in self._tickets)
+    def timings(self, decode: int = 0) -> Timings:
+        """Return how long the request waited for models, and how long they worked on it.
 
-    @property
-    def queue_seconds(self) -> float:
-        """How long the request did nothing but wait for models, their loading included."""
-        return _covered((ticket.submitted, ticket.finished) for ticket in self._tickets) - self.inference_seconds
+        What models do at the same time counts once. `decode` is passed on.
+        """
+        inference = _covered((ticket.started, ticket.finished) for ticket in self._tickets)
+        waited = _covered((ticket.submitted, ticket.finished) for ticket in self._tickets) - inference
+        return Timings(decode=decode, queue=round(waited * 1000), inference=round(inference * 1000))
 
-    def run(self, entry: Entry, job: Job) -> Steps[Prediction]:
+    def afresh(self) -> "Jobs":
+        """Return jobs of the same request whose time is counted apart."""
+        return Jobs(self._engine, self._timeout, self.progress, self._cancelled)
+
+    def stop_if_cancelled(self) -> None:
+        """Raise ClientGone when the request is cancelled."""
+        if self._cancelled():
+            raise ClientGone("nobody waits for the answer any more")
+
+    def run(self, entry: Entry, job: Job) -> Prediction:
         """Run one job.
 
         Raises:
             ServiceError, ModelError: as the engine's tickets do.
         """
-        (outcome,) = yield from self.side_by_side([(entry, job)])
+        (outcome,) = self.run_together([(entry, job)])
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
-    def side_by_side(self, jobs: Sequence[tuple[Entry, Job]]) -> Steps[list[Prediction | Exception]]:
-        """Run jobs for different models at the same time, and return what each came to.
+    def run_together(self, jobs: Sequence[tuple[Entry, Job]]) -> list[Prediction | Exception]:
+        """Run jobs for different models at the same time; return the prediction or the error of each.
 
         Raises:
-            QueueFull: there is no room for one: it is worth asking for all again.
-            ServiceError, ModelError: the first one is refused; of the others, that is what they came to.
+            QueueFull: the queue of one model is full, so the whole request is worth another try.
+            ServiceError, ModelError: the first job is refused. What refuses another one is its outcome.
         """
-        tickets: list[tuple[int, Ticket]] = []
-        outcomes: dict[int, Prediction | Exception] = {}
+        outcomes: list[Prediction | Exception | None] = [None] * len(jobs)
+        tickets: dict[int, Ticket] = {}
         try:
             for number, (entry, job) in enumerate(jobs):
                 try:
-                    tickets.append((number, (yield from self._submit(entry, job))))
+                    tickets[number] = self._submit(entry, job)
                 except (ServiceError, ModelError) as error:
                     if number == 0 or isinstance(error, QueueFull):
                         raise
                     outcomes[number] = error
-            yield Queued(position=max(ticket.position for _, ticket in tickets))
-            for number, ticket in tickets:
+            self.progress(Progress("queued", position=max(ticket.position for ticket in tickets.values())))
+            for number, ticket in tickets.items():
                 try:
-                    outcomes[number] = yield from _wait(jobs[number][0], ticket)
+                    outcomes[number] = self._wait(jobs[number][0], ticket)
+                except ClientGone:
+                    raise
                 except (ServiceError, ModelError) as error:
                     outcomes[number] = error
-            return [outcomes[number] for number in range(len(jobs))]
         finally:
-            _cancel(ticket for _, ticket in tickets)
+            _cancel(tickets.values())
+        return [outcome for outcome in outcomes if outcome is not None]
 
-    def in_turn(self, entry: Entry, jobs: Sequence[Job]) -> Steps[list[Prediction]]:
-        """Run a job for each line of a page, in the batches of one model, without filling its queue alone."""
+    def run_lines(self, entry: Entry, jobs: Sequence[Job]) -> list[Prediction]:
+        """Run a job for each line of a page. At most two batches of them wait at once, so that other requests get
+        their turn."""
         todo = deque(jobs)
         waiting: deque[Ticket] = deque()
         predictions: list[Prediction] = []
         try:
             while todo or waiting:
-                yield Progress(stage="lines", done=len(predictions), found=len(jobs))
-                while todo and len(waiting) < 2 * entry.model.batch_size and not (waiting and self._full(entry)):
-                    waiting.append((yield from self._submit(entry, todo.popleft())))
-                # In the queue of those to cancel until it is done.
-                predictions.append((yield from _wait(entry, waiting[0])))
+                self.progress(Progress("lines", len(predictions), len(jobs)))
+                while todo and len(waiting) < 2 * entry.model.batch_size and not (waiting and self._is_full(entry)):
+                    waiting.append(self._submit(entry, todo.popleft()))
+                # The ticket stays in the queue while it is waited for, so that it is cancelled with the others.
+                predictions.append(self._wait(entry, waiting[0]))
                 waiting.popleft()
-            yield Progress(stage="lines", done=len(predictions), found=len(jobs))
-            return predictions
+            self.progress(Progress("lines", len(predictions), len(jobs)))
         finally:
             _cancel(waiting)
+        return predictions
 
-    def _full(self, entry: Entry) -> bool:
+    def _is_full(self, entry: Entry) -> bool:
         try:
             self._engine.refuse_if_full(entry.model.name)
         except QueueFull:
             return True
         return False
 
-    def _submit(self, entry: Entry, job: Job) -> Steps[Ticket]:
-        """Queue a job. A full queue refuses the first job of a request; the others wait for room, because what was
-        done for the request already would be lost."""
+    def _submit(self, entry: Entry, job: Job) -> Ticket:
+        """Queue a job. A full queue refuses the first job of a request; later ones wait until they fit in, because the
+        work done for the request so far would be lost."""
         give_up = time.monotonic() + self._timeout
         while True:
+            self.stop_if_cancelled()
             try:
                 ticket = self._engine.submit(entry.model.name, job, self._timeout)
             except QueueFull:
                 if not self._tickets or time.monotonic() > give_up:
                     raise
-                yield Queued(position=None)
+                self.progress(Progress("queued"))
                 time.sleep(POLL)
             else:
                 self._tickets.append(ticket)
                 return ticket
 
-
-def _wait(entry: Entry, ticket: Ticket) -> Steps[Prediction]:
-    while not ticket.wait(POLL):
-        loading = entry.state is State.LOADING
-        yield Progress(stage="loading", done=0, found=1) if loading else Queued(position=ticket.position)
-    return ticket.result()
+    def _wait(self, entry: Entry, ticket: Ticket) -> Prediction:
+        while not ticket.wait(POLL):
+            self.stop_if_cancelled()
+            loading = entry.state is State.LOADING
+            self.progress(Progress("loading", 0, 1) if loading else Progress("queued", position=ticket.position))
+        return ticket.result()
 
 
 def _cancel(tickets: Iterable[Ticket]) -> None:
@@ -141,7 +145,7 @@ def _cancel(tickets: Iterable[Ticket]) -> None:
 
 
 def _covered(spans: Iterable[tuple[float | None, float | None]]) -> float:
-    """Return how much time spans cover together; one without a beginning or an end covers none."""
+    """Return how much time spans cover together; a span without a beginning or an end covers none."""
     covered, reached = 0.0, 0.0
     for begun, ended in sorted((begun, ended) for begun, ended in spans if begun is not None and ended is not None):
         covered += max(ended - max(begun, reached), 0.0)

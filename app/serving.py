@@ -16,8 +16,10 @@ from waitress.server import create_server
 
 from app import build_service, create_app
 from app.config import Settings, SettingsError, warn_of_strangers
+from app.operations import Operations
 from app.service import Service
 from models.budget import give_back_at_once
+from models.registry import State
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +55,10 @@ def serve(settings: Settings) -> NoReturn:
     # PORT=0 is one port from here on.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     service = build_service(settings)
+    operations = Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
     sockets: SocketMap = {}
     create_server(
-        create_app(settings, service),
+        create_app(settings, service, operations),
         map=sockets,
         sockets=[listener],
         threads=settings.max_requests + SPARE_THREADS,
@@ -70,7 +73,7 @@ def serve(settings: Settings) -> NoReturn:
         # The application reads them, and only from proxies that it trusts.
         clear_untrusted_proxy_headers=False,
     )
-    loop = _Loop(sockets, service, settings.shutdown_grace)
+    loop = _Loop(sockets, service, operations, settings.shutdown_grace)
     loop.listen_to_signals()
     _say_hello(settings, service, listener)
     service.preload(settings.preload)
@@ -108,9 +111,8 @@ def _say_hello(settings: Settings, service: Service, listener: socket.socket) ->
     log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
     if settings.exposed and not settings.read_keys():
         log.warning("no API_KEYS are set: whoever can reach this address from elsewhere may use the service")
-    listed = service.models()
-    here = [model.name for model in listed.models if model.state != "absent"]
-    log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", listed.default)
+    here = [entry.model.name for entry in service.models() if entry.state is not State.ABSENT]
+    log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", service.default().model.name)
     if settings.save_uploads:
         log.info("images that come are kept in %s", settings.images_dir)
 
@@ -118,9 +120,10 @@ def _say_hello(settings: Settings, service: Service, listener: socket.socket) ->
 class _Loop:
     """waitress's loop, and what a signal does to it."""
 
-    def __init__(self, sockets: SocketMap, service: Service, grace: float) -> None:
+    def __init__(self, sockets: SocketMap, service: Service, operations: Operations, grace: float) -> None:
         self._sockets = sockets
         self._service = service
+        self._operations = operations
         self._grace = grace
         self._asked_at: float | None = None
 
@@ -149,12 +152,13 @@ class _Loop:
                 log.info("%s again: stopping at once", signal.Signals(number).name)
                 _end()
             return
-        log.info("%s: finishing %d requests", signal.Signals(number).name, self._service.in_work)
+        log.info("%s: finishing %d requests", signal.Signals(number).name, self._operations.in_work)
         self._asked_at = time.monotonic()
-        self._service.drain()
+        self._operations.drain()
+        self._service.stop_waiting()
 
     def _idle(self) -> bool:
         """True when no request is in work and every answer has left."""
         channels = [entry for entry in self._sockets.values() if isinstance(entry, HTTPChannel)]
         unsent = any(channel.requests or channel.total_outbufs_len for channel in channels)
-        return self._service.in_work == 0 and not unsent
+        return self._operations.in_work == 0 and not unsent

@@ -5,13 +5,13 @@ import json
 from flask import Blueprint, Response
 from flask_swagger_ui import get_swaggerui_blueprint
 
-from app.openapi import document
+from app.api.openapi import document
 
 
-def blueprint() -> Blueprint:
+def blueprint(version: str) -> Blueprint:
     """Return the routes of the documentation."""
     docs = Blueprint("docs", __name__)
-    description = document()
+    description = document(version)
 
     @docs.get("/openapi.json")
     def openapi() -> Response:

@@ -10,8 +10,8 @@ from urllib.parse import quote
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from app.api.schemas import Problem
 from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
-from app.schemas import Problem
 from models.base import is_out_of_memory
 
 log = logging.getLogger(__name__)

@@ -2,14 +2,14 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from app.engine.local import LocalEngine
-from app.errors import PredictionFailed, QueueFull
-from app.jobs import Jobs, finish
-from app.schemas import Progress, Queued
+from app.errors import ClientGone, PredictionFailed, QueueFull
+from app.jobs import Jobs
+from app.types import Progress, Timings
 from models.base import InvalidJob, Job, Prediction
 from models.registry import Entry, Registry
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
@@ -21,7 +21,12 @@ class House:
     def __init__(self, *models: Fake, queue_size: int = 32) -> None:
         self.registry: Registry = registry_of(*models)
         self.engine = LocalEngine(self.registry, queue_size)
-        self.jobs = Jobs(self.engine, timeout=30)
+        self.seen: list[Progress] = []
+        self.cancelled = threading.Event()
+        self.jobs = self.jobs_of(timeout=30)
+
+    def jobs_of(self, timeout: float) -> Jobs:
+        return Jobs(self.engine, timeout, self.seen.append, self.cancelled.is_set)
 
     def entry(self, name: str = "fake") -> Entry:
         return self.registry.entry(name)
@@ -67,13 +72,10 @@ def test_many_jobs_keep_their_order_and_are_counted_one_by_one(make_house: MakeH
     model = fake()
     house = make_house(model)
 
-    def watched() -> Iterator[Any]:
-        yield (yield from house.jobs.in_turn(house.entry(), jobs_of(21)))
-
-    *seen, said = watched()
+    said = house.jobs.run_lines(house.entry(), jobs_of(21))
     assert [prediction.text for prediction in said] == [str(number) for number in range(21)]
-    counted = [step for step in seen if isinstance(step, Progress) and step.stage == "lines"]
-    assert [(step.done, step.found) for step in counted] == [(number, 21) for number in range(22)]
+    counted = [progress for progress in house.seen if progress.stage == "lines"]
+    assert [(progress.done, progress.found) for progress in counted] == [(number, 21) for number in range(22)]
     assert [text for batch in model.batches for text in batch] == [str(number) for number in range(21)]  # type: ignore[attr-defined]
 
 
@@ -81,7 +83,7 @@ def test_at_most_two_batches_are_in_flight(make_house: MakeHouse) -> None:
     switch = Switch()
     model = fake(predict=switch)
     house = make_house(model)
-    thread = threading.Thread(target=lambda: finish(house.jobs.in_turn(house.entry(), jobs_of(30))))
+    thread = threading.Thread(target=lambda: house.jobs.run_lines(house.entry(), jobs_of(30)))
     thread.start()
     while True:
         assert switch.begun.acquire(timeout=30)
@@ -97,14 +99,14 @@ def test_at_most_two_batches_are_in_flight(make_house: MakeHouse) -> None:
 
 def test_nothing_to_do_is_done_at_once(make_house: MakeHouse) -> None:
     house = make_house(fake())
-    assert finish(house.jobs.in_turn(house.entry(), [])) == []
-    assert (house.jobs.queue_seconds, house.jobs.inference_seconds) == (0, 0)
+    assert house.jobs.run_lines(house.entry(), []) == []
+    assert house.jobs.timings() == Timings()
 
 
 @pytest.mark.parametrize("queue_size", [1, 2, 3])
 def test_a_queue_smaller_than_the_page_is_waited_for(make_house: MakeHouse, queue_size: int) -> None:
     house = make_house(fake(), queue_size=queue_size)
-    said = finish(house.jobs.in_turn(house.entry(), jobs_of(15)))
+    said = house.jobs.run_lines(house.entry(), jobs_of(15))
     assert [prediction.text for prediction in said] == [str(number) for number in range(15)]
 
 
@@ -119,9 +121,10 @@ def test_a_queue_that_is_full_of_others_refuses_at_once(make_house: MakeHouse) -
     gate = Gate()
     house = make_house(fake(predict=gate), queue_size=1)
     fill(house, gate)
-    for steps in (house.jobs.in_turn(house.entry(), jobs_of(3)), house.jobs.run(house.entry(), Job(text="one"))):
-        with pytest.raises(QueueFull):
-            finish(steps)
+    with pytest.raises(QueueFull):
+        house.jobs.run_lines(house.entry(), jobs_of(3))
+    with pytest.raises(QueueFull):
+        house.jobs.run(house.entry(), Job(text="one"))
     gate.open.set()
 
 
@@ -129,35 +132,37 @@ def test_a_request_that_got_further_waits_for_room(make_house: MakeHouse) -> Non
     gate = Gate()
     house = make_house(fake("first"), fake(predict=gate), queue_size=1)
     fill(house, gate)
-    assert finish(house.jobs.run(house.entry("first"), Job(text="page"))).text == "page"
-    steps = house.jobs.run(house.entry(), Job(text="mine"))
-    assert next(steps) == Queued(position=None)
-    gate.open.set()
-    assert finish(steps).text == "mine"
+    assert house.jobs.run(house.entry("first"), Job(text="page")).text == "page"
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(house.jobs.run, house.entry(), Job(text="mine"))
+        wait_until(lambda: Progress("queued") in house.seen)
+        gate.open.set()
+        assert mine.result(30).text == "mine"
 
 
 def test_it_does_not_wait_for_room_for_ever(make_house: MakeHouse) -> None:
     gate = Gate()
     house = make_house(fake("first"), fake(predict=gate), queue_size=1)
     fill(house, gate)
-    jobs = Jobs(house.engine, timeout=0.1)
-    finish(jobs.run(house.entry("first"), Job(text="page")))
+    jobs = house.jobs_of(timeout=0.1)
+    jobs.run(house.entry("first"), Job(text="page"))
     with pytest.raises(QueueFull):
-        finish(jobs.run(house.entry(), Job(text="mine")))
+        jobs.run(house.entry(), Job(text="mine"))
     gate.open.set()
 
 
-def test_closing_cancels_what_waits(make_house: MakeHouse) -> None:
+def test_cancelling_takes_back_what_waits(make_house: MakeHouse) -> None:
     gate = Gate()
     model = fake(predict=gate)
     house = make_house(model)
     house.engine.submit("fake", Job(text="another's"), 30)
     assert gate.begun.wait(30)
-    steps = house.jobs.in_turn(house.entry(), jobs_of(30))
-    while not isinstance(next(steps), Queued):
-        pass
-    assert house.waiting() == 2 * model.batch_size
-    steps.close()
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(house.jobs.run_lines, house.entry(), jobs_of(30))
+        wait_until(lambda: house.waiting() == 2 * model.batch_size)
+        house.cancelled.set()
+        with pytest.raises(ClientGone):
+            mine.result(30)
     assert house.waiting() == 0, "not even the one that was waited for"
     gate.open.set()
     assert house.engine.submit("fake", Job(text="next"), 30).result().text == "next"
@@ -173,7 +178,7 @@ def test_a_failure_cancels_the_rest(make_house: MakeHouse) -> None:
     model = fake(predict=predict)
     house = make_house(model)
     with pytest.raises(PredictionFailed):
-        finish(house.jobs.in_turn(house.entry(), jobs_of(200)))
+        house.jobs.run_lines(house.entry(), jobs_of(200))
     wait_until(lambda: house.waiting() == 0)
     assert house.engine.submit("fake", Job(text="next"), 30).result().text == "next"
     assert sum(map(len, model.batches)) < 50, "not all of them ran"  # type: ignore[attr-defined]
@@ -188,7 +193,7 @@ def test_side_by_side_runs_both_at_the_same_time(make_house: MakeHouse) -> None:
 
     house = make_house(fake("one", predict=predict), fake("two", predict=predict))
     asked = [(house.entry("one"), Job(text="a")), (house.entry("two"), Job(text="b"))]
-    assert finish(house.jobs.side_by_side(asked)) == [Prediction("a"), Prediction("b")]
+    assert house.jobs.run_together(asked) == [Prediction("a"), Prediction("b")]
 
 
 def test_side_by_side_one_may_fail_alone(make_house: MakeHouse) -> None:
@@ -197,7 +202,7 @@ def test_side_by_side_one_may_fail_alone(make_house: MakeHouse) -> None:
 
     house = make_house(fake("one", predict=fails), fake("two"))
     asked = [(house.entry("one"), Job(text="a")), (house.entry("two"), Job(text="b"))]
-    failed, said = finish(house.jobs.side_by_side(asked))
+    failed, said = house.jobs.run_together(asked)
     assert isinstance(failed, PredictionFailed)
     assert isinstance(said, Prediction)
     assert said.text == "b"
@@ -211,7 +216,7 @@ def test_side_by_side_takes_back_the_first_when_there_is_no_room_for_the_second(
     fill(house, full, "full")
     asked = [(house.entry("busy"), Job(text="a")), (house.entry("full"), Job(text="b"))]
     with pytest.raises(QueueFull):
-        finish(Jobs(house.engine, timeout=0.1).side_by_side(asked))
+        house.jobs_of(timeout=0.1).run_together(asked)
     assert house.waiting("busy") == 0
     for gate in (busy, full):
         gate.open.set()
@@ -226,11 +231,11 @@ def test_side_by_side_what_the_second_cannot_take_is_what_it_comes_to(
     house = make_house(fake("one"), fake("two"))
     monkeypatch.setattr(house.entry("two").load(), "prepare", refuses)
     asked = [(house.entry("one"), Job(text="a")), (house.entry("two"), Job(text="b"))]
-    one, two = finish(house.jobs.side_by_side(asked))
+    one, two = house.jobs.run_together(asked)
     assert isinstance(one, Prediction)
     assert isinstance(two, InvalidJob)
     with pytest.raises(InvalidJob, match="not this one"):
-        finish(house.jobs.side_by_side(asked[::-1]))
+        house.jobs.run_together(asked[::-1])
 
 
 def test_the_one_that_waits_is_told_its_position_again_and_again(make_house: MakeHouse) -> None:
@@ -239,10 +244,11 @@ def test_the_one_that_waits_is_told_its_position_again_and_again(make_house: Mak
     house.engine.submit("fake", Job(text="running"), 30)
     assert gate.begun.wait(30)
     house.engine.submit("fake", Job(text="waiting"), 30)
-    steps = house.jobs.run(house.entry(), Job(text="mine"))
-    assert [next(steps) for _ in range(2)] == [Queued(position=2)] * 2
-    gate.open.set()
-    assert finish(steps).text == "mine"
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(house.jobs.run, house.entry(), Job(text="mine"))
+        wait_until(lambda: house.seen == [Progress("queued", position=2)] * 2)
+        gate.open.set()
+        assert mine.result(30).text == "mine"
 
 
 def test_a_model_on_its_way_into_memory_is_said_to_be_loading(make_house: MakeHouse) -> None:
@@ -253,12 +259,13 @@ def test_a_model_on_its_way_into_memory_is_said_to_be_loading(make_house: MakeHo
         assert loaded.wait(30)
 
     house = make_house(fake(load=load))
-    steps = house.jobs.run(house.entry(), Job(text="mine"))
-    assert isinstance(next(steps), Queued)
-    assert loading.wait(30)
-    assert next(steps) == Progress(stage="loading", done=0, found=1)
-    loaded.set()
-    assert finish(steps).text == "mine"
+    with ThreadPoolExecutor(1) as pool:
+        mine = pool.submit(house.jobs.run, house.entry(), Job(text="mine"))
+        assert loading.wait(30)
+        wait_until(lambda: Progress("loading", 0, 1) in house.seen)
+        assert house.seen[0].stage == "queued"
+        loaded.set()
+        assert mine.result(30).text == "mine"
 
 
 def test_seconds_are_those_from_the_first_to_the_last(make_house: MakeHouse, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,8 +278,8 @@ def test_seconds_are_those_from_the_first_to_the_last(make_house: MakeHouse, mon
         return echo(jobs)
 
     house = make_house(fake(predict=predict))
-    finish(house.jobs.run(house.entry(), Job(text="a")))
-    assert (house.jobs.queue_seconds, house.jobs.inference_seconds) == (0, 2)
-    finish(house.jobs.in_turn(house.entry(), jobs_of(4)))
-    assert house.jobs.inference_seconds >= 4
-    assert house.jobs.inference_seconds % 2 == 0
+    house.jobs.run(house.entry(), Job(text="a"))
+    assert house.jobs.timings() == Timings(inference=2_000)
+    house.jobs.run_lines(house.entry(), jobs_of(4))
+    assert house.jobs.timings().inference >= 4_000
+    assert house.jobs.timings().inference % 2_000 == 0

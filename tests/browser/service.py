@@ -14,6 +14,7 @@ from app.config import Settings
 from app.decoding.pool import Cage
 from app.engine.local import LocalEngine
 from app.fetching.client import Fetcher
+from app.operations import Operations
 from app.service import Service
 from app.storage.local import LocalStore
 from models.base import Entity, Job, Line, Prediction, Source, Task
@@ -95,8 +96,12 @@ class FakeService:
         # It may fetch the samples from itself.
         fetcher = Fetcher(3_000_000, 5, allow_hosts=(host,))
         self.service = Service(self.settings, self.registry, self.engine, store, fetcher, cage)
+        self.operations = Operations(self.settings.max_requests, share=False)
         self._server = create_server(
-            create_app(self.settings, self.service), sockets=[listener], threads=16, channel_request_lookahead=1
+            create_app(self.settings, self.service, self.operations),
+            sockets=[listener],
+            threads=16,
+            channel_request_lookahead=1,
         )
         self.url = f"http://{host}"
         threading.Thread(target=self._server.run, daemon=True).start()

@@ -38,7 +38,7 @@ def test_a_place_in_the_queue_and_a_real_cancel(page: Page, fakes: FakeService) 
     page.get_by_role("button", name="Cancel all").click()
     wait_until(lambda: fakes.waiting() == 0)
     fakes.go.set()
-    wait_until(lambda: fakes.service.in_work == 0)
+    wait_until(lambda: fakes.operations.in_work == 0)
     assert len(fakes.jobs) == 1
     page.get_by_role("button", name="Describe all 3").click()
     expect(page.locator("#list h2")).to_have_text("3 pictures")

@@ -20,6 +20,7 @@ from app.config import Settings
 from app.decoding.pool import Cage
 from app.engine.local import LocalEngine
 from app.fetching.client import Fetcher
+from app.operations import Operations
 from app.service import Service
 from models.base import WHOLE_IMAGE, Job, Line, Prediction, Source, Task
 from tests import drawn
@@ -221,7 +222,8 @@ class Fakes:
         self.engine = LocalEngine(registry, 32)
         settings = Settings(save_uploads=False)
         self.service = Service(settings, registry, self.engine, None, Fetcher(1000, 1), cage)
-        self.app: Flask = create_app(settings, self.service)
+        self.operations = Operations(settings.max_requests)
+        self.app: Flask = create_app(settings, self.service, self.operations)
 
     def post(self, model: str, accept: str = EVENTS["Accept"], **environ: Any) -> TestResponse:
         return self.app.test_client().post(
@@ -279,9 +281,10 @@ def test_closing_the_stream_cancels_what_is_still_to_do(make_fakes: Callable[...
         if done and fakes.waiting("lines"):
             break
     assert 0 < done < COUNT
-    assert fakes.service.in_work == 1
+    assert fakes.operations.in_work == 1
     response.close()
-    assert (fakes.waiting("lines"), fakes.service.in_work) == (0, 0)
+    assert fakes.operations.in_work == 0
+    wait_until(lambda: fakes.waiting("lines") == 0)
     go.release(2 * COUNT)
     assert len(fakes.post("lines", "application/json").get_json()["lines"]) == COUNT
     assert sum(map(len, fakes.line_reader.batches)) < 2 * COUNT  # type: ignore[attr-defined]
@@ -300,7 +303,8 @@ def test_a_client_that_has_gone_is_noticed_within_a_second(make_fakes: Callable[
         wait_until(lambda: fakes.waiting("rapidocr") == 1)
         gone.set()
         body = left.result(timeout=10)
-    assert (fakes.waiting("rapidocr"), fakes.service.in_work) == (0, 0)
+    assert fakes.operations.in_work == 0
+    wait_until(lambda: fakes.waiting("rapidocr") == 0)
     assert b"event: result" not in body
     if accept == "application/json":
         assert json.loads(body)["status"] == 499

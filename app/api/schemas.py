@@ -1,8 +1,17 @@
-"""The shapes of requests and answers. What validates them is also what `/openapi.json` says of them."""
+"""The native protocol's requests and answers, and how they are made of the service's own.
 
-from typing import Annotated, Any, Literal, TypeVar
+What validates a request is also what `/openapi.json` says of it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+
+from app import types
+from app.pipelines import options_of
+from models.registry import Entry
 
 MAX_PROMPT = 2_000
 MAX_TAG_TEXT = 100_000
@@ -46,6 +55,10 @@ class GenerateOptions(BaseModel):
     format: Choice[Literal["json", "text", "hocr", "alto", "tsv", "markdown", "pdf"]] = Field(
         None, description="What to answer in; beats the Accept header."
     )
+
+    def to_options(self) -> types.RequestOptions:
+        """Return the options as the service takes them."""
+        return types.RequestOptions(**self.model_dump(exclude={"format"}))
 
 
 class TagOptions(BaseModel):
@@ -140,6 +153,37 @@ class Answer(BaseModel):
     timings_ms: Timings
     warnings: list[str]
 
+    @classmethod
+    def of(cls, answer: types.Answer, request_id: str) -> Self:
+        """Make the answer of a request. One page's fields stand in the answer itself; several pages are a list."""
+        tags = answer.tags or types.Tags()
+        fields: dict[str, Any]
+        if len(answer.pages) == 1:
+            (page,) = answer.pages
+            fields = {"confidence": page.confidence, "entities": _plain(page.entities), "lines": _plain(page.lines)}
+        else:
+            fields = {
+                "pages": [
+                    Page(page=number, width=page.width, height=page.height, text=page.text, lines=_plain(page.lines))
+                    for number, page in enumerate(answer.pages, 1)
+                ]
+            }
+        assert answer.image is not None
+        return cls(
+            id=request_id,
+            text=answer.text,
+            model=answer.model,
+            tags=_listed(tags.names),
+            tag_scores=_listed(tags.scores),
+            tagger=tags.tagger,
+            parts=None if answer.parts is None else AltTextParts(**asdict(answer.parts)),
+            cached=answer.cached or None,
+            image=ImageInfo(**asdict(answer.image)),
+            timings_ms=Timings(**asdict(answer.timings)),
+            warnings=list(answer.warnings),
+            **fields,
+        )
+
 
 class Queued(BaseModel):
     """An event: the request waits for a model."""
@@ -176,6 +220,20 @@ class TagAnswer(BaseModel):
     timings_ms: TagTimings
     warnings: list[str]
 
+    @classmethod
+    def of(cls, tags: types.Tags, request_id: str) -> Self:
+        """Make the answer of a request."""
+        times = tags.timings
+        return cls(
+            id=request_id,
+            tags=list(tags.names or ()),
+            tag_scores=_listed(tags.scores),
+            tagger=tags.tagger or "",
+            cached=tags.cached or None,
+            timings_ms=TagTimings(queue=times.queue, inference=times.inference, total=times.total),
+            warnings=list(tags.warnings),
+        )
+
 
 class ModelInfo(BaseModel):
     """A model of the registry and its state."""
@@ -194,6 +252,27 @@ class ModelInfo(BaseModel):
     error: str | None = Field(description="Why it failed.")
     device: str | None
     precision: str | None
+
+    @classmethod
+    def of(cls, entry: Entry) -> Self:
+        """Describe an entry of the registry."""
+        model, loaded = entry.model, entry.loaded
+        return cls(
+            name=model.name,
+            task=model.task,
+            accepts=list(model.accepts),
+            options=sorted(options_of(model)),
+            tags_images=model.tags_images,
+            hub_id=model.source.hub_id,
+            revision=model.source.revision,
+            license=model.source.license,
+            size_bytes=model.source.size_bytes,
+            state=entry.state,
+            progress=entry.progress,
+            error=entry.error,
+            device=loaded.device if loaded else None,
+            precision=loaded.precision if loaded else None,
+        )
 
 
 class ModelList(BaseModel):
@@ -219,3 +298,19 @@ class Problem(BaseModel):
     detail: str
     code: str = Field(description="Short name of the kind of error; stable.")
     request_id: str = Field(description="To be found again in the service's log.")
+
+
+def event_of(progress: types.Progress) -> Queued | Progress:
+    """Return progress as the data of an event."""
+    if progress.stage == "queued":
+        return Queued(position=progress.position)
+    return Progress(stage=progress.stage, done=progress.done, found=progress.found)
+
+
+def _plain(items: Iterable[Any] | None) -> Any:
+    """Return dataclasses as dictionaries, which the schemas validate."""
+    return None if items is None else [asdict(item) for item in items]
+
+
+def _listed(values: Iterable[Any] | None) -> Any:
+    return None if values is None else list(values)

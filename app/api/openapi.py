@@ -6,7 +6,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from app import __version__, errors, schemas
+from app import errors
+from app.api import schemas
 from app.exports import EXPORTS
 
 _REQUESTS: tuple[type[BaseModel], ...] = (schemas.GenerateOptions, schemas.TagOptions)
@@ -30,8 +31,8 @@ _EVENTS = (
 )
 
 
-def document() -> dict[str, Any]:
-    """Return the whole description."""
+def document(version: str) -> dict[str, Any]:
+    """Return the whole description of the service of that version."""
     _, definitions = models_json_schema(
         [*((schema, "validation") for schema in _REQUESTS), *((schema, "serialization") for schema in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
@@ -46,7 +47,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Image to Text",
-            "version": __version__,
+            "version": version,
             "description": "Turns an image into text: a caption, the words on it, phrases with boxes, tags.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },

@@ -1,0 +1,124 @@
+"""The body of a request in whatever way clients send an image: a form, JSON, or the bytes themselves."""
+
+import json
+from collections.abc import Container, Iterable, Sequence
+from typing import Any
+
+from flask import request
+
+from app.api.forms import Form, multipart, urlencoded
+from app.decoding.documents import is_pdf
+from app.decoding.images import looks_like_image, what_is_read
+from app.errors import BadRequest, InvalidOption, TooLarge, UnsupportedMedia
+
+MAX_FIELD_BYTES = 500_000
+MAX_VALUES = 200_000
+FILE_FIELDS = ("image_file", "Image_file")
+"""The field of the upload; the second is its old spelling."""
+
+_RAW = ("", "application/octet-stream", "application/pdf", "application/x-www-form-urlencoded")
+
+Fields = dict[str, Any]
+
+
+def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) -> tuple[Fields, bytes | None]:
+    """Return the fields of the request, those of its query included, and the bytes of its image if it holds one.
+
+    Args:
+        formats: image formats by Pillow's names, by which a body without a telling Content-Type is recognised.
+        max_bytes: of an image that is the whole body.
+        known: names of fields, by which a form is told from other text.
+
+    Raises:
+        BadRequest: broken, ambiguous, or with a field twice.
+        TooLarge: a field or the image is.
+        UnsupportedMedia: the body is of no type that is read.
+    """
+    kind = request.mimetype
+    image: bytes | None = None
+    if kind == "multipart/form-data":
+        form = multipart(request.stream, request.mimetype_params.get("boundary", ""))
+        fields, image = _form_fields(form), _uploaded(form)
+    elif kind == "application/json":
+        fields = json_fields()
+    elif kind == "application/x-www-form-urlencoded" and not _may_be_image(formats):
+        fields = _form_fields(urlencoded(_body()))
+        if _body() and not any(name in known for name in fields):
+            hint = "JSON with Content-Type: application/json" if _body().lstrip()[:1] == b"{" else what_is_read(formats)
+            raise UnsupportedMedia(f"the body is neither a form nor an image: send {hint}")
+    elif kind in _RAW or kind.startswith("image/"):
+        # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
+        # An empty body with an image Content-Type is an empty image (422), not a missing one (400).
+        # An image that is too large is not read at all.
+        request.max_content_length = max_bytes
+        fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
+    else:
+        raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
+    return _merged(fields, _single(request.args.items(multi=True))), image
+
+
+def _may_be_image(formats: Sequence[str]) -> bool:
+    return looks_like_image(_body()[:64], formats) or is_pdf(_body()[:1024])
+
+
+def _body() -> bytes:
+    return request.get_data(cache=True)
+
+
+def _form_fields(form: Form) -> Fields:
+    fields = _single(form.fields)
+    for name, value in fields.items():
+        # A data: URL has the image's own limit.
+        if len(value) > MAX_FIELD_BYTES and not value[:5].lower() == "data:":
+            raise TooLarge(f"the field {name[:100]!r} is longer than {MAX_FIELD_BYTES} bytes")
+        if name in FILE_FIELDS:
+            raise BadRequest(f"{name} must be a file (with curl: -F {name}=@photo.jpg)")
+    return fields
+
+
+def _uploaded(form: Form) -> bytes | None:
+    images = []
+    for name, filename, data in form.files:
+        if name not in FILE_FIELDS:
+            raise InvalidOption(f"there is no field {name!r} for a file: send the image as image_file")
+        # A browser sends a part without a name when no file was chosen.
+        if filename or data:
+            images.append(data)
+    if len(images) > 1:
+        raise BadRequest(f"send exactly one image, not {len(images)}")
+    return images[0] if images else None
+
+
+def json_fields() -> Fields:
+    """Return the fields of a JSON object that is the body.
+
+    Raises:
+        BadRequest: not a JSON object, or nested too deeply.
+        TooLarge: of too many values.
+    """
+    # Each takes up to a hundred bytes of memory for one of the body. Nested without commas, they soon are too deep.
+    if _body().count(b",") > MAX_VALUES:
+        raise TooLarge(f"the JSON has more than {MAX_VALUES} values")
+    try:
+        fields = json.loads(_body(), object_pairs_hook=_single)
+    except RecursionError as error:
+        raise BadRequest("the JSON is nested too deeply") from error
+    except ValueError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
+    if not isinstance(fields, dict):
+        raise BadRequest("the JSON must be an object of fields")
+    return fields
+
+
+def _single(pairs: Iterable[tuple[str, Any]]) -> Fields:
+    """Return pairs as a dictionary; which of two equal names was meant, nobody can know."""
+    fields: Fields = {}
+    for name, value in pairs:
+        if name in fields:
+            raise BadRequest(f"the field {name[:100]!r} came twice")
+        fields[name] = value
+    return fields
+
+
+def _merged(fields: Fields, more: Fields) -> Fields:
+    return _single([*fields.items(), *more.items()])

@@ -1,0 +1,72 @@
+"""Models that are not on the machine yet: a request starts their download, and waits for it or is refused."""
+
+import threading
+import time
+
+from app import errors
+from app.engine.base import Engine
+from app.jobs import POLL, Jobs
+from app.types import Progress
+from models.registry import Entry
+
+_RETRY_AFTER = 15.0
+_RETRY_CLOSED_AFTER = 5.0
+_FIRST_LOOK = 1.0
+"""Seconds in which a hub that cannot be reached is mostly found out."""
+
+
+class Availability:
+    """Sees to it that a model is on the machine before a request goes on."""
+
+    def __init__(self, engine: Engine, max_waiting: int) -> None:
+        """Let at most `max_waiting` requests wait for downloads at once: a download can take an hour."""
+        self._engine = engine
+        self._waiting = threading.BoundedSemaphore(max_waiting)
+        self._closed = False
+
+    def close(self) -> None:
+        """Refuse the requests that wait."""
+        self._closed = True
+
+    def require(self, entry: Entry, jobs: Jobs, wait: bool) -> None:
+        """Return at once when the model is on the machine; otherwise start its download, and wait for it if `wait`.
+
+        Raises:
+            Unavailable: the model is not here yet, or the service is shutting down.
+            QueueFull: enough requests wait for downloads already.
+            ModelUnavailable: it failed a moment ago.
+        """
+        if entry.on_machine:
+            return
+        entry.refuse_if_failed()
+        self._engine.prepare(entry.model.name)
+        if wait:
+            self._wait(entry, jobs)
+        else:
+            self._refuse(entry)
+
+    def _wait(self, entry: Entry, jobs: Jobs) -> None:
+        if not self._waiting.acquire(blocking=False):
+            raise errors.QueueFull("enough requests wait for downloads already", _RETRY_AFTER)
+        try:
+            while not entry.on_machine:
+                entry.refuse_if_failed()
+                jobs.stop_if_cancelled()
+                if self._closed:
+                    raise errors.Unavailable("the service is shutting down", _RETRY_CLOSED_AFTER)
+                jobs.progress(Progress("downloading", round((entry.progress or 0) * 100), 100))
+                time.sleep(POLL)
+        finally:
+            self._waiting.release()
+
+    def _refuse(self, entry: Entry) -> None:
+        end = time.monotonic() + _FIRST_LOOK
+        while not entry.on_machine:
+            entry.refuse_if_failed()
+            if entry.progress or time.monotonic() > end:
+                raise errors.Unavailable(
+                    f"{entry.model.name} is being downloaded and loaded ({entry.progress or 0:.0%} done): "
+                    "try again later",
+                    _RETRY_AFTER,
+                )
+            time.sleep(_FIRST_LOOK / 10)

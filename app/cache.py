@@ -1,0 +1,57 @@
+"""Results remembered in memory, for images that come again."""
+
+import dataclasses
+import sys
+import threading
+from collections.abc import Hashable
+from typing import Any, NamedTuple
+
+from cachetools import LRUCache
+
+
+class _Item(NamedTuple):
+    value: Any
+    started: float
+    size: int
+
+
+class ResultCache:
+    """The latest results, in at most `limit` bytes, keys included; the least recently used goes first. A limit of 0
+    remembers nothing."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._items: LRUCache[Hashable, _Item] = LRUCache(limit, getsizeof=lambda item: item.size)
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable) -> Any:
+        """Return the result of a key, or None."""
+        with self._lock:
+            item = self._items.get(key)
+        return None if item is None else item.value
+
+    def put(self, key: Hashable, value: Any, started: float) -> None:
+        """Remember a result, unless it is larger than the limit or another one was begun later.
+
+        Args:
+            key: all that the result depends on.
+            value: the result.
+            started: when its computation began, in seconds of the monotonic clock.
+        """
+        size = size_of(key) + size_of(value)
+        if size > self._limit:
+            return
+        with self._lock:
+            known = self._items.get(key)
+            if known is None or known.started <= started:
+                self._items[key] = _Item(value, started, size)
+
+
+def size_of(value: Any) -> int:
+    """Return the bytes of a value in memory, with all that it is made of."""
+    parts: Any = ()
+    if dataclasses.is_dataclass(value):
+        parts = (getattr(value, field.name) for field in dataclasses.fields(value))
+    elif isinstance(value, tuple | list):
+        parts = value
+    return sys.getsizeof(value) + sum(map(size_of, parts))

@@ -1,0 +1,225 @@
+"""Requests in work: each is an operation in a thread of its own, which can be watched, shared and cancelled."""
+
+import copy
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Hashable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Generic, TypeVar
+
+from cachetools import TTLCache
+
+from app.errors import NotFound, QueueFull, ServiceError, Unavailable
+from app.types import IsCancelled, Progress, ReportProgress
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 0.5
+"""Seconds after which a subscriber hears the latest progress again, so that it can see whether its client is there."""
+KEEP_SECONDS = 600.0
+"""Seconds for which a finished operation can be found by its id."""
+_MAX_KEPT = 1_000
+_RETRY_AFTER = 5.0
+
+Result = TypeVar("Result")
+Work = Callable[[ReportProgress, IsCancelled], Result]
+
+
+class Operation(Generic[Result]):
+    """A request in work: a future with progress.
+
+    Every subscriber calls `leave` once. An operation whose last subscriber leaves before it is done is cancelled: its
+    work is told so by `cancelled`, and ends by itself.
+    """
+
+    def __init__(self, operations: "Operations", key: Hashable, work: Work[Result], detached: bool) -> None:
+        self.id = uuid.uuid4().hex
+        self.key = key
+        self.detached = detached
+        self.subscribers = 0
+        """Guarded by the lock of `operations`."""
+        self._operations = operations
+        self._work: Work[Result] | None = work
+        self._changed = threading.Condition()
+        self._progress: list[Progress] = []
+        self._done = False
+        self._cancelled = False
+        self._result: Result | None = None
+        self._error: BaseException | None = None
+
+    @property
+    def done(self) -> bool:
+        """True once there is a result or an error."""
+        return self._done
+
+    def wait(self, seconds: float) -> bool:
+        """Wait at most so many seconds for the end, and say whether it has come."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._done, seconds)
+
+    def result(self) -> Result:
+        """Wait for the end; return the result or raise the error."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._done)
+        if self._error is not None:
+            # Raised in several threads, one error would gather the tracebacks of all.
+            raise copy.copy(self._error) if isinstance(self._error, ServiceError) else self._error
+        return self._result  # type: ignore[return-value]
+
+    def events(self) -> Iterator[Progress]:
+        """Yield all progress from the beginning until the end. While nothing happens, the latest comes again."""
+        seen = 0
+        while True:
+            with self._changed:
+                if len(self._progress) == seen and not self._done:
+                    self._changed.wait(HEARTBEAT)
+                fresh, seen = self._progress[seen:], len(self._progress)
+                latest, done = self._progress[-1:], self._done
+            yield from fresh or ([] if done else latest)
+            if done:
+                return
+
+    def leave(self) -> None:
+        """Stop waiting for the operation."""
+        self._operations._leave(self)
+
+    def cancel(self) -> None:
+        """Tell the work that nobody wants its result."""
+        self._cancelled = True
+
+    def run(self) -> None:
+        """Do the work. Called once, by the executor."""
+        work, self._work = self._work, None
+        assert work is not None
+        try:
+            result: Any = work(self._report, lambda: self._cancelled)
+            error = None
+        except BaseException as raised:
+            # Not only an Exception: libraries in Rust panic with what is none, and all subscribers wait for an end.
+            result, error = None, raised
+        # The request with its image goes with it.
+        del work
+        self._operations._ended(self)
+        with self._changed:
+            self._result, self._error, self._done = result, error, True
+            self._changed.notify_all()
+        if self.detached:
+            self.leave()
+
+    def _report(self, progress: Progress) -> None:
+        with self._changed:
+            # A position that stays the same for a minute is one event: `events` repeats it.
+            if self._progress[-1:] != [progress]:
+                self._progress.append(progress)
+                self._changed.notify_all()
+
+
+class Operations:
+    """All operations: starts them, shares them between equal requests, and finds them by id."""
+
+    def __init__(self, max_requests: int, share: bool = True) -> None:
+        """Args:
+        max_requests: how many subscribers there may be in all. Each holds a thread of the server.
+        share: whether a request with the key of a running operation subscribes to that one.
+        """
+        self._max_requests = max_requests
+        self._share = share
+        self._executor = ThreadPoolExecutor(max_requests, thread_name_prefix="operation")
+        self._running: dict[Hashable, Operation[Any]] = {}
+        self._by_id: dict[str, Operation[Any]] = {}
+        self._kept: TTLCache[str, Operation[Any]] = TTLCache(_MAX_KEPT, KEEP_SECONDS)
+        self._draining = False
+        self._lock = threading.Lock()
+        self.in_work = 0
+        """Subscribers of all operations."""
+
+    def submit(
+        self,
+        work: Work[Result],
+        key: Hashable = None,
+        fresh: bool = False,
+        keep: bool = False,
+        detached: bool = False,
+    ) -> Operation[Result]:
+        """Subscribe to the running operation of `key`, or start one.
+
+        The caller must call `leave` of what is returned, unless the operation is detached.
+
+        Args:
+            work: ordinary blocking code, called with a progress callback and a function that says whether the operation
+                is cancelled.
+            key: equal for requests that have the same result; None is shared with nobody.
+            fresh: whether to start a new operation all the same. Later requests share that one.
+            keep: whether the operation can be found by its id while it runs and for some minutes afterwards.
+            detached: whether a new operation goes on although nobody subscribes to it, for clients that come back for
+                its result; such an operation has no key.
+
+        Raises:
+            QueueFull: as many requests as may be are in work.
+            Unavailable: the service is shutting down.
+        """
+        with self._lock:
+            if self._draining:
+                raise Unavailable("the service is shutting down", _RETRY_AFTER)
+            if self.in_work >= self._max_requests:
+                raise QueueFull(f"{self.in_work} requests are in work already", _RETRY_AFTER)
+            operation = None if fresh or key is None else self._running.get(key)
+            starts = operation is None
+            if operation is None:
+                operation = Operation(self, key, work, detached)
+                if self._share and key is not None:
+                    self._running[key] = operation
+            if keep:
+                self._by_id[operation.id] = operation
+            operation.subscribers += 1
+            self.in_work += 1
+        if starts:
+            self._executor.submit(operation.run)
+        return operation
+
+    def find(self, operation_id: str) -> Operation[Any]:
+        """Return an operation that runs, or ended some minutes ago.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self._lock:
+            operation = self._by_id.get(operation_id) or self._kept.get(operation_id)
+        if operation is None:
+            raise NotFound("there is no such operation, or it ended too long ago")
+        return operation
+
+    def forget(self, operation: Operation[Any]) -> None:
+        """Cancel an operation, and let it not be found any more."""
+        operation.cancel()
+        with self._lock:
+            self._by_id.pop(operation.id, None)
+            self._kept.pop(operation.id, None)
+
+    def drain(self) -> None:
+        """Take no more requests; those in work go on."""
+        self._draining = True
+
+    @property
+    def draining(self) -> bool:
+        """True when no more requests are taken."""
+        return self._draining
+
+    def _leave(self, operation: Operation[Any]) -> None:
+        with self._lock:
+            operation.subscribers -= 1
+            self.in_work -= 1
+            abandoned = not operation.subscribers and not operation.done
+            if abandoned and self._running.get(operation.key) is operation:
+                del self._running[operation.key]
+        if abandoned:
+            operation.cancel()
+
+    def _ended(self, operation: Operation[Any]) -> None:
+        """Share an operation no more: who comes after an error is not told it."""
+        with self._lock:
+            if self._running.get(operation.key) is operation:
+                del self._running[operation.key]
+            if self._by_id.pop(operation.id, None) is not None:
+                self._kept[operation.id] = operation

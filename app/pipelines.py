@@ -1,0 +1,229 @@
+"""How models work together on an image: which of them, in which order.
+
+A pipeline is a function that takes the jobs of a request and the pages of its file, and returns an `Answer`. `choose`
+finds the one for a request.
+"""
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+from PIL import Image
+
+from app import alt_text
+from app.decoding.documents import Pages
+from app.errors import InvalidOption
+from app.jobs import Jobs
+from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags
+from models.base import Job, Model, Options, Prediction, Task, UnknownModel
+from models.registry import Entry, Registry
+
+ALT_TEXT = "alt-text"
+"""The name under which a captioner and a reader are asked together."""
+_READER = "rapidocr"
+_SEGMENTER = "rapidocr-lines"
+_ALT_TEXT_LENGTH = 250
+_LINE_TOKENS = 64
+"""Tokens of a line that was cut out of a page. TrOCR's own 20 are too few for many a line."""
+_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """The models that answer a request, and how.
+
+    Attributes:
+        entries: the models without which there is no answer.
+        run: asks them.
+        key: all that the answer depends on, besides the image.
+        reads_documents: whether it takes every page of a document; otherwise it takes images, and the first page.
+        side: of the square in pixels to which the models reduce an image; None if they see more.
+        warnings: what the client should know beforehand, such as options that are ignored.
+    """
+
+    entries: tuple[Entry, ...]
+    run: Callable[[Jobs, Pages], Answer]
+    key: Hashable
+    reads_documents: bool = False
+    side: int | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def choose(registry: Registry, options: RequestOptions, default: Callable[[], Entry]) -> Pipeline:
+    """Return the pipeline that a request asks for; where it names no model, that of the `default` one.
+
+    Raises:
+        UnknownModel: there is no model of that name.
+        InvalidOption: the model takes no image.
+        InvalidJob: the model can never do what is asked.
+    """
+    if options.model == ALT_TEXT:
+        return _choose_alt_text(registry, options)
+    try:
+        entry = default() if options.model in (None, "auto") else registry.entry(str(options.model))
+    except UnknownModel as error:
+        raise UnknownModel(f"{error}; and {ALT_TEXT}, which is two of them together") from None
+    return of_model(registry, entry, options)
+
+
+def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipeline:
+    """Return the pipeline of one model, by its task.
+
+    Raises:
+        InvalidOption: the model takes no image.
+        InvalidJob: the model can never do what is asked.
+    """
+    model = entry.model
+    if "image" not in model.accepts:
+        raise InvalidOption(f"{model.name} takes a text, not an image: use POST /generate-tags")
+    if model.task is Task.SEGMENT:
+        raise InvalidOption(f"{model.name} only cuts pages into lines, for trocr-* with segment=lines")
+    taken, warnings = _options_of(model, options)
+    model.check(taken)
+    entries: tuple[Entry, ...]
+    run: Callable[[Jobs, Pages], Answer]
+    if model.task is Task.READ_LINE and options.segment != "none":
+        segmenter = registry.entry(_SEGMENTER)
+        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken)
+    elif model.task in (Task.READ_LINE, Task.READ_PAGE):
+        entries, run = (entry,), partial(read_pages, entry, taken)
+    else:
+        entries, run = (entry,), partial(caption, entry, taken)
+    reads = model.task in (Task.READ_LINE, Task.READ_PAGE)
+    key = (*(each.identity for each in entries), taken)
+    return Pipeline(entries, run, key, reads, model.input_side, tuple(warnings))
+
+
+def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Describe the first page."""
+    prediction = jobs.run(entry, Job(pages.image(0), options=options))
+    name = entry.model.name
+    return Answer(
+        prediction.text,
+        name,
+        (_page(pages, 0, prediction),),
+        tags=None if prediction.tags is None else Tags(prediction.tags, prediction.tag_scores, name),
+        warnings=(*prediction.warnings, *_first_page_only(name, pages)),
+    )
+
+
+def read_pages(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Read every page with a model that takes whole pages."""
+    return _read(entry, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
+
+
+def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Cut every page into lines with one model, and read the lines with another."""
+    line_options = replace(options, segment=None)
+
+    def read(image: Image.Image) -> Prediction:
+        layout = jobs.run(segmenter, Job(image, options=Options(segment=options.segment)))
+        crops = layout.crops or ()
+        several = len(crops) > 1 and options.max_new_tokens is None
+        asked = replace(line_options, max_new_tokens=_LINE_TOKENS) if several else line_options
+        texts = jobs.run_lines(entry, [Job(crop, options=asked) for crop in crops])
+        lines = [
+            replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
+            for line, prediction in zip(layout.lines or (), texts, strict=True)
+            if prediction.text
+        ]
+        return Prediction.of_lines(lines, [warning for prediction in texts for warning in prediction.warnings])
+
+    return _read(entry, jobs, pages, read)
+
+
+def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
+    """Say one sentence fit for an `alt` attribute: what a captioner sees and what a reader reads, asked together.
+
+    A captioner that fails leaves the words, with a warning.
+    """
+    image = pages.image(0)
+    words, described = jobs.run_together([(reader, Job(image)), (captioner, Job(image))])
+    if isinstance(words, Exception):
+        raise words
+    failed = isinstance(described, Exception)
+    says = "" if isinstance(described, Exception) else described.text
+    text = alt_text.compose(says, words.text, max_length)
+    return Answer(
+        text,
+        ALT_TEXT,
+        (_page(pages, 0, Prediction(text)),),
+        parts=AltTextParts(says or None, captioner.model.name if says else None, words.text, reader.model.name),
+        warnings=(*((f"no caption: {described}",) if failed else ()), *_first_page_only(ALT_TEXT, pages)),
+        complete=not failed,
+    )
+
+
+def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
+    """Tag a text."""
+    prediction = jobs.run(entry, Job(text=text))
+    return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
+
+
+def options_of(model: Model) -> frozenset[str]:
+    """Return the names of the options that a model takes, alone or in its pipeline."""
+    also = {"segment"} if model.task is Task.READ_LINE else set()
+    return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
+
+
+def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
+    captioner, reader = registry.default_captioner(), registry.entry(_READER)
+    length = options.max_length or _ALT_TEXT_LENGTH
+    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(options, name))
+    return Pipeline(
+        (reader,),
+        partial(describe_for_alt, captioner, reader, length),
+        (ALT_TEXT, reader.identity, captioner.identity, length),
+        warnings=ignored,
+    )
+
+
+def _read(entry: Entry, jobs: Jobs, pages: Pages, read: Callable[[Image.Image], Prediction]) -> Answer:
+    """Read page by page; one page is in memory at a time."""
+    done: list[Page] = []
+    warnings: list[str] = []
+    for number in range(pages.count):
+        jobs.stop_if_cancelled()
+        # Do not bind the image to a name: it would stay in memory while the next page is decoded.
+        prediction = read(pages.image(number))
+        done.append(_page(pages, number, prediction))
+        warnings += prediction.warnings
+        if pages.count > 1:
+            jobs.progress(Progress("pages", len(done), pages.count))
+    text = "\n\n".join(page.text for page in done if page.text)
+    return Answer(text, entry.model.name, tuple(done), warnings=tuple(warnings))
+
+
+def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
+    width, height = pages.size(number)
+    return Page(
+        width,
+        height,
+        prediction.text,
+        prediction.confidence,
+        prediction.lines,
+        prediction.entities,
+        pages.points(number),
+    )
+
+
+def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
+    if pages.count > 1:
+        # The number of pages is left out: those of a TIFF are counted no further than MAX_PAGES.
+        yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
+
+
+def _options_of(model: Model, options: RequestOptions) -> tuple[Options, list[str]]:
+    """Return what a model takes of the options, and a warning for each of the others that is set."""
+    known = options_of(model)
+    taken: dict[str, object] = {}
+    warnings = []
+    for name in (*_MODEL_OPTIONS, "max_length"):
+        value = getattr(options, name)
+        if value is None or value is False:
+            continue
+        if name in known:
+            taken[name] = value
+        else:
+            warnings.append(f"{model.name} does not take {name}: ignored")
+    return Options(**taken), warnings  # type: ignore[arg-type]

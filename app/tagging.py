@@ -1,0 +1,99 @@
+"""Tags: of a text by a tagger, or of an image by a captioner that also tags."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from app import errors
+from app.availability import Availability
+from app.cache import ResultCache
+from app.clock import Clock
+from app.jobs import Jobs
+from app.pipelines import Pipeline, of_model, tag_text
+from app.types import Answer, RequestOptions, Tags
+from models.base import Task
+from models.registry import TAGGER, Entry, Registry
+
+
+class Tagging:
+    """Finds taggers, and remembers the tags of texts."""
+
+    def __init__(self, registry: Registry, availability: Availability, cache: ResultCache) -> None:
+        self._registry = registry
+        self._availability = availability
+        self._cache = cache
+
+    def choose(self, name: str | None, of_image: bool) -> Entry | None:
+        """Return the tagger of that name, or with none named the best on the machine; None when there is none.
+
+        Args:
+            name: of a tagger; None or `auto` for any.
+            of_image: whether an image is tagged, or what was said of it; else a text alone.
+
+        Raises:
+            InvalidOption: the model is no tagger of that kind.
+            models.base.UnknownModel: there is no such model.
+        """
+        if name in (None, "auto"):
+            tagger = self._registry.default_tagger()
+            return tagger or (self._registry.default_image_tagger() if of_image else None)
+        entry = self._registry.entry(str(name))
+        if entry.model.tags_images and not of_image:
+            raise errors.InvalidOption(f"{name} tags images, not texts: use POST /generate-text with tags=true")
+        if entry.model.task is not Task.TAG and not entry.model.tags_images:
+            raise errors.InvalidOption(f"{name} is not a tagger")
+        return entry
+
+    def of_answer(
+        self,
+        answer: Answer,
+        tagger: Entry | None,
+        jobs: Jobs,
+        fresh: bool,
+        answer_again: Callable[[Pipeline, Jobs], Answer],
+    ) -> Tags:
+        """Tag the image of an answer, or its text. An answer without tags is still an answer: a warning says why it has
+        none.
+
+        Args:
+            answer: what was said of the image.
+            tagger: what `choose` returned.
+            jobs: those of the request.
+            fresh: whether to compute tags that are remembered.
+            answer_again: returns what another pipeline says of the same image.
+        """
+        if tagger is None:
+            why = f"no tags: no tagger is on this machine; POST /models/{TAGGER}/load fetches one"
+            return Tags(warnings=(why,), cached=True)
+        if not answer.text and not tagger.model.tags_images:
+            return Tags((), tagger=tagger.model.name, cached=True)
+        try:
+            with errors.as_service_errors():
+                if not tagger.model.tags_images:
+                    return self.of_text(answer.text, tagger, fresh, jobs)
+                if answer.model == tagger.model.name and answer.tags is not None:
+                    return replace(answer.tags, cached=answer.cached)
+                self._availability.require(tagger, jobs, wait=False)
+                captioned = answer_again(of_model(self._registry, tagger, RequestOptions()), jobs.afresh())
+                tags = captioned.tags or Tags((), tagger=tagger.model.name)
+                return replace(tags, timings=captioned.timings, cached=captioned.cached)
+        except errors.ClientGone:
+            raise
+        except errors.ServiceError as error:
+            return Tags(warnings=(f"no tags: {error.detail}",))
+
+    def of_text(self, text: str, tagger: Entry | None, fresh: bool, jobs: Jobs) -> Tags:
+        """Tag a text, or recall its tags.
+
+        Raises:
+            Unavailable: the tagger is not on the machine.
+        """
+        entry = tagger or self._registry.entry(TAGGER)
+        self._availability.require(entry, jobs, wait=False)
+        key = text, entry.identity
+        remembered: Tags | None = None if fresh else self._cache.get(key)
+        if remembered is not None:
+            return replace(remembered, cached=True)
+        clock, jobs = Clock(), jobs.afresh()
+        tags = tag_text(entry, text, jobs)
+        self._cache.put(key, tags, clock.started)
+        return replace(tags, timings=jobs.timings())

@@ -1,0 +1,156 @@
+"""Requests and answers of the service, as every front door and the service itself speak of them.
+
+Plain dataclasses: no HTTP, no validation. A front door makes a `Request` of its own protocol's request, and its own
+answer of an `Answer`. Boxes and polygons are in fractions of the upright image, as in `models.base`.
+"""
+
+import hashlib
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+from models.base import Entity, Line
+
+Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a client may ask for besides the image; None leaves it to the model or the service."""
+
+    model: str | None = None
+    prompt: str | None = None
+    tags: bool = False
+    tagger: str | None = None
+    detail: bool = False
+    min_new_tokens: int | None = None
+    max_new_tokens: int | None = None
+    num_beams: int | None = None
+    segment: str | None = None
+    max_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """One image or document, as bytes or as a URL, and what is asked of it.
+
+    `export` is a name of `app.exports.EXPORTS`, for an answer that is also rendered in that format. With
+    `wait_for_download` the request waits for a model that is not on the machine yet; otherwise it is refused. A `fresh`
+    answer is computed even where one is remembered.
+    """
+
+    image: bytes | None = None
+    image_url: str | None = None
+    options: RequestOptions = RequestOptions()
+    export: str | None = None
+    wait_for_download: bool = False
+    fresh: bool = False
+
+    @cached_property
+    def sha256(self) -> str | None:
+        """The hash of the image's bytes in hexadecimal digits; None for a URL."""
+        return None if self.image is None else hashlib.sha256(self.image).hexdigest()
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for requests that have the same answer."""
+        return self.sha256, self.image_url, self.options, self.export, self.wait_for_download
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a request is.
+
+    `done` of `found` are counted in lines, in pages, in models loaded, or in percent of a download. While it is queued,
+    `position` says how many jobs are before it, itself included; 0 while it runs; None while the queue is full.
+    """
+
+    stage: Stage
+    done: int = 0
+    found: int = 0
+    position: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What was said of one page of `width` x `height` pixels; `points` is its size on paper in 1/72 inch, if known."""
+
+    width: int
+    height: int
+    text: str
+    confidence: float | None = None
+    lines: tuple[Line, ...] | None = None
+    entities: tuple[Entity, ...] | None = None
+    points: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AltTextParts:
+    """What an alt text is made of: the caption and the words on the image, each with the model that said it."""
+
+    caption: str | None
+    captioner: str | None
+    words: str | None
+    reader: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Where the time went, in milliseconds. `queue` is the wait for models, their loading included."""
+
+    fetch: int = 0
+    decode: int = 0
+    queue: int = 0
+    inference: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Tags:
+    """Tags of an image or a text, with a score for each where the tagger has them. `names` is None where none could be
+    made; `warnings` say why. `cached` is true where nothing had to be computed."""
+
+    names: tuple[str, ...] | None = None
+    scores: tuple[float, ...] | None = None
+    tagger: str | None = None
+    warnings: tuple[str, ...] = ()
+    timings: Timings = Timings()
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInfo:
+    """The image as it was decoded: the format by Pillow's name, the hash of the bytes, and the path under which the
+    service keeps it, if it does."""
+
+    width: int
+    height: int
+    format: str
+    sha256: str
+    saved_as: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is said of an image or a document.
+
+    A pipeline fills in what the models said. The service adds the image, tags, timings and the export. An answer that
+    is not `complete` lacks what a failed model would have said, and is not remembered.
+    """
+
+    text: str
+    model: str
+    pages: tuple[Page, ...]
+    tags: Tags | None = None
+    parts: AltTextParts | None = None
+    warnings: tuple[str, ...] = ()
+    complete: bool = True
+    cached: bool = False
+    image: ImageInfo | None = None
+    timings: Timings = Timings()
+    export: bytes | None = None
+
+
+ReportProgress = Callable[[Progress], None]
+IsCancelled = Callable[[], bool]
