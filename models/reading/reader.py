@@ -23,6 +23,7 @@ from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
 from models.reading.layout import Layout, TextLine, arrange
 from models.reading.pieces import cut_pieces
 from models.reading.runs import runs
+from models.reading.zeros import letters_for_zeros
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 RECOGNISER = "PP-OCRv6_rec_small.onnx"
@@ -137,7 +138,8 @@ class PageReader:
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         with TURN:
             probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
-        return decode(probabilities, self._characters)
+        text, confidence = decode(probabilities, self._characters)
+        return letters_for_zeros(text), confidence
 
     def _read_piece(self, crop: Pixels) -> tuple[str, float]:
         """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""

@@ -82,7 +82,7 @@ def test_what_stands_far_apart_on_a_row_is_one_line() -> None:
     points = np.concatenate([prices, names])
     found = arrange(points, np.arange(16) < 8)
     assert [line.fragments for line in found] == [[i + 8, i] for i in range(8)]
-    apart = arrange(points, layout="columns")
+    apart = arrange(points, np.arange(16) < 8, layout="columns")
     assert [line.fragments for line in apart] == [[i + shift] for i in range(8) for shift in (8, 0)]
 
 
