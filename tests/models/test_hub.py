@@ -10,7 +10,7 @@ import pytest
 
 from models import weights
 from models.base import ModelUnavailable, Source
-from models.registry import discover
+from models.discovery import discover
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
 from tests.hub import COMMIT, Hub
 from tests.server import Server
