@@ -1,8 +1,8 @@
-"""The models: what turns an image into text. Knows nothing of HTTP, queues or storage.
+"""The models, which turn images into text. They know nothing of HTTP, queues or storage.
 
-The libraries below read their switches when they are first imported, so these are set here, before any of them can be:
-no telemetry, no thread that asks the hub to convert a `.bin` file, no advice about missing torchvision on a user's
-terminal, and a hub that cannot be reached is found out in seconds.
+The libraries read these environment variables when they are imported, so they are set here, before that. They turn off
+telemetry, a thread that asks the hub to convert `.bin` files, and advice about missing torchvision; and shorten the
+time until a hub counts as unreachable to seconds.
 """
 
 import os
@@ -17,6 +17,6 @@ for _name, _value in {
 }.items():
     os.environ.setdefault(_name, _value)
 
-# OpenVINO counts its imports at a web analytics service, and has no switch for it but a file in the user's home.
-# Where the package that sends is not to be had, it takes its own stand-in that sends nothing.
+# OpenVINO reports its imports to a web analytics service; only a file in the user's home turns that off. If the package
+# that reports cannot be imported, OpenVINO uses a replacement that sends nothing.
 sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]

@@ -212,13 +212,12 @@ def _remove_replaced(entry: Path, made_from: list[str]) -> None:
     """Remove other entries of the same checkpoint: of older weights, or of another version of the program. A process
     that has their files open keeps them."""
     for other in entry.parent.glob(f"{entry.name.rpartition('-')[0]}-*"):
-        try:
+        # An entry that cannot be read is left to those that use it.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
             about = json.loads((other / _ABOUT).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            continue
-        # The first versions of the program did not write what an entry is made from.
-        if other != entry and about.get("made_from", made_from) == made_from:
-            shutil.rmtree(other, ignore_errors=True)
+            # The first versions of the program did not write what an entry is made from.
+            if other != entry and about.get("made_from", made_from) == made_from:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _remove_abandoned(cache: Path) -> None:

@@ -47,9 +47,9 @@ def _matrices(model: ov.Model) -> list[tuple[Any, list[Any]]]:
         if node.get_type_name() != "Constant" or node.get_element_type() != ov.Type.f32 or node.data.size < _LEAST:
             continue
         readers = list(node.output(0).get_target_inputs())
-        places = {(port.get_node().get_type_name(), port.get_index()) for port in readers}
-        is_matrix = len(node.get_output_shape(0)) == 2 and places <= {("MatMul", 1), ("Gather", 0)}
-        if is_matrix or places == {("Convolution", 1)}:
+        uses = {(port.get_node().get_type_name(), port.get_index()) for port in readers}
+        is_matrix = len(node.get_output_shape(0)) == 2 and uses <= {("MatMul", 1), ("Gather", 0)}
+        if is_matrix or uses == {("Convolution", 1)}:
             found.append((node, readers))
     return found
 

@@ -101,12 +101,14 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     for layer in text.bert.encoder.layer:
         own, cross, scale = layer.attention.self, layer.crossattention.self, size**-0.5
         attention = SelfAttention([own.query, own.key, own.value], layer.attention.output.dense, heads, scale)
-        look = CrossAttention(cross.query, cross.key, cross.value, layer.crossattention.output.dense, heads, scale)
+        cross_attention = CrossAttention(
+            cross.query, cross.key, cross.value, layer.crossattention.output.dense, heads, scale
+        )
         feed_forward = [layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense]
         layers.append(
             Layer(
                 (attention, layer.attention.output.LayerNorm),
-                (look, layer.crossattention.output.LayerNorm),
+                (cross_attention, layer.crossattention.output.LayerNorm),
                 (nn.Sequential(*feed_forward), layer.output.LayerNorm),
                 norm_first=False,
             )

@@ -1,4 +1,4 @@
-"""RapidOCR: pages of print, and handwriting fairly, with networks that come inside its package.
+"""RapidOCR: reads pages of print, and handwriting less well, with networks that come inside its package.
 
 PP-OCR's detector and recogniser (Cui et al., https://arxiv.org/abs/2507.05595 and its successors) as packaged by
 https://github.com/RapidAI/RapidOCR, on OpenVINO. `rapidocr` reads a page; `rapidocr-lines` cuts it into lines for a
@@ -15,7 +15,7 @@ from models.base import Job, Line, Loaded, Model, Placement, Polygon, Prediction
 if TYPE_CHECKING:
     from models.reading.crops import Floats, Pixels
 
-# Paper around a line that is handed on, in heights of the line: recognisers of lines were trained with some.
+# The margin around a line that is cut out, in heights of the line: readers of lines were trained with some margin.
 _MARGIN = 0.15
 
 
@@ -24,7 +24,7 @@ class RapidOCR(Model):
 
     task = Task.READ_PAGE
     accepts = ("image",)
-    # It reads one page after the other: together, each would be answered when the last is done.
+    # Pages are read one after the other. In a batch, all would wait for the last.
     batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
@@ -44,7 +44,7 @@ class RapidOCRLines(Model):
 
 
 class _OnOpenVINO(Loaded):
-    # OpenVINO runs these small networks on the CPU whatever the placement, as fast as they are needed.
+    # Whatever the placement, these small networks run on OpenVINO on the CPU, which is fast enough.
     device = "cpu"
     precision = "float32"
 
@@ -85,7 +85,7 @@ class LoadedRapidOCRLines(_OnOpenVINO):
 
 
 def _pixels(job: Job) -> "Pixels":
-    """Return a job's image as (height, width, 3) in OpenCV's channel order, with which the networks were trained."""
+    """Return a job's image as (height, width, 3) in OpenCV's order of channels, as in the networks' training."""
     import numpy as np
 
     assert job.image is not None
@@ -98,7 +98,7 @@ def _polygon(points: "Floats") -> Polygon:
 
 
 def _weights() -> Source:
-    # Looked up without importing the package, which would bring OpenCV and OpenVINO into every start.
+    # Do not import the package: it would import OpenCV and OpenVINO at each start.
     spec = importlib.util.find_spec("rapidocr")
     assert spec is not None
     assert spec.origin is not None

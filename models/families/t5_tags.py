@@ -106,11 +106,11 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         own, cross = block.layer[0].SelfAttention, block.layer[1].EncDecAttention
         # T5 does not scale the products of queries and keys.
         attention = SelfAttention([own.q, own.k, own.v], own.o, heads, scale=1.0)
-        look = CrossAttention(cross.q, cross.k, cross.v, cross.o, heads, scale=1.0)
+        cross_attention = CrossAttention(cross.q, cross.k, cross.v, cross.o, heads, scale=1.0)
         layers.append(
             Layer(
                 (attention, block.layer[0].layer_norm),
-                (look, block.layer[1].layer_norm),
+                (cross_attention, block.layer[1].layer_norm),
                 (block.layer[2].DenseReluDense, block.layer[2].layer_norm),
                 norm_first=True,
             )

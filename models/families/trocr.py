@@ -107,11 +107,11 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     for layer in decoder.layers:
         own, cross = layer.self_attn, layer.encoder_attn
         attention = SelfAttention([own.q_proj, own.k_proj, own.v_proj], own.out_proj, heads, own.scaling)
-        look = CrossAttention(cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj, heads, cross.scaling)
+        cross_attention = CrossAttention(cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj, heads, cross.scaling)
         layers.append(
             Layer(
                 (attention, layer.self_attn_layer_norm),
-                (look, layer.encoder_attn_layer_norm),
+                (cross_attention, layer.encoder_attn_layer_norm),
                 (nn.Sequential(layer.fc1, layer.activation_fn, layer.fc2), layer.final_layer_norm),
                 norm_first=False,
             )

@@ -1,1 +1,1 @@
-"""What is done to inputs before a network sees them: pixels, tokens, and boxes written as tokens."""
+"""From images and texts to a network's inputs, and from its tokens to text and boxes."""

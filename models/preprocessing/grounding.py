@@ -1,7 +1,7 @@
-"""Kosmos-2's tagged text: to clean text, and the phrases in it with their boxes.
+"""From Kosmos-2's tagged text to clean text, phrases and boxes.
 
 `a <phrase>fire</phrase><object><patch_index_0005><patch_index_0911></object>` names the patches at the top left and
-bottom right of a box, on a grid of 32 x 32. Several boxes of a phrase have a delimiter between them.
+bottom right of a box, on a grid of 32 x 32. A delimiter stands between several boxes of a phrase.
 """
 
 import re
@@ -16,11 +16,11 @@ _ENTITY = re.compile(
 
 
 def read(tagged: str, view: Box) -> tuple[str, tuple[Entity, ...]]:
-    """Return clean text and its entities; an object without a phrase is an entity of no characters.
+    """Return clean text and its entities. An object without a phrase becomes an entity with an empty span.
 
     Args:
-        tagged: what Kosmos-2 wrote.
-        view: the part of the image that it saw, in fractions of it.
+        tagged: the output of Kosmos-2.
+        view: the part of the image that the network sees, in fractions of the image.
     """
     clean = _without_tags(tagged)
     leading = len(clean) - len(clean.lstrip())
@@ -33,7 +33,7 @@ def read(tagged: str, view: Box) -> tuple[str, tuple[Entity, ...]]:
         span = (start, start + len(phrase.strip()))
         numbers = [int(number) for number in re.findall(r"\d+", match[2])]
         pairs = list(zip(numbers[::2], numbers[1::2], strict=True))
-        # Without a phrase each object stands for itself.
+        # Without a phrase, each object is an entity.
         entities += [
             Entity(clean[slice(*span)], span, tuple(_in_image(_box(*pair), view) for pair in boxes))
             for boxes in ([pairs] if phrase else [[pair] for pair in pairs])
@@ -46,8 +46,8 @@ def _without_tags(tagged: str) -> str:
 
 
 def _box(first: int, last: int) -> Box:
-    """Return the box that two patches name: from centre to centre, or whole patches where they share a row or column
-    (as the authors do)."""
+    """Return the box of two patches, as the authors do: from centre to centre, or of whole patches if they share a row
+    or a column."""
     y0, x0 = divmod(first, _SIDE)
     y1, x1 = divmod(last, _SIDE)
     before, after = (0.0, 1.0) if x0 == x1 or y0 == y1 else (0.5, 0.5)
@@ -55,11 +55,11 @@ def _box(first: int, last: int) -> Box:
 
 
 def _in_image(box: Box, view: Box) -> Box:
-    """Return a box in fractions of what was seen as one in fractions of the image."""
+    """Convert a box from fractions of the visible part to fractions of the image."""
     left, top, right, bottom = view
     width, height = right - left, bottom - top
     x0, y0, x1, y1 = box
-    # Nothing but training keeps the first patch above and left of the second.
+    # The network may name the patches in the wrong order.
     return (
         left + width * min(x0, x1),
         top + height * min(y0, y1),

@@ -1,7 +1,7 @@
-"""Images as the published networks see them: what the image processor's config says, done with Pillow and numpy.
+"""From images to normalised pixels, as the image processor's config of a checkpoint describes.
 
-Equal to the last bit to transformers' image processors, which would import torch. Normalising is a matter of looking
-up: a byte has only 256 values.
+The results are equal to those of transformers' image processors, bit by bit, with Pillow and numpy instead of torch. A
+byte has only 256 values, so pixels are normalised by table lookup.
 """
 
 import json
@@ -17,7 +17,7 @@ from models.base import Box
 
 _BICUBIC, _BILINEAR = int(Image.Resampling.BICUBIC), int(Image.Resampling.BILINEAR)
 _CLIP_MEAN, _CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
-# What each processor does where the file says nothing; names of old files have "FeatureExtractor" for "ImageProcessor".
+# The defaults of each processor. Old files have "FeatureExtractor" in place of "ImageProcessor" in its name.
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "BlipImageProcessor": {"size": 384, "resample": _BICUBIC, "image_mean": _CLIP_MEAN, "image_std": _CLIP_STD},
     "CLIPImageProcessor": {
@@ -57,24 +57,24 @@ def image_processor(directory: Path) -> dict[str, Any]:
 
 
 class Pixels:
-    """Turns an image into what an encoder takes.
+    """Turns an image into the input of an encoder.
 
-    size: (height, width) that images are squeezed to, or None where `shorter_side` is given.
-    shorter_side: of the scaled image, in pixels, whose proportions are kept.
-    crop: (height, width) that is cut out of its centre, or None.
+    size: (height, width) that images are scaled to, without keeping proportions; None if `shorter_side` is given.
+    shorter_side: the shorter side of the scaled image in pixels, which keeps its proportions.
+    crop: (height, width) of the part that is cut out of the centre, or None.
     """
 
     def __init__(self, directory: Path) -> None:
         """Read what a checkpoint says of its image processor.
 
         Raises:
-            ValueError: it asks for what is not known here.
+            ValueError: the file describes a processor that this class does not implement.
         """
         given = image_processor(directory)
         kind = str(given.get("image_processor_type") or given.get("feature_extractor_type"))
         kind = kind.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
         if kind not in _DEFAULTS:
-            raise ValueError(f"{directory} wants its images from {kind}, which is not known here")
+            raise ValueError(f"{directory} wants its images from {kind}, which is not implemented here")
         config = _DEFAULTS[kind] | given
         size = config["size"] if config.get("do_resize", True) else None
         self.shorter_side = size["shortest_edge"] if isinstance(size, dict) and "shortest_edge" in size else None
@@ -100,13 +100,13 @@ class Pixels:
         if self.crop:
             top, left = ((a - b) // 2 for a, b in zip(target, self.crop, strict=True))
             resized = resized[top : top + self.crop[0], left : left + self.crop[1]]
-        return _looked_up(resized, self._table)
+        return _look_up(resized, self._table)
 
     def seen_part(self, size: tuple[int, int]) -> Box:
-        """Return the part of an image of `size` (width, height) that the encoder sees, in fractions of it.
+        """Return the part of an image that the encoder sees, in fractions of the image.
 
-        Most checkpoints squeeze the whole image into a square. One that scales the shorter side and cuts out the
-        centre shows less than the caller sees.
+        Most checkpoints scale the whole image to a square. A checkpoint that scales the shorter side and cuts out the
+        centre does not see the margins. `size` is (width, height).
         """
         width, height = size
         if not self.crop or not self.shorter_side:
@@ -117,29 +117,29 @@ class Pixels:
 
 
 class SquarePixels:
-    """Turns an image into what a recurrent captioner takes: all of it, as a square, as the photos of the training."""
+    """Turns an image into the input of a recurrent captioner: the whole image as a square, as in training."""
 
     def __init__(self, size: int, mean: Sequence[float], std: Sequence[float]) -> None:
-        """Make pixels of `size` a side, whose channels are normalised with `mean` and `std`."""
+        """Scale images to `size` x `size`, and normalise each channel with `mean` and `std`."""
         means, deviations = (np.array(values, np.float32)[:, None] for values in (mean, std))
         self._size = size
         self._table = np.arange(256, dtype=np.float32) * (1 / (deviations * 255)) - means / deviations
 
     def __call__(self, image: Image.Image) -> NDArray[np.float32]:
         """Return an RGB image as normalised pixels of shape (3, size, size)."""
-        return _looked_up(np.asarray(squash(image, self._size)), self._table)
+        return _look_up(np.asarray(squash(image, self._size)), self._table)
 
 
 def squash(image: Image.Image, size: int) -> Image.Image:
-    """Return an RGB image as a square of `size` pixels a side, all of it, its proportions lost as in training."""
+    """Return an RGB image scaled to `size` x `size` pixels, without keeping its proportions."""
     return image.convert("RGB").resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3.0)
 
 
-def _looked_up(image: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what `table` (3, 256) has for each byte of an image (height, width, 3), of shape (3, height, width)."""
+def _look_up(image: NDArray[np.uint8], table: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Look each byte of an image (height, width, 3) up in a table (3, 256). Return an array (3, height, width)."""
     found = np.empty((3, *image.shape[:2]), np.float32)
     for channel, values in enumerate(table):
-        # A byte is never out of bounds; where `take` would look for that, it would copy what it has found.
+        # A byte is never out of bounds. With mode="raise", `take` would copy its result.
         np.take(values, image[:, :, channel], out=found[channel], mode="wrap")
     return found
 
@@ -149,9 +149,9 @@ def _height_and_width(size: Any) -> tuple[int, int]:
 
 
 def _table(config: dict[str, Any]) -> NDArray[np.float32]:
-    """Return what each of the 256 values of each channel becomes, of shape (3, 256).
+    """Return the normalised value of each byte for each channel, of shape (3, 256).
 
-    In transformers' order and precision: scaled in float64, normalised in float32.
+    The order and precision are those of transformers: scaled in float64, normalised in float32.
     """
     values = np.arange(256, dtype=np.float32)
     if config.get("do_rescale", True):

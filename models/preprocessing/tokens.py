@@ -1,16 +1,16 @@
-"""Text to tokens and back, without torch: transformers' tokenizers import it, those that they wrap do not."""
+"""From text to tokens and back, with the `tokenizers` package: unlike transformers, it does not import torch."""
 
 from collections.abc import Sequence
 from functools import reduce
 from typing import Any
 
-# What transformers does after decoding where a checkpoint asks for `clean_up_tokenization_spaces`.
+# The replacements of transformers for `clean_up_tokenization_spaces`.
 _CLEANED = [(f" {mark}", mark) for mark in (".", "?", "!", ",")] + [(" ' ", "'")]
 _CLEANED += [(f" {ending}", ending) for ending in ("n't", "'m", "'s", "'ve", "'re")]
 
 
 def cut(tokens: list[int], most: int) -> list[int]:
-    """Return the first of a text's tokens where they are more than `most`, and the one that ends it."""
+    """Return at most `most` tokens of a text: the first ones and its end token."""
     return tokens if len(tokens) <= most else [*tokens[: most - 1], tokens[-1]]
 
 
@@ -18,7 +18,7 @@ class Tokens:
     """A checkpoint's tokenizer."""
 
     def __init__(self, serialised: str, clean_up: bool) -> None:
-        """Make one of what `tokenizer.json` holds."""
+        """Make a tokenizer from the text of `tokenizer.json`. `clean_up` removes spaces before punctuation."""
         from tokenizers import Tokenizer
 
         self.serialised, self.clean_up = serialised, clean_up
@@ -28,18 +28,18 @@ class Tokens:
 
     @classmethod
     def of(cls, tokenizer: Any) -> "Tokens":
-        """Make one of a tokenizer of transformers."""
+        """Make a tokenizer from one of transformers."""
         backend = tokenizer.backend_tokenizer
-        # It spoils byte-level tokenizers, and transformers leaves it out for them.
+        # Like transformers, do not clean up after byte-level tokenizers, whose text it would damage.
         clean_up = bool(tokenizer.clean_up_tokenization_spaces) and type(backend.model).__name__ != "BPE"
         return cls(backend.to_str(), clean_up)
 
     def encode(self, text: str, special: bool = True) -> list[int]:
-        """Return the tokens of a text, with those that frame it if `special`."""
+        """Return the tokens of a text; with `special`, including the special tokens around it."""
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
         return tokens
 
     def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, without special ones."""
+        """Return the text of tokens, without special tokens."""
         text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
         return reduce(lambda cleaned, pair: cleaned.replace(*pair), _CLEANED, text) if self.clean_up else text

@@ -173,6 +173,16 @@ def test_a_family_judges_the_whole_config(tmp_path: Path, checkpoints: dict[str,
         with_local_paths(discover(), {"captioner": tmp_path})
 
 
+def test_a_family_may_be_a_special_case_of_another(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
+    class Special(type(discover()["blip-base"])):  # type: ignore[misc]
+        model_type = "special-blip"
+
+    directory = Path(shutil.copytree(checkpoints["blip-base"], tmp_path / "special"))
+    config = json.loads((directory / "config.json").read_text())
+    (directory / "config.json").write_text(json.dumps(config | {"model_type": "special-blip"}))
+    assert type(with_local_paths(discover(), {"mine": directory})["mine"]) is Special
+
+
 def test_code_in_a_pickle_does_not_run(tmp_path: Path, checkpoints: dict[str, Path]) -> None:
     import torch
 

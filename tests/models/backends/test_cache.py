@@ -189,16 +189,46 @@ def test_other_weights_are_another_entry(
     assert len(entries(cache)) == 2
 
 
+def test_replaced_weights_leave_nothing_behind(
+    checkpoints: dict[str, Path], tmp_path: Path, pictures: list[Image.Image]
+) -> None:
+    directory, cache = tmp_path / "model", tmp_path / "cache"
+    shutil.copytree(checkpoints["blip-base"], directory)
+    said(directory, cache, pictures[0])
+    (old,) = entries(cache)
+    shutil.rmtree(directory)
+    shutil.copytree(checkpoints["blip-large"], directory)
+    assert said(directory, cache, pictures[0]) == said(directory, None, pictures[0], "torch")
+    (new,) = entries(cache)
+    assert new != old
+
+
+def test_another_revision_on_the_hub_replaces_the_one_before(
+    checkpoints: dict[str, Path], tmp_path: Path, pictures: list[Image.Image]
+) -> None:
+    snapshots, cache = tmp_path / "models--some--model" / "snapshots", tmp_path / "cache"
+    for revision, name in (("a" * 40, "blip-base"), ("b" * 40, "blip-large")):
+        shutil.copytree(checkpoints[name], snapshots / revision)
+        said(snapshots / revision, cache, pictures[0])
+        assert len(entries(cache)) == 1
+
+
 def test_what_another_version_made_of_the_same_weights_is_removed(
     checkpoints: dict[str, Path], cache: Path, pictures: list[Image.Image]
 ) -> None:
     loaded = BLIP.load(checkpoints["blip-base"], Placement("cpu", "float32", cache=cache))
     (entry,) = entries(cache)
-    made_of = entry.name.rpartition("-")[0]
-    entry.rename(cache / f"{made_of}-anotherversion")
-    others = [cache / f"{made_of[:-1]}{'1' if made_of[-1] == '0' else '0'}-anotherversion", cache / "blip"]
+    entry.rename(cache / "blip-anotherversion")
+    # Versions before this one did not write what an entry is made from.
+    first = Path(shutil.copytree(cache / "blip-anotherversion", cache / "blip-first-version"))
+    about = json.loads((first / "about.json").read_text())
+    del about["made_from"]
+    (first / "about.json").write_text(json.dumps(about))
+    others = [cache / "blip-other", cache / "blip", cache / "trocr-other"]
     for other in others:
         other.mkdir()
+    about["made_from"] = ["/elsewhere", "float32"]
+    (others[0] / "about.json").write_text(json.dumps(about))
     text = said(checkpoints["blip-base"], cache, pictures[0])
     assert entries(cache) == sorted([entry, *others])
     # A service of that version that runs goes on.
