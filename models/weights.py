@@ -133,12 +133,14 @@ def download(source: Source, report: Callable[[float], None], needs: Needs = ())
     progress = _Progress(sum(sizes[name] for name in {*small, *weights}), report)
     log.info("downloading %s (%.0f MB)", source.hub_id, progress.total / 1e6)
     try:
+        snapshot_download(source.hub_id, revision=revision, allow_patterns=small, tqdm_class=progress.bar)
         for file in info.siblings:
             if file.rfilename in weights:
                 _fetch(source.hub_id, info.sha, file, progress)
+        # What has been fetched only gets its place.
         path = Path(
             snapshot_download(
-                source.hub_id, revision=revision, allow_patterns=[*small, *weights], tqdm_class=progress.bar
+                source.hub_id, revision=info.sha, allow_patterns=[*small, *weights], tqdm_class=progress.bar
             )
         )
     except HfHubHTTPError as error:

@@ -69,7 +69,7 @@ def make_all(directory: Path, seed: int = 0) -> dict[str, Path]:
         "blip-large": (1, lambda out: blip(out, pickled=False)),
         "kosmos-2": (0, kosmos2),
         "trocr-large-handwritten": (12, lambda out: trocr(out, pickled=True)),
-        "trocr-base-handwritten": (29, lambda out: trocr(out, pickled=False)),
+        "trocr-base-handwritten": (9, lambda out: trocr(out, pickled=False)),
         "t5-tags": (0, t5),
     }
     paths = {}

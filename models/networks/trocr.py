@@ -12,7 +12,6 @@ from models.networks.checkpoint import rules, tokenizer_of
 from models.networks.decoder import CrossAttention, Decoder, Layer, Networks, SelfAttention
 from models.networks.vision import VisionEncoder, image_examples
 
-
 # The published files have no pooler (https://github.com/huggingface/transformers/issues/14017): the decoder looks at
 # all of the encoder's output, and the pooler's goes nowhere.
 _UNREAD = ("encoder.pooler.",)
