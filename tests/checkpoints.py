@@ -3,18 +3,18 @@
 Their words are noise, but always the same noise for the same picture, and other noise for another. What a loader may
 trip over is kept, as seen in the repositories' listings, configs and load reports:
 
-- blip: word embeddings and output matrix, and both output biases, are stored with different values, so that they are not
-  tied; a `position_ids` buffer; no generation_config.json. Base is `pytorch_model.bin` only and has `size` as a number;
-  large has safetensors and `size` as a dict, with `do_pad` and `size_divisor`.
-- trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower than
-  the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the start token
-  in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a number; tokens as
-  dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin` with `_metadata`, whose
-  tied matrices share their storage, and names its processor ViTFeatureExtractor.
+- blip: word embeddings and output matrix, and both output biases, are stored with different values, so that they are
+  not tied; a `position_ids` buffer; no generation_config.json. Base is `pytorch_model.bin` only and has `size` as a
+  number; large has safetensors and `size` as a dict, with `do_pad` and `size_divisor`.
+- trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower
+  than the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the
+  start token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a
+  number; tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin`
+  with `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
 - kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
   processor_config.json.
-- t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped; no
-  generation_config.json.
+- t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
+  no generation_config.json.
 
 `resave` makes of one what transformers 5 writes: `processor_config.json` alone, with the image processor in it.
 """

@@ -48,8 +48,7 @@ def test_a_model_is_downloaded_at_its_first_request(make_server: Callable[..., S
     entry = server.wait_for_state("blip-base", "ready")
     assert (entry["progress"], entry["error"], entry["device"], entry["precision"]) == (None, None, "cpu", "float32")
     assert server.generate(SMALL).json()["model"] == "blip-base", "the better default is taken when it is there"
-    downloaded = [line for line in hub.requests if "pytorch_model.bin" in line and line.startswith("GET")]
-    assert len(downloaded) == 1
+    assert server.log.count(f"downloading {REPOSITORY}") == 1
 
     # What is on disk needs no hub the next time.
     server.kill()
@@ -219,7 +218,7 @@ def test_offline_the_missing_file_is_named(hub: Hub, cache: Path, monkeypatch: p
     path = weights.download(BLIP.source, lambda _: None, BLIP.files)
     (path / "vocab.txt").unlink()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(ModelUnavailable, match="lacks tokenizer.json or vocab.txt"):
+    with pytest.raises(ModelUnavailable, match=r"lacks tokenizer\.json or vocab\.txt"):
         weights.download(BLIP.source, lambda _: None, BLIP.files)
 
 

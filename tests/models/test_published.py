@@ -1,5 +1,4 @@
-"""What is particular about the published repositories does not keep their models from loading and from saying what plain
-transformers says."""
+"""Models of the published repositories load, whatever their particulars, and say what plain transformers says."""
 
 import json
 import logging
@@ -41,7 +40,7 @@ def expected(name: str, directory: Path, pictures: list[Image.Image]) -> list[li
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "torch"])
-@pytest.mark.parametrize("name", [name for name in CLASSES])
+@pytest.mark.parametrize("name", list(CLASSES))
 def test_checkpoints_that_transformers_5_has_saved_again(
     checkpoints: dict[str, Path], pictures: list[Image.Image], tmp_path: Path, name: str, runtime: str
 ) -> None:
