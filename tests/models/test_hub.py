@@ -118,19 +118,21 @@ def test_a_download_that_was_killed_goes_on_where_it_was(
     torch.save(tensors | {"unused": torch.zeros(chunk)}, large / "pytorch_model.bin")
     hub.repositories[REPOSITORY] = large
     size = (large / "pytorch_model.bin").stat().st_size
-    kept = size // 2 // chunk * chunk
     hub.release.clear()
     server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", hf_home=tmp_path)
     server.post("/models/blip-base/load")
-    while (server.wait_for_state("blip-base", "downloading")["progress"] or 0) < kept / size:
+    while (server.wait_for_state("blip-base", "downloading")["progress"] or 0) < chunk / size:
         time.sleep(0.02)
     server.kill()
+    (part,) = tmp_path.rglob("*.part.incomplete")
+    kept = part.stat().st_size
     hub.release.set()
     again = make_server(hf_endpoint=hub.url, hf_hub_offline="0", hf_home=tmp_path)
     assert again.state("blip-base")["state"] == "absent"
     hub.sent.clear()
     again.post("/models/blip-base/load")
     again.wait_for_state("blip-base", "ready")
+    assert kept > 0
     assert hub.sent["pytorch_model.bin"] == size - kept, "what has come does not come again"
     assert not list(tmp_path.rglob("*.incomplete"))
 
