@@ -6,11 +6,11 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
 - blip: word embeddings and output matrix, and both output biases, are stored with different values, so that they are
   not tied; a `position_ids` buffer; no generation_config.json. Base is `pytorch_model.bin` only and has `size` as a
   number; large has safetensors and `size` as a dict, with `do_pad` and `size_divisor`.
-- trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower than
-  the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the start
-  token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a number;
-  tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin` with
-  `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
+- trocr: no `encoder.pooler.*` (https://github.com/huggingface/transformers/issues/14017); the encoder is narrower
+  than the decoder in base; settings of `generate()` written out in the nested configs, with `max_length: 20`; the
+  start token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a
+  number; tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin`
+  with `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
 - kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
   processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
@@ -69,7 +69,7 @@ def make_all(directory: Path, seed: int = 0) -> dict[str, Path]:
         "blip-large": (1, lambda out: blip(out, pickled=False)),
         "kosmos-2": (0, kosmos2),
         "trocr-large-handwritten": (12, lambda out: trocr(out, pickled=True)),
-        "trocr-base-handwritten": (29, lambda out: trocr(out, pickled=False)),
+        "trocr-base-handwritten": (9, lambda out: trocr(out, pickled=False)),
         "t5-tags": (0, t5),
     }
     paths = {}

@@ -128,8 +128,12 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._write(name, body[half:])
 
         def _write(self, name: str, body: bytes) -> None:
-            self.wfile.write(body)
-            hub.sent[name] += len(body)
+            try:
+                self.wfile.write(body)
+                hub.sent[name] += len(body)
+            except ConnectionError:
+                # The client was killed.
+                self.close_connection = True
 
     return Handler
 

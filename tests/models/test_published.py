@@ -1,4 +1,4 @@
-"""Checkpoints with the quirks of the published repositories load, and their texts are those of plain transformers."""
+"""Models of the published repositories load, whatever their particulars, and say what plain transformers says."""
 
 import json
 import logging
