@@ -24,7 +24,7 @@ def build_service(settings: Settings) -> Service:
         SettingsError: a setting names a model, a directory or a device that is not there.
     """
     from app.config import SettingsError
-    from app.decoding.pool import Cage
+    from app.decoding.pool import DecodingPool
     from app.engine.local import LocalEngine
     from app.fetching.client import Fetcher
     from app.service import Service
@@ -66,9 +66,9 @@ def build_service(settings: Settings) -> Service:
         settings.fetch_allow_hosts,
         settings.port,
     )
-    cage = Cage(cores(), settings.decode_timeout, settings.max_decode_bytes, settings.max_decoded_bytes)
+    pool = DecodingPool(cores(), settings.decode_timeout, settings.max_decode_bytes, settings.max_decoded_bytes)
     engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
-    return Service(settings, registry, engine, store, fetcher, cage)
+    return Service(settings, registry, engine, store, fetcher, pool)
 
 
 def create_app(settings: Settings, service: Service | None = None, operations: Operations | None = None) -> Flask:

@@ -292,14 +292,15 @@ class Settings(BaseSettings):
 
     @property
     def max_decode_bytes(self) -> int:
-        """Memory of a process that decodes: the file thrice, its pixels in all the modes they pass through, and the
+        """Memory of a worker that decodes: the file thrice, its pixels in all the modes they pass through, and the
         decoders with their threads."""
         return 3 * self.max_upload_bytes + 32 * self.max_image_pixels + 1000 * MEGABYTE
 
     @property
     def max_decoded_bytes(self) -> int:
-        """Memory for decoded images, in bytes: that of five of the largest, or of forty of 12 megapixels."""
-        return 5 * 3 * self.max_image_pixels
+        """Memory for decoded images in bytes, of which a pixel takes four: five of the largest, or forty of 12
+        megapixels."""
+        return 5 * 4 * self.max_image_pixels
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:

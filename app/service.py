@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -12,7 +12,7 @@ from app.cache import ResultCache
 from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, Pages, open_pages
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from app.decoding.selection import Selection
 from app.engine.base import Engine
 from app.exports import EXPORTS, Document
@@ -35,14 +35,20 @@ class Service:
     """
 
     def __init__(
-        self, settings: Settings, registry: Registry, engine: Engine, store: Store | None, fetcher: Fetcher, cage: Cage
+        self,
+        settings: Settings,
+        registry: Registry,
+        engine: Engine,
+        store: Store | None,
+        fetcher: Fetcher,
+        pool: DecodingPool,
     ) -> None:
         self.store = store
         self._settings = settings
         self._registry = registry
         self._engine = engine
         self._fetcher = fetcher
-        self._cage = cage
+        self._pool = pool
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
         self._cache = ResultCache(settings.result_cache_bytes)
         self._availability = Availability(engine, max(1, settings.max_requests // 4))
@@ -164,7 +170,7 @@ class Service:
 
     def preload(self, names: Iterable[str]) -> None:
         """Start downloading and loading models, and what decodes, without waiting for them."""
-        self._cage.warm()
+        self._pool.warm()
         for name in names:
             self._engine.prepare(self.default().model.name if name == "auto" else name, until_loaded=True)
 
@@ -181,7 +187,7 @@ class Service:
         """Answer what still waits, and take nothing more."""
         self.stop_waiting()
         self._engine.close()
-        self._cage.close()
+        self._pool.close()
 
     # The steps of a request
 
@@ -212,12 +218,12 @@ class Service:
         clock = Clock()
         options = upload.request.options
         # A small part is looked at more closely than the model would look at the whole.
-        file = self._pages(upload, pipeline.reads_documents, None if options.region else pipeline.side)
-        pages = Selection(file, options.pages, options.region)
-        decoded = clock.lap()
-        # The image is on disk before the models work, so that a full disk is found out first.
-        with self._kept(upload, pages.format) as saved_as:
-            answer = placed(pipeline.run(jobs, pages), pages.numbers, options.region)
+        with self._pages(upload, pipeline.reads_documents, None if options.region else pipeline.side) as file:
+            pages = Selection(file, options.pages, options.region)
+            decoded = clock.lap()
+            # The image is on disk before the models work, so that a full disk is found out first.
+            with self._kept(upload, pages.format) as saved_as:
+                answer = placed(pipeline.run(jobs, pages), pages.numbers, options.region)
         page = answer.pages[0]
         answer = replace(
             answer,
@@ -230,7 +236,7 @@ class Service:
         return answer
 
     def _pages(self, upload: "_Upload", documents: bool, side: int | None = None) -> Pages:
-        return open_pages(upload.data, self._limits, self._cage, documents, side)
+        return open_pages(upload.data, self._limits, self._pool, documents, side)
 
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
@@ -243,18 +249,19 @@ class Service:
 
     def _export(self, answer: Answer, format: str, upload: "_Upload") -> bytes:
         """Render an answer in another format. Only the PDF asks for pixels; the file is decoded again for them."""
-        file = cache(lambda: self._pages(upload, documents=True))
-        pages = tuple(
-            ExportPage(
-                page.width,
-                page.height,
-                page.lines or (),
-                partial(lambda number: file().image(number), page.number),
-                page.points,
+        with ExitStack() as stack:
+            file = cache(lambda: stack.enter_context(self._pages(upload, documents=True)))
+            pages = tuple(
+                ExportPage(
+                    page.width,
+                    page.height,
+                    page.lines or (),
+                    partial(lambda number: file().image(number), page.number),
+                    page.points,
+                )
+                for page in answer.pages
             )
-            for page in answer.pages
-        )
-        return EXPORTS[format].render(Document(pages, answer.text, answer.model))
+            return EXPORTS[format].render(Document(pages, answer.text, answer.model))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from app.config import Settings
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from tests.server import ROOT, Server
 
 INPUT = ROOT / "Input"
@@ -46,11 +46,11 @@ def pictures() -> list[Image.Image]:
 
 
 @pytest.fixture(scope="session")
-def cage() -> Iterator[Cage]:
+def pool() -> Iterator[DecodingPool]:
     """Two processes that decode, within the limits of the service's defaults."""
-    cage = Cage(2, 4.0, Settings().max_decode_bytes)
-    yield cage
-    cage.close()
+    pool = DecodingPool(2, 4.0, Settings().max_decode_bytes)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture

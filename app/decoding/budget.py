@@ -1,28 +1,35 @@
-"""Room for decoded images, which are large, and wait for models: a limit on the memory that all of them take."""
+"""A limit on the memory that decoded images take in the service, where they wait for models."""
 
 import threading
 import weakref
 
 from PIL import Image
 
+_BYTES_PER_PIXEL = 4
+"""Pillow holds an RGB image in four bytes a pixel, one of them unused."""
 
-class Room:
-    """Counts the bytes of decoded images in memory. An image counts until nothing refers to it any more."""
 
-    def __init__(self, limit: float) -> None:
-        self._limit = limit
+class Budget:
+    """Counts the bytes of decoded images. An image counts until nothing refers to it any more."""
+
+    def __init__(self, max_bytes: float) -> None:
+        self._max_bytes = max_bytes
         self._taken = 0
-        # Reentrant: an image may be collected in a thread that is just in here.
+        # Reentrant: the garbage collector may end an image in a thread that is in one of these methods.
         self._changed = threading.Condition(threading.RLock())
 
     def wait(self, seconds: float) -> bool:
-        """Wait for so many seconds until there is some room, and say whether there is. None of it is reserved, for how
-        large the image will be nobody knows yet: each one who waited may go over the limit with his."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._taken < self._limit, seconds)
+        """Wait at most so many seconds until less than the limit is taken, and return whether it is.
 
-    def take(self, image: Image.Image, size: int) -> None:
-        """Count an image of so many bytes."""
+        Nothing is reserved, because the size of an image is not known before it is decoded: each caller may exceed the
+        limit by one image.
+        """
+        with self._changed:
+            return self._changed.wait_for(lambda: self._taken < self._max_bytes, seconds)
+
+    def count(self, image: Image.Image) -> None:
+        """Count an RGB image."""
+        size = image.width * image.height * _BYTES_PER_PIXEL
         self._change(size)
         weakref.finalize(image, self._change, -size).atexit = False
 

@@ -1,13 +1,14 @@
-"""Files of many pages: a PDF's pages are rendered, a TIFF's frames are decoded, one at a time and when asked for."""
+"""A file as pages: those of a PDF, the frames of a TIFF, or the one image of another format."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Self
 
 from PIL import Image
 
 from app.decoding.images import looks_like_image
-from app.decoding.pool import Cage, Decoded
+from app.decoding.pool import Decoded, DecodingPool, OpenFile
 from app.errors import InvalidImage, UnsupportedMedia
 
 
@@ -21,47 +22,72 @@ class Limits:
     pdf_dpi: int
 
 
-class Pages(Protocol):
-    """The pages of a file. A page is decoded each time it is asked for, so that one need be in memory at a time.
+class Pages(ABC):
+    """The pages of a file, as a context manager: a worker may keep the file open until the end of the block.
 
-    `warnings` say what is wrong with the pages that were decoded so far.
+    A page is decoded each time it is asked for, so that only one need be in memory.
+
+    Attributes:
+        format: of the file, as Pillow names it, or `PDF`.
+        count: how many pages there are, counted no further than one more than are allowed.
+        warnings: what is wrong with the pages that were decoded so far.
     """
 
     format: str
     count: int
 
-    @property
-    def warnings(self) -> tuple[str, ...]: ...
+    def __init__(self, file: OpenFile) -> None:
+        self._file = file
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Have no worker keep the file open."""
+        self._file.close()
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return ()
+
+    @abstractmethod
     def image(self, number: int) -> Image.Image:
         """Return a page, counted from 0, as an upright RGB image."""
 
+    @abstractmethod
     def size(self, number: int) -> tuple[int, int]:
-        """Return the width and height in pixels of a page that was decoded, as the file has it."""
+        """Return the width and height in pixels, as the file has them, of a page that was decoded."""
 
+    @abstractmethod
     def points(self, number: int) -> tuple[float, float] | None:
         """Return the width and height of a page in points of 1/72 inch, where the file tells."""
 
 
-def open_pages(data: bytes, limits: Limits, cage: Cage, all_pages: bool = True, side: int | None = None) -> Pages:
+def open_pages(
+    data: bytes, limits: Limits, pool: DecodingPool, all_pages: bool = True, side: int | None = None
+) -> Pages:
     """Return the pages of a PDF, a TIFF, or an image of any other format, which has one.
 
     Args:
         data: the file.
         limits: what is decoded at all.
-        cage: where it is decoded.
+        pool: decodes it.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
         side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
 
     Raises:
         UnsupportedMedia: none of these.
         InvalidImage: broken, locked, over the limits, or built to do harm.
-        Unavailable: others are decoded for long.
+        Unavailable: there are no workers or no memory for it now.
     """
     if is_pdf(data) and not all_pages:
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-    pages: Pages = PdfPages(data, limits, cage) if is_pdf(data) else ImagePages(data, limits, cage, side)
+    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side)
     if all_pages and pages.count > limits.max_pages:
+        pages.close()
         raise InvalidImage(
             f"the document has more than the {limits.max_pages} pages allowed: split it, or see MAX_PAGES"
         )
@@ -77,20 +103,25 @@ def is_pdf(data: bytes) -> bool:
     return start == 0
 
 
-class ImagePages:
+class ImagePages(Pages):
     """The frames of a TIFF, or the one image of another format."""
 
-    def __init__(self, data: bytes, limits: Limits, cage: Cage, side: int | None) -> None:
-        self._data = data
-        self._limits = limits
-        self._cage = cage
-        self._side = side
+    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None) -> None:
+        super().__init__(pool.open("image", data))
+        self._arguments: dict[str, Any] = {
+            "formats": limits.formats,
+            "max_pixels": limits.max_pixels,
+            "side": side,
+        }
         self._sizes: dict[int, tuple[int, int]] = {}
         self._warnings: dict[int, list[str]] = {}
-        first = self._decoded(0)
+        first = self._decoded(0, limits.max_pages)
         self._first: Image.Image | None = _image_of(first)
-        self.format: str = first.facts["format"]
-        self.count: int = first.facts["frames"]
+        self.format = first.facts["format"]
+        self.count = first.facts["frames"]
+        if self.count == 1:
+            # No further page follows for which a worker should keep the file.
+            self.close()
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -102,7 +133,7 @@ class ImagePages:
         )
 
     def image(self, number: int) -> Image.Image:
-        # Handed out once: kept, it would take up room that the next one may have to wait for.
+        # Handed out once: kept, it would take memory that the next page may have to wait for.
         first, self._first = self._first, None
         return first if first is not None and number == 0 else _image_of(self._decoded(number))
 
@@ -112,51 +143,37 @@ class ImagePages:
     def points(self, number: int) -> None:
         return None
 
-    def _decoded(self, frame: int) -> Decoded:
-        limits = self._limits
-        decoded = self._cage.run(
-            "image",
-            self._data,
-            formats=limits.formats,
-            max_pixels=limits.max_pixels,
-            frame=frame,
-            side=self._side,
-            max_frames=limits.max_pages,
-        )
+    def _decoded(self, frame: int, max_frames: int = 0) -> Decoded:
+        """Decode a frame; count the frames up to so many, which takes longer the more there are."""
+        decoded = self._file.ask({**self._arguments, "frame": frame, "max_frames": max_frames})
         width, height = decoded.facts["size"]
         self._sizes[frame] = width, height
         self._warnings[frame] = decoded.facts["warnings"]
         return decoded
 
 
-class PdfPages:
+class PdfPages(Pages):
     """The pages of a PDF, rendered by PDFium."""
 
     format = "PDF"
-    warnings = ()
 
-    def __init__(self, data: bytes, limits: Limits, cage: Cage) -> None:
-        self._data = data
-        self._limits = limits
-        self._cage = cage
-        self._sizes = cage.run("pdf", data).facts["sizes"]
-        self.count = len(self._sizes)
-        self._rendered: dict[int, tuple[int, int]] = {}
+    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool) -> None:
+        super().__init__(pool.open("pdf", data))
+        self._arguments = {"dpi": limits.pdf_dpi, "max_pixels": limits.max_pixels}
+        self._points: list[tuple[float, float]] = [(w, h) for w, h in self._file.ask().facts["sizes"]]
+        self._sizes: dict[int, tuple[int, int]] = {}
+        self.count = len(self._points)
 
     def image(self, number: int) -> Image.Image:
-        limits = self._limits
-        image = _image_of(
-            self._cage.run("pdf_page", self._data, number=number, dpi=limits.pdf_dpi, max_pixels=limits.max_pixels)
-        )
-        self._rendered[number] = image.size
+        image = _image_of(self._file.ask({**self._arguments, "number": number}))
+        self._sizes[number] = image.size
         return image
 
     def size(self, number: int) -> tuple[int, int]:
-        return self._rendered[number]
+        return self._sizes[number]
 
     def points(self, number: int) -> tuple[float, float]:
-        width, height = self._sizes[number]
-        return width, height
+        return self._points[number]
 
 
 def _image_of(decoded: Decoded) -> Image.Image:

@@ -1,134 +1,208 @@
-"""The service's side of the cage: which process takes which file, and how many at once."""
+"""The pool of workers: which of them decodes which file, and how many decode at once."""
 
 import contextlib
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from PIL import Image
 
-from app.decoding.budget import Room
-from app.decoding.process import Process, why
+from app.decoding.budget import Budget
+from app.decoding.process import RETRY_AFTER, WorkerProcess, error_of
+from app.decoding.protocol import Header
 from app.errors import InvalidImage, ServiceError, Unavailable, UnsupportedMedia
 
 log = logging.getLogger(__name__)
 
+Kind = Literal["image", "pdf"]
+
 _PATIENCE = 30.0
-"""Seconds to wait for a process that is free."""
+"""Seconds that a request waits for its turn, or for memory."""
 _ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in (InvalidImage, UnsupportedMedia)}
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What was found in a file: facts by their names, and an RGB image where the task makes one."""
+    """What a worker found: facts by their names, and the page as an RGB image where one was asked for."""
 
     facts: dict[str, Any]
     image: Image.Image | None
 
 
-class Cage:
-    """Processes that decode. They start when they are needed; one that had to be ended is replaced at the next need."""
+class DecodingPool:
+    """Workers that decode. They start when they are needed, and one that had to be ended is replaced.
 
-    def __init__(self, processes: int, seconds: float, memory: int, room: float = math.inf) -> None:
+    A worker that has decoded a page keeps the file open for the next one, so that a file is sent once, but it is not
+    reserved: when all workers have files open, the one that was used longest ago takes another file, and whoever asks
+    for a page of the first one again has it sent anew.
+    """
+
+    def __init__(self, size: int, seconds: float, memory: int, max_decoded_bytes: float = math.inf) -> None:
         """Args:
-        processes: how many images are decoded at once; as many pages of PDFs besides, so that images need not wait for
-            those; and as many of either again that take long.
-        seconds: of processor time, for each file.
-        memory: bytes, for each process.
-        room: bytes of decoded images in the service, wherever they are by now, at which further files wait.
+        size: how many images are decoded at once, and how many PDFs besides, so that images do not wait for those.
+            There are at most three times as many workers.
+        seconds: of processor time, for opening a file with its first page and for each further page.
+        memory: bytes of address space of each worker.
+        max_decoded_bytes: of decoded images in the service, whoever holds them. Beyond it no more are decoded.
         """
-        images, pdfs, self._slow = (threading.BoundedSemaphore(processes) for _ in range(3))
-        self._places = {"image": images, "pdf": pdfs, "pdf_page": pdfs}
-        self._room = Room(room)
+        self._turns = {"image": threading.BoundedSemaphore(size), "pdf": threading.BoundedSemaphore(size)}
+        self._max_workers = 3 * size
         self._seconds = seconds
         self._memory = memory
-        # The one used last is used next: few are busy where few are needed.
-        self._idle: list[Process] = []
+        self._budget = Budget(max_decoded_bytes)
+        self._lock = threading.Lock()
+        self._running = 0
+        self._idle: list[WorkerProcess] = []
+        """The one that was used last comes last, and is used next: few are busy where few are needed."""
 
-    def run(self, task: str, data: bytes, **arguments: Any) -> Decoded:
-        """Do one of the TASKS of `app.decoding.worker` with a file.
-
-        Raises:
-            InvalidImage: broken, over the limits, or more than a process can take.
-            UnsupportedMedia: nothing that is decoded here.
-            Unavailable: no process or no room for images became free in time, no process starts, or the machine is too
-                busy.
-        """
-        with self._place(task) as step_aside:
-            if not self._room.wait(_PATIENCE):
-                raise Unavailable("the images that wait for models take all the room: try again later", _PATIENCE)
-            process = self._process()
-            try:
-                header, pixels = process.ask({"task": task, "arguments": arguments}, data, step_aside)
-            except TimeoutError as error:
-                process.end()
-                raise Unavailable("the machine is too busy to decode this: try again later", _PATIENCE) from error
-            except (OSError, EOFError, ValueError) as error:
-                raise InvalidImage(why(process.end())) from error
-            except BaseException:
-                # Its answer may be half read: nobody else must get the rest.
-                process.end()
-                raise
-            if process.slowed:
-                process.end()
-            else:
-                self._idle.append(process)
-            if "error" in header:
-                raise _ERRORS[header["error"]](header["detail"])
-            if not pixels:
-                return Decoded(header["facts"], None)
-            image = Image.frombuffer("RGB", header["size"], pixels, "raw", "RGB", 0, 1)
-            self._room.take(image, len(pixels))
-            return Decoded(header["facts"], image)
+    def open(self, kind: Kind, data: bytes) -> "OpenFile":
+        """Return a file to ask for pages. Nothing is sent before that."""
+        return OpenFile(self, kind, data)
 
     def warm(self) -> None:
-        """Start a process, without waiting for it."""
+        """Start a worker, without waiting for it."""
         # If none starts, whoever needs one is told.
         with contextlib.suppress(Unavailable):
-            self._idle.append(self._started())
+            self._give_back(self._start())
 
     def close(self) -> None:
-        """End the processes that have nothing to do."""
-        while self._idle:
-            self._idle.pop().end()
+        """End the workers that have nothing to do."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for worker in idle:
+            self._end(worker)
+
+    def ask(self, file: "OpenFile", page: dict[str, Any] | None) -> Decoded:
+        """As `OpenFile.ask`."""
+        with self._turn(file.kind):
+            if not self._budget.wait(_PATIENCE):
+                raise Unavailable("images that wait for models take all the memory: try again later", RETRY_AFTER)
+            worker = self._worker_for(file)
+            try:
+                is_new = worker.file is not file
+                request = {"open": file.kind if is_new else None, "page": page}
+                answer, pixels = worker.ask(request, file.data if is_new else b"")
+                worker.file = file if answer["is_open"] else None
+                result = _result(answer, pixels)
+            except TimeoutError as error:
+                self._end(worker)
+                raise Unavailable("the machine is too busy to decode this: try again later", RETRY_AFTER) from error
+            except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
+                # The worker has ended, or does not keep to the protocol.
+                raise error_of(self._end(worker)) from error
+            except BaseException:
+                # The answer may be half read: nobody else must get the rest.
+                self._end(worker)
+                raise
+            self._give_back(worker)
+        if isinstance(result, ServiceError):
+            raise result
+        if result.image is not None:
+            self._budget.count(result.image)
+        return result
+
+    def close_file(self, file: "OpenFile") -> None:
+        """Have the worker that has a file open close it."""
+        with self._lock:
+            for worker in self._idle:
+                if worker.file is file:
+                    worker.close_file()
 
     @contextlib.contextmanager
-    def _place(self, task: str) -> Iterator[Callable[[], None]]:
-        """Hold one of the places for a task. What is yielded gives it up for one of the slow, where one is free."""
-        held = self._places[task]
-        if not held.acquire(timeout=_PATIENCE):
-            raise Unavailable("too many files wait to be decoded: try again later", _PATIENCE)
-
-        def step_aside() -> None:
-            nonlocal held
-            if self._slow.acquire(blocking=False):
-                held.release()
-                held = self._slow
-
+    def _turn(self, kind: Kind) -> Iterator[None]:
+        if not self._turns[kind].acquire(timeout=_PATIENCE):
+            raise Unavailable("too many files wait to be decoded: try again later", RETRY_AFTER)
         try:
-            yield step_aside
+            yield
         finally:
-            held.release()
+            self._turns[kind].release()
 
-    def _process(self) -> Process:
-        # Taken by one thread only, whatever others do meanwhile.
-        with contextlib.suppress(IndexError):
-            while True:
-                process = self._idle.pop()
-                if process.is_ready():
-                    return process
-                process.end()
-        process = self._started()
-        if not process.is_ready():
-            raise Unavailable(f"what decodes does not start ({process.end()}): the service's log has more", _PATIENCE)
-        return process
+    def _worker_for(self, file: "OpenFile") -> WorkerProcess:
+        """Return a worker that nobody else uses; the one that has the file open, if there is one."""
+        while (worker := self._take_idle(file)) is not None:
+            if worker.is_ready():
+                return worker
+            self._end(worker)
+        worker = self._start()
+        if not worker.is_ready():
+            raise Unavailable(f"no worker starts ({self._end(worker)}): the service's log has more", RETRY_AFTER)
+        return worker
 
-    def _started(self) -> Process:
+    def _take_idle(self, file: "OpenFile") -> WorkerProcess | None:
+        with self._lock:
+            for wanted in (file, None):
+                for worker in reversed(self._idle):
+                    if worker.file is wanted:
+                        self._idle.remove(worker)
+                        return worker
+            return self._idle.pop(0) if self._idle and self._running >= self._max_workers else None
+
+    def _give_back(self, worker: WorkerProcess) -> None:
+        with self._lock:
+            if isinstance(worker.file, OpenFile) and worker.file.is_closed:
+                worker.close_file()
+            self._idle.append(worker)
+
+    def _start(self) -> WorkerProcess:
         try:
-            return Process(self._seconds, self._memory)
+            worker = WorkerProcess(self._seconds, self._memory)
         except OSError as error:
-            log.error("a process that decodes cannot be started: %s", error)
-            raise Unavailable(f"what decodes does not start ({error.strerror}): try again later", _PATIENCE) from error
+            log.error("a worker that decodes cannot be started: %s", error)
+            raise Unavailable(f"no worker starts ({error.strerror}): try again later", RETRY_AFTER) from error
+        with self._lock:
+            self._running += 1
+        return worker
+
+    def _end(self, worker: WorkerProcess) -> int | None:
+        with self._lock:
+            self._running -= 1
+        return worker.end()
+
+
+class OpenFile:
+    """A file in a pool. Threads may share it: each page that they ask for at once goes to another worker."""
+
+    def __init__(self, pool: DecodingPool, kind: Kind, data: bytes) -> None:
+        self.kind = kind
+        self.data = data
+        self.is_closed = False
+        self._pool = pool
+
+    def ask(self, page: dict[str, Any] | None = None) -> Decoded:
+        """Decode a page.
+
+        Args:
+            page: the arguments of `images.decode` or `pdf.render`; None for facts about all pages alone.
+
+        Raises:
+            InvalidImage: broken, over the limits, or more than a worker can take.
+            UnsupportedMedia: nothing that is decoded here.
+            Unavailable: no turn or memory became free in time, no worker starts, or the machine is too busy or short of
+                memory.
+        """
+        return self._pool.ask(self, page)
+
+    def close(self) -> None:
+        """Have no worker keep the file any longer. It may still be asked for pages, and is sent anew for each."""
+        self.is_closed = True
+        self._pool.close_file(self)
+
+
+def _result(answer: Header, pixels: bytes) -> Decoded | ServiceError:
+    """Return what an answer says.
+
+    Raises:
+        LookupError, TypeError, ValueError: it does not keep to the protocol.
+    """
+    if "error" in answer:
+        return _ERRORS[answer["error"]](answer["detail"])
+    if not pixels:
+        return Decoded(answer["facts"], None)
+    width, height = answer["size"]
+    if len(pixels) != 3 * width * height:
+        # Pillow would allocate the image before it finds out.
+        raise ValueError("the pixels do not have the size that the header says")
+    return Decoded(answer["facts"], Image.frombuffer("RGB", (width, height), pixels, "raw", "RGB", 0, 1))

@@ -1,41 +1,35 @@
-"""Messages between the service and a process that decodes: a header in JSON, then bytes as they are."""
+"""Messages between the service and a worker: a header in JSON, then bytes as they are.
+
+A request has the header `{"open": kind or null, "page": arguments or null}`. `open` makes the worker open the file
+whose bytes follow, in place of the one before; without it, the request is for the file that is open. The answer is
+`{"facts": ..., "size": ..., "is_open": ...}`, followed by the RGB pixels of the page, or `{"error": ..., "detail": ...,
+"is_open": ...}`. The request `{"close": true}` has no answer.
+"""
 
 import json
-import socket
-import struct
+from multiprocessing.connection import Connection
 from typing import Any
 
 Header = dict[str, Any]
 
-_LENGTHS = struct.Struct(">IQ")
+
+def send(connection: Connection, header: Header, payload: bytes | memoryview = b"") -> None:
+    """Send a header and the bytes that belong to it.
+
+    Raises:
+        OSError: the other end is gone, or does not read.
+    """
+    connection.send_bytes(json.dumps(header).encode())
+    connection.send_bytes(payload)
 
 
-def send(to: socket.socket, header: Header, payload: bytes | bytearray = b"") -> None:
-    """Send a header and the bytes that go with it."""
-    text = json.dumps(header).encode()
-    to.sendall(_LENGTHS.pack(len(text), len(payload)) + text)
-    to.sendall(payload)
-
-
-def receive(sender: socket.socket, most: int) -> tuple[Header, bytearray]:
-    """Return a header and the bytes that came with it.
+def receive(connection: Connection, max_bytes: int) -> tuple[Header, bytes]:
+    """Return a header and the bytes that belong to it, each of at most `max_bytes`.
 
     Raises:
         EOFError: the other end is gone.
-        ValueError: not a message, or one of more than so many bytes.
+        OSError: the message is longer, or breaks off.
+        ValueError: the header is not JSON.
     """
-    header, payload = _LENGTHS.unpack(_read(sender, _LENGTHS.size))
-    if header + payload > most:
-        raise ValueError(f"a message of {header + payload} bytes")
-    return json.loads(_read(sender, header)), _read(sender, payload)
-
-
-def _read(sender: socket.socket, count: int) -> bytearray:
-    data = bytearray(count)
-    rest = memoryview(data)
-    while rest:
-        came = sender.recv_into(rest)
-        if not came:
-            raise EOFError
-        rest = rest[came:]
-    return data
+    header = connection.recv_bytes(max_bytes)
+    return json.loads(header), connection.recv_bytes(max_bytes)

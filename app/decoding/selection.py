@@ -10,7 +10,7 @@ PageRanges = tuple[tuple[int, int | None], ...]
 """First and last pages, counted from 1; None for the last page of the document."""
 
 
-class Selection:
+class Selection(Pages):
     """Pages that show only what a client asks for.
 
     `numbers` has the page of the file, counted from 0, for each page of the selection.
@@ -25,6 +25,7 @@ class Selection:
         Raises:
             InvalidOption: the file has no such page.
         """
+        # The file's own pages are closed by whoever opened them.
         self._pages = pages
         self._region = region
         self.numbers = _numbers(ranges, pages.count)

@@ -1,98 +1,168 @@
-"""The other side: a process that decodes one file after another, within its limits, until the service is gone."""
+"""The program of a worker: it decodes one file after another, within its limits, until the service ends."""
 
 import contextlib
 import ctypes
 import resource
-import select
 import signal
-import socket
 from collections.abc import Callable
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from PIL import AvifImagePlugin, Image
 
 from app.decoding import images, pdf
 from app.decoding.protocol import Header, receive, send
-from app.errors import InvalidImage, UnsupportedMedia
+from app.errors import InvalidImage, ServiceError, UnsupportedMedia
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-"""As malloc.h of glibc has them."""
-_LARGEST, _KEPT = 32 * 2**20, 128 * 2**20
-"""Bytes of a block that glibc may keep, which takes no more for that, and of all that it may keep."""
+"""As malloc.h of glibc defines them."""
+_MAX_KEPT_BLOCK, _MAX_KEPT = 32 * 2**20, 128 * 2**20
+"""Bytes of the largest block that glibc keeps for later (its own maximum), and of all that it keeps."""
 _PAUSE = 5.0
-"""Seconds without a file after which nothing is kept any more."""
+"""Seconds without a request after which nothing is kept for later."""
 
-# As many as libheif takes. By itself libaom takes one for each core, whose stacks count as memory.
+# As many threads as libheif takes. libaom would take one for each core, whose stacks count as memory.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 4
+
+Facts = dict[str, Any]
 
 
 def main(seconds: float, memory: int) -> None:
-    """Answer what comes from the socket at standard input, each file in so many seconds of processor time.
+    """Answer the requests that come through the socket at standard input.
 
-    Memory counts as addresses, for the whole process. macOS does not hold a process to that: there only the time is
-    limited, and the pixels.
+    Args:
+        seconds: of processor time, for each request.
+        memory: bytes of address space for the whole process. macOS does not enforce it: there only the time and the
+            number of pixels are limited.
     """
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    # A core would be a copy of the file on the disk.
+    # A core dump would be a copy of the file on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
-        # Where memory runs out all the same, Linux ends this process, not the service.
+        # Where memory runs out all the same, Linux ends this process and not the service.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     _keep_memory()
-    service = socket.socket(fileno=0)
+    service, worker = Connection(0), _Worker()
     with contextlib.suppress(EOFError, ConnectionError):
         send(service, {"ready": True})
         while True:
-            if not select.select([service], [], [], _PAUSE)[0]:
-                _give_back()
+            if not service.poll(_PAUSE):
+                _return_memory()
             header, data = receive(service, memory)
-            # Unlike RLIMIT_CPU it can be wound up again. No handler: what hangs in C would not let one run.
+            # Unlike RLIMIT_CPU, the timer can be set anew. There is no handler: it would not run while C code hangs.
             signal.setitimer(signal.ITIMER_PROF, seconds)
-            send(service, *_answer(header, bytes(data)))
+            if "close" in header:
+                worker.close()
+            else:
+                send(service, *worker.answer(header, data))
             signal.setitimer(signal.ITIMER_PROF, 0)
+            # Do not hold the file here after it is closed.
+            del data
+
+
+class _File(Protocol):
+    """A file that is open."""
+
+    def facts(self) -> Facts:
+        """Return what is known of all pages."""
+
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
+        """Return what is known of a page, and the page as an RGB image."""
+
+    def close(self) -> None:
+        """Free what the file takes."""
+
+
+class _ImageFile:
+    """An image, or a TIFF of many frames."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def facts(self) -> Facts:
+        return {}
+
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
+        decoded = images.decode(self._data, **arguments)
+        facts = {"format": decoded.format, "frames": decoded.frames, "size": decoded.size, "warnings": decoded.warnings}
+        return facts, decoded.image
+
+    def close(self) -> None:
+        self._data = b""
+
+
+class _PdfFile:
+    """A PDF."""
+
+    def __init__(self, data: bytes) -> None:
+        self._stack = contextlib.ExitStack()
+        self._document = self._stack.enter_context(pdf.opened(data))
+
+    def facts(self) -> Facts:
+        return {"sizes": pdf.sizes(self._document)}
+
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
+        return {}, pdf.render(self._document, **arguments)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+_KINDS: dict[str, Callable[[bytes], _File]] = {"image": _ImageFile, "pdf": _PdfFile}
+
+
+class _Worker:
+    """Has one file open at a time."""
+
+    def __init__(self) -> None:
+        self._file: _File | None = None
+
+    def answer(self, header: Header, data: bytes) -> tuple[Header, bytes]:
+        """Do what a request says, and return the header of the answer and the pixels."""
+        try:
+            facts, image = self._page(header, data)
+            answer: Header = {"facts": facts, "size": image.size if image else None}
+            pixels = image.tobytes() if image else b""
+        except (InvalidImage, UnsupportedMedia) as error:
+            answer, pixels = self._error(header, error), b""
+        except MemoryError:
+            too_large = InvalidImage("the file takes more memory to decode than there is")
+            answer, pixels = self._error(header, too_large), b""
+        return answer | {"is_open": self._file is not None}, pixels
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _error(self, header: Header, error: ServiceError) -> Header:
+        if header["open"] is not None:
+            # Nobody asks for further pages of a file of which the first is refused.
+            self.close()
+        return {"error": type(error).__name__, "detail": error.detail}
+
+    def _page(self, header: Header, data: bytes) -> tuple[Facts, Image.Image | None]:
+        if header["open"] is not None:
+            self.close()
+            self._file = _KINDS[header["open"]](data)
+        assert self._file is not None
+        if header["page"] is None:
+            return self._file.facts(), None
+        return self._file.page(**header["page"])
 
 
 def _keep_memory() -> None:
-    """Have glibc keep what one file took for the next. To ask the kernel for it anew takes a third of the time that a
-    photo takes, or more."""
+    """Have glibc keep freed memory for the next page: to ask the kernel for it anew takes a third of the time of a
+    photo, or more."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
-        mallopt(_M_MMAP_THRESHOLD, _LARGEST)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT)
+        mallopt(_M_MMAP_THRESHOLD, _MAX_KEPT_BLOCK)
+        mallopt(_M_TRIM_THRESHOLD, _MAX_KEPT)
 
 
-def _give_back() -> None:
+def _return_memory() -> None:
+    """Have glibc return freed memory to the kernel."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
-
-
-def _answer(header: Header, data: bytes) -> tuple[Header, bytes]:
-    try:
-        facts, image = TASKS[header["task"]](data, **header["arguments"])
-        return {"facts": facts, "size": image.size if image else None}, image.tobytes() if image else b""
-    except (InvalidImage, UnsupportedMedia) as error:
-        return {"error": type(error).__name__, "detail": error.detail}, b""
-    except MemoryError:
-        return {"error": "InvalidImage", "detail": "the file takes more memory to decode than there is"}, b""
-
-
-def _image(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
-    decoded = images.decode(data, **arguments)
-    facts = {"format": decoded.format, "frames": decoded.frames, "size": decoded.size, "warnings": decoded.warnings}
-    return facts, decoded.image
-
-
-def _pdf(data: bytes) -> tuple[dict[str, Any], None]:
-    return {"sizes": pdf.sizes(data)}, None
-
-
-def _pdf_page(data: bytes, **arguments: Any) -> tuple[dict[str, Any], Image.Image]:
-    return {}, pdf.render(data, **arguments)
-
-
-TASKS: dict[str, Callable[..., tuple[dict[str, Any], Image.Image | None]]] = {
-    "image": _image,
-    "pdf": _pdf,
-    "pdf_page": _pdf_page,
-}

@@ -1,17 +1,20 @@
 """Processes that decode: what they answer, what ends them, and what is left afterwards."""
 
 import ctypes
+import dataclasses
 import io
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from multiprocessing import Pipe
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -19,8 +22,9 @@ import pytest
 from PIL import Image
 
 from app.config import FORMATS
-from app.decoding.pool import Cage, Decoded
-from app.decoding.protocol import receive
+from app.decoding.documents import Limits, open_pages
+from app.decoding.pool import Decoded, DecodingPool
+from app.decoding.protocol import receive, send
 from app.errors import InvalidImage, Unavailable, UnsupportedMedia
 from tests import drawn, hostile
 from tests.conftest import encoded
@@ -32,22 +36,36 @@ Started = Callable[[], list[psutil.Process]]
 PHOTO = encoded(Image.effect_noise((64, 48), 50).convert("RGB"), "PNG")
 
 
-def decode(cage: Cage, data: bytes, max_pixels: int = 100_000_000) -> Decoded:
-    return cage.run("image", data, formats=FORMATS, max_pixels=max_pixels, max_frames=10**6)
+def decode(pool: DecodingPool, data: bytes, max_pixels: int = 100_000_000) -> Decoded:
+    """Decode the first page of an image."""
+    with closing(pool.open("image", data)) as file:
+        return file.ask({"formats": FORMATS, "max_pixels": max_pixels, "max_frames": 10**6})
+
+
+def sizes(pool: DecodingPool, data: bytes) -> Any:
+    """Return the sizes of the pages of a PDF."""
+    with closing(pool.open("pdf", data)) as file:
+        return file.ask().facts["sizes"]
+
+
+def render(pool: DecodingPool, data: bytes, dpi: int = 72, max_pixels: int = 1_000_000) -> Decoded:
+    """Render the first page of a PDF."""
+    with closing(pool.open("pdf", data)) as file:
+        return file.ask({"number": 0, "dpi": dpi, "max_pixels": max_pixels})
 
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """What stands back for others takes its time on a machine that does much else."""
-    monkeypatch.setattr("app.decoding.process._WALL", 100)
+    monkeypatch.setattr("app.decoding.process._WALL_SECONDS", 100)
 
 
 @pytest.fixture
-def strict() -> Iterator[Cage]:
+def strict() -> Iterator[DecodingPool]:
     """One process that has a second and little memory."""
-    cage = Cage(1, 1.0, MEMORY)
-    yield cage
-    cage.close()
+    pool = DecodingPool(1, 1.0, MEMORY)
+    yield pool
+    pool.close()
 
 
 @pytest.fixture
@@ -58,7 +76,9 @@ def started() -> Started:
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_trim"), reason="of glibc alone")
-def test_memory_is_kept_for_the_next_file_and_given_back_when_none_comes(strict: Cage, started: Started) -> None:
+def test_memory_is_kept_for_the_next_file_and_given_back_when_none_comes(
+    strict: DecodingPool, started: Started
+) -> None:
     photo = encoded(Image.effect_noise((1600, 1200), 50).convert("RGB"), "JPEG")
     for _ in range(3):
         decode(strict, photo)
@@ -77,8 +97,8 @@ def minor_faults(process: psutil.Process) -> int:
     return int(Path(f"/proc/{process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[7])
 
 
-def test_an_image_comes_as_it_was_decoded(cage: Cage) -> None:
-    decoded = decode(cage, PHOTO)
+def test_an_image_comes_as_it_was_decoded(pool: DecodingPool) -> None:
+    decoded = decode(pool, PHOTO)
     assert decoded.facts == {"format": "PNG", "frames": 1, "size": list(decoded.image.size)}
     assert decoded.image is not None
     with Image.open(io.BytesIO(PHOTO)) as expected:
@@ -93,12 +113,12 @@ def test_an_image_comes_as_it_was_decoded(cage: Cage) -> None:
         (b"", InvalidImage, "empty"),
     ],
 )
-def test_an_error_comes_as_itself(cage: Cage, data: bytes, error: type[Exception], says: str) -> None:
+def test_an_error_comes_as_itself(pool: DecodingPool, data: bytes, error: type[Exception], says: str) -> None:
     with pytest.raises(error, match=says):
-        decode(cage, data)
+        decode(pool, data)
 
 
-def test_a_process_is_used_again(started: Started, strict: Cage) -> None:
+def test_a_process_is_used_again(started: Started, strict: DecodingPool) -> None:
     decode(strict, PHOTO)
     (process,) = started()
     with pytest.raises(InvalidImage):
@@ -107,57 +127,36 @@ def test_a_process_is_used_again(started: Started, strict: Cage) -> None:
     assert started() == [process]
 
 
-def test_an_image_does_not_wait_for_a_pdf(strict: Cage) -> None:
+def test_an_image_does_not_wait_for_a_pdf(strict: DecodingPool) -> None:
     data, refused = hostile.nested_pdf(), threading.Event()
 
-    def render() -> None:
+    def work() -> None:
         with pytest.raises(InvalidImage):
-            strict.run("pdf_page", data, number=0, dpi=72, max_pixels=1_000_000)
+            render(strict, data)
         refused.set()
 
-    threading.Thread(target=render).start()
+    threading.Thread(target=work).start()
     time.sleep(0.2)
     decode(strict, PHOTO)
     assert not refused.is_set()
     assert refused.wait(100)
 
 
-def test_what_takes_long_lets_others_go_first(started: Started) -> None:
-    cage = Cage(1, 3.0, MEMORY)
-    cage.warm()
-    (process,) = started()
-    with ThreadPoolExecutor(1) as pool:
-        refused = pool.submit(decode, cage, hostile.tiff_of_many_frames())
-        wait_until(lambda: process.nice() == 19, 20)
-        if sys.platform == "linux":
-            wait_until(lambda: os.sched_getscheduler(process.pid) == os.SCHED_IDLE, 20)
-            # Its priority counts only among those of the session.
-            assert os.getsid(process.pid) == os.getsid(0)
-        # Nor does the next one wait for its place, though there is but one.
-        assert decode(cage, PHOTO).image is not None
-        assert not refused.done()
-        with pytest.raises(InvalidImage, match="too long"):
-            refused.result(100)
-    assert not psutil.pid_exists(process.pid), "who has stood back does so for good"
-    assert decode(cage, PHOTO).image is not None
-    cage.close()
-
-
 def test_a_machine_too_busy_is_no_fault_of_the_file(monkeypatch: pytest.MonkeyPatch, started: Started) -> None:
-    monkeypatch.setattr("app.decoding.process._WALL", 0.2)
-    cage = Cage(1, 2.0, MEMORY)
+    monkeypatch.setattr("app.decoding.process._WALL_SECONDS", 0.2)
+    pool = DecodingPool(1, 2.0, MEMORY)
     with pytest.raises(Unavailable, match="busy") as refused:
-        decode(cage, hostile.tiff_of_many_frames())
+        decode(pool, hostile.tiff_of_many_frames())
     assert refused.value.retry_after
     assert started() == []
 
 
 def test_images_that_wait_for_models_leave_room_for_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.decoding.pool._PATIENCE", 5)
-    cage = Cage(2, 4.0, MEMORY, room=64 * 48 * 3 + 1)
-    waiting = [decode(cage, PHOTO), decode(cage, PHOTO)]
-    with ThreadPoolExecutor(1) as pool:
-        third = pool.submit(decode, cage, PHOTO)
+    pool = DecodingPool(2, 4.0, MEMORY, max_decoded_bytes=64 * 48 * 4 + 1)
+    waiting = [decode(pool, PHOTO), decode(pool, PHOTO)]
+    with ThreadPoolExecutor(1) as threads:
+        third = threads.submit(decode, pool, PHOTO)
         time.sleep(0.3)
         assert not third.done()
         # It goes on when somebody lets go of an image.
@@ -165,16 +164,16 @@ def test_images_that_wait_for_models_leave_room_for_few_others(monkeypatch: pyte
         waiting.append(third.result(5))
         del third
     monkeypatch.setattr("app.decoding.pool._PATIENCE", 0.1)
-    with pytest.raises(Unavailable, match="room") as refused:
-        decode(cage, PHOTO)
+    with pytest.raises(Unavailable, match="memory") as refused:
+        decode(pool, PHOTO)
     assert refused.value.retry_after
     waiting.clear()
-    assert decode(cage, PHOTO).image is not None
-    cage.close()
+    assert decode(pool, PHOTO).image is not None
+    pool.close()
 
 
 def test_a_process_has_none_of_the_service_s_secrets(
-    monkeypatch: pytest.MonkeyPatch, started: Started, strict: Cage
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: DecodingPool
 ) -> None:
     monkeypatch.setenv("API_KEYS", "a-key")
     decode(strict, PHOTO)
@@ -184,34 +183,34 @@ def test_a_process_has_none_of_the_service_s_secrets(
     assert not process.environ().keys() - harmless
 
 
-def test_what_takes_too_long(strict: Cage) -> None:
+def test_what_takes_too_long(strict: DecodingPool) -> None:
     with pytest.raises(InvalidImage, match="too long"):
         decode(strict, hostile.tiff_of_many_frames())
     assert decode(strict, PHOTO).facts["format"] == "PNG", "the next one has a new process"
 
 
-def test_a_pdf_that_takes_too_long(strict: Cage) -> None:
+def test_a_pdf_that_takes_too_long(strict: DecodingPool) -> None:
     data = hostile.nested_pdf()
     assert len(data) < 3_000
-    assert strict.run("pdf", data).facts == {"sizes": [[9, 9]]}
+    assert sizes(strict, data) == [[9, 9]]
     with pytest.raises(InvalidImage, match="too long"):
-        strict.run("pdf_page", data, number=0, dpi=72, max_pixels=1_000_000)
-    assert strict.run("pdf", drawn.pdf([drawn.page(["words"])])).facts["sizes"]
+        render(strict, data)
+    assert sizes(strict, drawn.pdf([drawn.page(["words"])]))
 
 
 def test_what_takes_too_much_memory() -> None:
-    small = Cage(1, 4.0, 300_000_000)
+    small = DecodingPool(1, 4.0, 300_000_000)
     for data in (encoded(Image.new("L", (8_000, 8_000)), "PNG"), hostile.tiff_of_a_huge_tile()):
         with pytest.raises(InvalidImage):
             decode(small, data)
         assert decode(small, PHOTO).facts["format"] == "PNG"
     with pytest.raises(InvalidImage, match="more memory"):
-        small.run("pdf_page", drawn.pdf([drawn.page(["words"])]), number=0, dpi=1200, max_pixels=100_000_000)
+        render(small, drawn.pdf([drawn.page(["words"])]), dpi=1200, max_pixels=100_000_000)
     assert decode(small, PHOTO).facts["format"] == "PNG"
     small.close()
 
 
-def test_a_process_that_crashes_in_its_work(started: Started, strict: Cage) -> None:
+def test_a_process_that_crashes_in_its_work(started: Started, strict: DecodingPool) -> None:
     decode(strict, PHOTO)
     (process,) = started()
     errors: list[Exception] = []
@@ -231,7 +230,20 @@ def test_a_process_that_crashes_in_its_work(started: Started, strict: Cage) -> N
     assert not psutil.pid_exists(process.pid), "no zombie"
 
 
-def test_a_process_that_died_idle_is_not_the_next_file_s_fault(started: Started, strict: Cage) -> None:
+def test_a_process_that_the_system_killed_is_no_fault_of_the_file(started: Started, strict: DecodingPool) -> None:
+    decode(strict, PHOTO)
+    (process,) = started()
+    with ThreadPoolExecutor(1) as threads:
+        killed = threads.submit(decode, strict, hostile.tiff_of_many_frames())
+        time.sleep(0.3)
+        process.kill()
+        with pytest.raises(Unavailable, match="memory") as refused:
+            killed.result(20)
+    assert refused.value.retry_after
+    assert decode(strict, PHOTO).facts["format"] == "PNG"
+
+
+def test_a_process_that_died_idle_is_not_the_next_file_s_fault(started: Started, strict: DecodingPool) -> None:
     decode(strict, PHOTO)
     (process,) = started()
     process.kill()
@@ -240,12 +252,12 @@ def test_a_process_that_died_idle_is_not_the_next_file_s_fault(started: Started,
 
 
 def test_many_threads_share_a_few_processes(started: Started) -> None:
-    cage = Cage(2, 4.0, MEMORY)
+    pool = DecodingPool(2, 4.0, MEMORY)
     seen: list[int] = []
 
     def work() -> None:
         for _ in range(10):
-            decode(cage, PHOTO)
+            decode(pool, PHOTO)
             seen.append(len(started()))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
@@ -255,17 +267,17 @@ def test_many_threads_share_a_few_processes(started: Started) -> None:
         thread.join(60)
     assert len(seen) == 80
     assert max(seen) <= 2
-    cage.close()
+    pool.close()
     assert started() == []
 
 
 def test_what_cannot_start_is_no_fault_of_the_file() -> None:
-    with pytest.raises(Unavailable, match="does not start"):
-        decode(Cage(1, 1.0, -5), PHOTO)
+    with pytest.raises(Unavailable, match="no worker starts"):
+        decode(DecodingPool(1, 1.0, -5), PHOTO)
 
 
 def test_what_the_system_does_not_start_is_no_fault_of_the_file(
-    monkeypatch: pytest.MonkeyPatch, started: Started, strict: Cage
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: DecodingPool
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/not/there")
     before = psutil.Process().num_fds()
@@ -280,7 +292,7 @@ def test_what_the_system_does_not_start_is_no_fault_of_the_file(
 
 
 def test_a_process_whose_answer_cannot_be_taken_is_ended(
-    monkeypatch: pytest.MonkeyPatch, started: Started, strict: Cage
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: DecodingPool
 ) -> None:
     decode(strict, PHOTO)
     (process,) = started()
@@ -297,22 +309,96 @@ def test_a_process_whose_answer_cannot_be_taken_is_ended(
 
 
 def test_a_message_longer_than_agreed_is_not_read() -> None:
-    here, there = socket.socketpair()
+    here, there = Pipe()
     with here, there:
-        there.sendall((2).to_bytes(4) + (2**40).to_bytes(8) + b"{}")
-        with pytest.raises(ValueError, match="bytes"):
-            receive(here, 1_000_000)
+        send(there, {}, bytes(2_000))
+        with pytest.raises(OSError, match="message length"):
+            receive(here, 1_000)
+
+
+# Files of several pages
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Collects the bytes of each file that is sent to a worker."""
+    sizes: list[int] = []
+
+    def note(connection: Any, header: Any, payload: bytes = b"") -> None:
+        if payload:
+            sizes.append(len(payload))
+        send(connection, header, payload)
+
+    monkeypatch.setattr("app.decoding.process.send", note)
+    return sizes
+
+
+LIMITS = Limits(FORMATS, max_pixels=4_000_000, max_pages=60, pdf_dpi=20)
+
+
+@pytest.mark.parametrize("make", [drawn.pdf, drawn.tiff])
+def test_a_file_is_sent_once_for_all_its_pages(
+    make: Callable[[list[Image.Image]], bytes], strict: DecodingPool, sent: list[int]
+) -> None:
+    data = make([Image.new("RGB", (60, 40 + number)) for number in range(50)])
+    with open_pages(data, LIMITS, strict) as pages:
+        assert [pages.image(number).mode for number in range(50)] == ["RGB"] * 50
+    assert sent == [len(data)]
+
+
+def test_others_decode_between_the_pages_of_a_file(strict: DecodingPool, sent: list[int], started: Started) -> None:
+    data = drawn.tiff([Image.new("RGB", (60, 40))] * 5)
+    with open_pages(data, LIMITS, strict) as pages:
+        for number in range(5):
+            pages.image(number)
+            decode(strict, PHOTO)
+    assert sorted(sent) == sorted([len(data)] + [len(PHOTO)] * 5)
+    assert len(started()) == 2
+
+
+def test_more_files_are_open_than_there_are_workers(strict: DecodingPool, started: Started) -> None:
+    files = [drawn.tiff([Image.new("RGB", (60, 40), (each, 0, 0))] * 3) for each in range(8)]
+    opened = [open_pages(data, LIMITS, strict) for data in files]
+    for _ in range(2):
+        assert [pages.image(2).getpixel((0, 0)) for pages in opened] == [(each, 0, 0) for each in range(8)]
+    assert len(started()) == 3
+
+
+def test_a_closed_file_is_not_kept(strict: DecodingPool, started: Started) -> None:
+    data = encoded(Image.new("RGB", (6_000, 4_000)), "TIFF", save_all=True, append_images=[Image.new("L", (9, 9))])
+    with open_pages(data, dataclasses.replace(LIMITS, max_pixels=30_000_000), strict) as pages:
+        (process,) = started()
+        pages.image(1)
+        held = process.memory_info().rss
+        assert held > len(data)
+    wait_until(lambda: process.memory_info().rss < held - len(data) * 0.9)
+
+
+def test_a_refused_file_is_not_kept(strict: DecodingPool) -> None:
+    with pytest.raises(InvalidImage):
+        open_pages(PHOTO, dataclasses.replace(LIMITS, max_pixels=10), strict)
+    assert [worker.file for worker in strict._idle] == [None]
+
+
+@pytest.mark.parametrize("answer", [{}, {"is_open": True}, {"is_open": True, "facts": {}, "size": [10**6] * 2}, []])
+def test_a_worker_that_does_not_keep_to_the_protocol_is_ended(
+    monkeypatch: pytest.MonkeyPatch, started: Started, strict: DecodingPool, answer: Any
+) -> None:
+    monkeypatch.setattr("app.decoding.process.WorkerProcess.ask", lambda *_: (answer, b"pixels"))
+    with pytest.raises(InvalidImage):
+        decode(strict, PHOTO)
+    assert started() == []
 
 
 PROGRAM = """
 import sys, threading, time
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from tests import hostile
-cage = Cage(2, 1.5, 1_500_000_000)
-cage.warm()
-hang = threading.Thread(target=cage.run, args=("pdf_page", hostile.nested_pdf()), daemon=True,
-                        kwargs=dict(number=0, dpi=72, max_pixels=1000))
-other = threading.Thread(target=cage.run, args=("pdf", hostile.nested_pdf()), daemon=True)
+pool = DecodingPool(2, 1.5, 1_500_000_000)
+pool.warm()
+file = pool.open("pdf", hostile.nested_pdf())
+hang = threading.Thread(target=file.ask, args=(dict(number=0, dpi=72, max_pixels=1000),), daemon=True)
+other = threading.Thread(target=pool.open("pdf", hostile.nested_pdf()).ask, daemon=True)
 hang.start()
 other.start()
 other.join()

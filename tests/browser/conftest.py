@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
 
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from benchmarks.chromium import FLAGS, find
 from tests.browser.service import FakeService
 
@@ -32,8 +32,8 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="session")
-def fakes(tmp_path_factory: pytest.TempPathFactory, cage: Cage) -> Iterator[FakeService]:
-    service = FakeService(tmp_path_factory.mktemp("page"), cage)
+def fakes(tmp_path_factory: pytest.TempPathFactory, pool: DecodingPool) -> Iterator[FakeService]:
+    service = FakeService(tmp_path_factory.mktemp("page"), pool)
     yield service
     service.close()
 

@@ -11,7 +11,7 @@ from waitress.server import create_server
 
 from app import create_app
 from app.config import Settings
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from app.engine.local import LocalEngine
 from app.fetching.client import Fetcher
 from app.operations import Operations
@@ -71,7 +71,7 @@ class FakeLineReader(FakeReader):
 class FakeService:
     """A server in this process, so that a test can hold its models back."""
 
-    def __init__(self, directory: Path, cage: Cage, **settings: Any) -> None:
+    def __init__(self, directory: Path, pool: DecodingPool, **settings: Any) -> None:
         self.go = threading.Event()
         self.go.set()
         self.jobs: list[Job] = []
@@ -95,7 +95,7 @@ class FakeService:
         host = f"127.0.0.1:{listener.getsockname()[1]}"
         # It may fetch the samples from itself.
         fetcher = Fetcher(3_000_000, 5, allow_hosts=(host,))
-        self.service = Service(self.settings, self.registry, self.engine, store, fetcher, cage)
+        self.service = Service(self.settings, self.registry, self.engine, store, fetcher, pool)
         self.operations = Operations(self.settings.max_requests, share=False)
         self._server = create_server(
             create_app(self.settings, self.service, self.operations),

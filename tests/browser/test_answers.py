@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Download, Page, Route, expect
 
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from tests import drawn
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, LINES, TAGS, FakeService
@@ -117,8 +117,8 @@ def test_tags_are_chips(page: Page) -> None:
     assert copied(page, "Copy text") == CAPTION
 
 
-def test_what_is_remembered_is_said_so(open_page: Callable[..., Page], tmp_path: Path, cage: Cage) -> None:
-    service = FakeService(tmp_path, cage, result_cache_mb=1)
+def test_what_is_remembered_is_said_so(open_page: Callable[..., Page], tmp_path: Path, pool: DecodingPool) -> None:
+    service = FakeService(tmp_path, pool, result_cache_mb=1)
     try:
         page = open_page(service.url)
         for fact in (re.compile(r"\d m?s"), "from memory"):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, FakeService
 from tests.browser.test_answers import ask, copied
@@ -184,8 +184,8 @@ def test_the_history_is_searched_opened_and_deleted(page: Page, fakes: FakeServi
     expect(page.locator("dialog")).to_contain_text("Nothing yet")
 
 
-def test_a_key_is_asked_for_once(open_page: Callable[..., Page], tmp_path: Path, cage: Cage) -> None:
-    service = FakeService(tmp_path, cage, api_keys=("correct-horse",))
+def test_a_key_is_asked_for_once(open_page: Callable[..., Page], tmp_path: Path, pool: DecodingPool) -> None:
+    service = FakeService(tmp_path, pool, api_keys=("correct-horse",))
     try:
         page = open_page(service.url, ready=False)
         field = page.get_by_role("textbox", name="API key")

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from werkzeug.serving import make_server
 
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, FakeService
 from tests.browser.test_answers import ask
@@ -28,8 +28,8 @@ def test_an_address_with_a_percent_sign(page: Page) -> None:
 
 
 @pytest.fixture
-def locked(tmp_path: Path, cage: Cage) -> Iterator[FakeService]:
-    service = FakeService(tmp_path, cage, api_keys=("correct-horse",))
+def locked(tmp_path: Path, pool: DecodingPool) -> Iterator[FakeService]:
+    service = FakeService(tmp_path, pool, api_keys=("correct-horse",))
     yield service
     service.close()
 

@@ -17,7 +17,7 @@ from werkzeug.test import TestResponse
 
 from app import create_app
 from app.config import Settings
-from app.decoding.pool import Cage
+from app.decoding.pool import DecodingPool
 from app.engine.local import LocalEngine
 from app.fetching.client import Fetcher
 from app.operations import Operations
@@ -210,7 +210,9 @@ def read_width(jobs: Sequence[Job]) -> list[Prediction]:
 class Fakes:
     """The application with models of a test's own."""
 
-    def __init__(self, cage: Cage, line_reader: Predict = read_width, page_reader: Predict = read_width) -> None:
+    def __init__(
+        self, pool: DecodingPool, line_reader: Predict = read_width, page_reader: Predict = read_width
+    ) -> None:
         source = Source(directory=Path(__file__).parent)
         self.line_reader = FakeLineReader("lines", source).behave(line_reader)
         models = [
@@ -221,7 +223,7 @@ class Fakes:
         registry = registry_of(*models)
         self.engine = LocalEngine(registry, 32)
         settings = Settings(save_uploads=False)
-        self.service = Service(settings, registry, self.engine, None, Fetcher(1000, 1), cage)
+        self.service = Service(settings, registry, self.engine, None, Fetcher(1000, 1), pool)
         self.operations = Operations(settings.max_requests)
         self.app: Flask = create_app(settings, self.service, self.operations)
 
@@ -238,11 +240,11 @@ class Fakes:
 
 
 @pytest.fixture
-def make_fakes(cage: Cage) -> Iterator[Callable[..., Fakes]]:
+def make_fakes(pool: DecodingPool) -> Iterator[Callable[..., Fakes]]:
     made: list[Fakes] = []
 
     def make(**predicts: Predict) -> Fakes:
-        made.append(Fakes(cage, **predicts))
+        made.append(Fakes(pool, **predicts))
         return made[-1]
 
     yield make
