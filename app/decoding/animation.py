@@ -27,11 +27,14 @@ def first_with_content(
         first: that frame, which is returned if no other is found.
         to_rgb: converts a frame.
     """
+    # An RGB image is the file itself, which changes with the frame.
+    first = first.copy()
     number = 0
     while (number + 1) * first.width * first.height <= _PIXELS_LOOKED_AT:
         number += 1
         try:
             file.seek(number)
+            file.load()
             frame = to_rgb(file)
         except (EOFError, OSError, ValueError, SyntaxError, KeyError, struct.error, MemoryError):
             # The end, or a later frame is broken or too large: the first one is there.

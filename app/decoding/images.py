@@ -143,7 +143,7 @@ def _decoded(
         if file.size != size:
             upright = size[::-1] if _orientation(file) in _ON_ITS_SIDE else size
         warnings: tuple[str, ...] = ()
-        if format in _ANIMATED and getattr(file, "is_animated", False) and is_blank(image):
+        if format in _ANIMATED and is_blank(image):
             image, warnings = first_with_content(file, image, _upright_rgb)
         return DecodedImage(image, format, len(pages), upright, warnings)
 

@@ -140,7 +140,11 @@ def load_webp(file: TiffImageFile) -> Image.Image:
         assert file.fp is not None
         file.fp.seek(offset)
         with Image.open(io.BytesIO(file.fp.read(length)), formats=["WEBP"]) as piece:
-            if piece.width > across or piece.height > down or piece.height < min(down, height - place[1]):
+            left, top = place
+            fits = (
+                min(across, width - left) <= piece.width <= across and min(down, height - top) <= piece.height <= down
+            )
+            if not fits:
                 raise InvalidImage("the image is broken: a part of it has another size than the TIFF says")
             image.paste(piece, place)
     return image

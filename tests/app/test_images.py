@@ -518,3 +518,38 @@ def test_the_limit_of_pixels_is_that_of_the_file() -> None:
 def test_other_formats_are_decoded_in_full() -> None:
     decoded = decode(encoded(natural(640, 480)), FORMATS, 10_000_000, side=20)
     assert decoded.image.size == decoded.size == (640, 480)
+
+
+@pytest.mark.parametrize("format", ["GIF", "WEBP", "PNG"])
+def test_a_blank_first_frame_stays_where_no_other_can_be_shown(format: str) -> None:
+    blank = Image.new("RGB", (64, 48), "teal")
+    frames = [blank, Image.new("RGB", (64, 48), "red")]
+    data = encoded(blank, format, save_all=True, append_images=frames[1:])
+    decoded = read(data)
+    assert_same(decoded.image, blank, tolerance=3)
+    assert decoded.warnings == ()
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    data = encoded(blank, format, save_all=True, append_images=[noise])
+    assert read(data).warnings[0].endswith("frame 2 stands for it")
+    assert_same(read(data[: len(data) * 8 // 10]).image, blank, tolerance=3)
+
+
+def test_frames_are_not_looked_at_without_end() -> None:
+    frames = [Image.new("L", (900, 900), level) for level in range(0, 250, 2)]
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (900, 900), dtype=np.uint8))
+    data = encoded(frames[0], "GIF", save_all=True, append_images=[*frames[1:], noise])
+    assert decode(data, FORMATS, MAX_PIXELS).warnings == ()
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+def test_deep_greys_whose_zero_is_white(bits: int) -> None:
+    pixels = bytes.fromhex("fff800 400000") if bits == 12 else struct.pack("<4H", 0xFFFF, 0x8000, 0x4000, 0)
+    data = tiff(bits, 4, 1, pixels)
+    assert greys(read(data).image) == [255, 128, 64, 0]
+    white_is_zero = data.replace(struct.pack("<HHII", 262, 3, 1, 1), struct.pack("<HHII", 262, 3, 1, 0))
+    assert greys(read(white_is_zero).image) == [0, 127, 191, 255]
+
+
+def test_floats_whose_zero_is_white() -> None:
+    picture = Image.fromarray(np.array([[0, 0.25, 1]], np.float32))
+    assert greys(read(encoded(picture, "TIFF", tiffinfo={262: 0})).image) == [255, 191, 0]

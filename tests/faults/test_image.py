@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.TiffImagePlugin import AppendingTiffWriter
 
 from tests import drawn
 from tests.app.api.test_native import SMALL, TITLE, assert_problem
@@ -75,13 +76,22 @@ def test_45_a_bomb_of_metadata(server: Server, kind: bytes) -> None:
 
 
 def test_46_cut_off(server: Server) -> None:
-    """Truncated JPEG, bad CRC: 422 (`verify()` does not see truncation; `load()` does)"""
-    whole = encoded(text_line(), "JPEG")
+    """Missing pixels, or a bad CRC of them: 422 (`verify()` does not see truncation; `load()` does). Only the end
+    missing, a progressive JPEG cut off late, or a bad CRC of a remark: 200, with a warning"""
+    whole, progressive = encoded(text_line(), "JPEG"), encoded(text_line(), "JPEG", progressive=True)
     refused(server, whole[: len(whole) * 9 // 10])
+    refused(server, progressive[: len(progressive) // 4])
+    refused(server, TITLE[: len(TITLE) * 9 // 10])
     broken = bytearray(TITLE)
     # The sum alone: broken pixels are mostly found out without it.
     broken[broken.index(b"IEND") - 5] ^= 1
     refused(server, bytes(broken))
+    remark = bytearray(chunk(b"tEXt", b"Comment\0of a tool"))
+    remark[-1] ^= 1
+    for shown in (whole[:-2], progressive[:-60], TITLE[:-12], TITLE[:33] + remark + TITLE[33:]):
+        answer = read(server, shown)
+        assert answer["text"] == WORDS
+        assert len(answer["warnings"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["svg", "xxe"])
@@ -176,7 +186,7 @@ def test_53_deep_colours(server: Server) -> None:
 
 
 def transparent() -> Iterator[tuple[str, bytes]]:
-    """Yield pages in black on nothing, which is black where transparency is left out."""
+    """Yield pages in black on nothing, which is black where transparency is left out, and one in white."""
     alpha = Image.fromarray((ink() * 255).astype(np.uint8))
     black = Image.new("L", alpha.size, 0)
     yield "LA", encoded(Image.merge("LA", (black, alpha)))
@@ -184,21 +194,38 @@ def transparent() -> Iterator[tuple[str, bytes]]:
     palette = text_line().point(lambda level: 1 if level < 128 else 0).convert("P")
     palette.putpalette([0, 0, 0, 0, 0, 0])
     yield "P", encoded(palette, transparency=0)
+    white = Image.new("L", alpha.size, 255)
+    yield "white", encoded(Image.merge("RGBA", (white, white, white, alpha)))
 
 
 def test_54_transparency(server: Server) -> None:
-    """Palette, LA, RGBA: 200, on white"""
+    """Palette, LA, RGBA: 200, on white; what is light itself, on black"""
     for name, data in transparent():
         assert read(server, data)["text"] == WORDS, name
 
 
+def joined(*tiffs: bytes) -> bytes:
+    """Return one TIFF of the frames of several."""
+    buffer = io.BytesIO()
+    with AppendingTiffWriter(buffer) as writer:
+        for tiff in tiffs:
+            with Image.open(io.BytesIO(tiff)) as frame:
+                frame.save(writer, "TIFF", tiffinfo={254: frame.tag_v2.get(254, 0)})  # type: ignore[attr-defined]
+                writer.newFrame()
+    return buffer.getvalue()
+
+
 def test_55_animations_and_pages(server: Server) -> None:
-    """Animated: 200, first frame. A many-page TIFF: every page for reading models, the first, with a warning, for
-    captioners"""
+    """Animated: 200, first frame that is not blank. A many-page TIFF: every page for reading models (a thumbnail is
+    none), the first, with a warning, for captioners"""
     first, other = text_line().convert("RGB"), Image.new("RGB", text_line().size, "teal")
     for format in ("GIF", "WEBP", "PNG", "AVIF"):
         data = encoded(first, format, save_all=True, append_images=[other, other])
         assert read(server, data)["text"] == WORDS, format
+        data = encoded(other, format, save_all=True, append_images=[first, other])
+        assert read(server, data)["text"] == WORDS, format
+    thumbnail = encoded(first.resize((80, 10)), "TIFF", tiffinfo={254: 1})
+    assert "pages" not in read(server, joined(thumbnail, encoded(first, "TIFF")))
     pages = drawn.tiff([first, other, first])
     answer = read(server, pages)
     assert [page["text"] for page in answer["pages"]] == [WORDS, "", WORDS]
