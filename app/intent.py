@@ -1,4 +1,4 @@
-"""From a client's prompt or JSON schema to what is asked of the service, and from its answer to the text or JSON wanted.
+"""From a client's prompt or JSON schema to what is asked of the service, and from its answer to what is wanted.
 
 Chat protocols send prompts; the models here have tasks. docs/clients.md lists what is recognised.
 """

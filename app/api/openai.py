@@ -25,7 +25,12 @@ def blueprint(chat: Chat) -> Blueprint:
     @openai.post("/v1/chat/completions")
     def completions() -> Response:
         """Answer a chat with images."""
-        return chat_completions(chat)
+        return _completions(chat)
+
+    @openai.post("/hf/<name>/v1/chat/completions")
+    def completions_of(name: str) -> Response:
+        """Answer a chat with images, with the model that the path names."""
+        return _completions(chat, name)
 
     @openai.post("/v1/responses")
     def responses() -> Response:
@@ -54,9 +59,11 @@ def blueprint(chat: Chat) -> Blueprint:
     return openai
 
 
-def chat_completions(chat: Chat) -> Response:
-    """Answer the current request as `POST /v1/chat/completions` does."""
+def _completions(chat: Chat, model: str | None = None) -> Response:
+    """Answer the current request; `model` is the one that the path names."""
     fields = json_fields()
+    if model is not None:
+        fields["model"] = model
     ask = _ask(chat, fields, fields.get("messages"))
     _read_format(ask, _object(fields.get("response_format")))
     ask.max_tokens = _count(fields.get("max_completion_tokens") or fields.get("max_tokens"))
@@ -225,6 +232,9 @@ def paths() -> dict[str, Any]:
 
     return {
         "/v1/chat/completions": {"post": operation("openaiChat", "Answer a chat with images", requestBody=body)},
+        "/hf/{name}/v1/chat/completions": {
+            "post": operation("hfChat", "Answer a chat with images", parameters=[name], requestBody=body)
+        },
         "/v1/responses": {"post": operation("openaiResponses", "Answer with a response", requestBody=body)},
         "/v1/models": {"get": operation("openaiModels", "List the models on this machine")},
         "/v1/models/{name}": {"get": operation("openaiModel", "Describe a model", parameters=[name])},

@@ -32,7 +32,7 @@ _EVENTS = (
 
 
 def document(version: str, paths: dict[str, Any]) -> dict[str, Any]:
-    """Return the whole description of the service of that version; `paths` are those of the doors of other protocols."""
+    """Return the whole description of that version of the service; `paths` are those of other protocols."""
     _, definitions = models_json_schema(
         [*((schema, "validation") for schema in _REQUESTS), *((schema, "serialization") for schema in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
