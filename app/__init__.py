@@ -85,7 +85,24 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     from flask import Flask
     from flask_cors import CORS
 
-    from app.api import auth, csrf, docs, health, images, models, native, problems, proxy, rate_limit, ui
+    from app.api import (
+        auth,
+        csrf,
+        docs,
+        health,
+        huggingface,
+        images,
+        models,
+        native,
+        ollama,
+        openai,
+        photoprism,
+        problems,
+        proxy,
+        rate_limit,
+        ui,
+    )
+    from app.api.chat import Chat
     from app.operations import Operations
 
     keyring = auth.Keys(settings.read_keys())
@@ -97,7 +114,8 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     if settings.trusted_hosts:
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
-    problems.register(app)
+    protocols = (openai, ollama, huggingface, photoprism)
+    problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
     # Before the keys are asked for, so that guessing them is limited too.
     rate_limit.register(app, keyring.client, auth.is_open, settings.rate_of_client, settings.requests_of_client)
     app.before_request(keyring.check)
@@ -105,12 +123,14 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     csrf.register(app, settings.cors_origins)
     if settings.cors_origins:
         CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
+    chat = Chat(service, operations, settings.max_upload_bytes)
     for front_door in (
+        *(door.blueprint(chat) for door in protocols),
         native.blueprint(service, operations, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service),
         health.blueprint(service, operations),
-        docs.blueprint(__version__),
+        docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(front_door)

@@ -59,7 +59,9 @@ class Keys:
 def _given() -> str:
     # Not `request.authorization`, which takes a key with = within for parameters.
     scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    return key.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+    if scheme.lower() == "bearer":
+        return key.strip()
+    return request.headers.get("X-API-Key") or request.headers.get("api-key", "")
 
 
 def _digest(key: str) -> bytes:

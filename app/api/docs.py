@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import flask_swagger_ui
 from flask import Blueprint, Response, render_template, request, send_from_directory
@@ -27,10 +28,10 @@ _POLICY = "; ".join(
 _HEADERS = {"Content-Security-Policy": _POLICY, "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache"}
 
 
-def blueprint(version: str) -> Blueprint:
+def blueprint(version: str, paths: dict[str, Any]) -> Blueprint:
     """Return the routes of the documentation."""
     docs = Blueprint("docs", __name__)
-    description = document(version)
+    description = document(version, paths)
 
     @docs.get("/openapi.json")
     def openapi() -> Response:

@@ -31,8 +31,8 @@ _EVENTS = (
 )
 
 
-def document(version: str) -> dict[str, Any]:
-    """Return the whole description of the service of that version."""
+def document(version: str, paths: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole description of that version of the service; `paths` are those of other protocols."""
     _, definitions = models_json_schema(
         [*((schema, "validation") for schema in _REQUESTS), *((schema, "serialization") for schema in _ANSWERS)],
         ref_template="#/components/schemas/{model}",
@@ -52,7 +52,7 @@ def document(version: str) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "tags": [{"name": "text"}, {"name": "models"}, {"name": "saved images"}, {"name": "health"}],
-        "paths": _guarded(_paths(options["properties"])),
+        "paths": _guarded(_paths(options["properties"])) | paths,
         "components": {
             "schemas": components,
             "responses": dict(_problem_responses()),

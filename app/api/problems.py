@@ -1,13 +1,16 @@
 """Errors as `application/problem+json` (RFC 9457), and the id that ties an answer to the log."""
 
+import json
 import logging
 import math
 import re
 import time
 import uuid
+from collections.abc import Callable, Mapping
+from typing import Any
 from urllib.parse import quote
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.api.schemas import Problem
@@ -20,8 +23,20 @@ _RETRY_MEMORY_AFTER = 5.0
 _ID = re.compile(r"[\w.-]{1,64}")
 
 
-def register(app: Flask) -> None:
-    """Give every request an id and a line in the log, and every error its shape."""
+Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
+"""Makes of a problem the JSON of another protocol's error, and headers to send with it."""
+_SHAPES = "shapes of errors"
+
+
+def register(app: Flask, shapes: Mapping[str, Shape]) -> None:
+    """Give every request an id and a line in the log, and every error its shape.
+
+    Args:
+        app: the application.
+        shapes: by the beginning of the path, the shape of errors where it is not `application/problem+json`.
+    """
+    # The longest beginning first: /api/v1/vision/ is not /api/.
+    app.extensions[_SHAPES] = sorted(shapes.items(), key=lambda item: -len(item[0]))
     app.before_request(_begin)
     app.after_request(_finish)
     app.register_error_handler(Exception, response_to)
@@ -88,6 +103,10 @@ def _problem(status: int, code: str, title: str, detail: str) -> Problem:
 
 
 def _response(problem: Problem) -> Response:
+    for beginning, shape in current_app.extensions[_SHAPES]:
+        if request.path.startswith(beginning):
+            body, headers = shape(problem)
+            return Response(json.dumps(body), problem.status, headers, mimetype="application/json")
     return Response(problem.model_dump_json(), problem.status, mimetype="application/problem+json")
 
 

@@ -1,0 +1,128 @@
+"""The protocol of Hugging Face's InferenceClient, under `/hf/<model>`."""
+
+from typing import Any
+
+from flask import Blueprint, Response, jsonify, request
+
+from app.api.bodies import json_fields
+from app.api.chat import Chat
+from app.api.schemas import Problem
+from app.errors import BadRequest, InvalidOption
+from app.types import Answer, Request
+from models.base import Box
+
+PREFIXES = ("/hf/",)
+_TOP_K = 5
+
+
+def blueprint(chat: Chat) -> Blueprint:
+    """Return the routes of Hugging Face's protocol."""
+    huggingface = Blueprint("huggingface", __name__)
+
+    @huggingface.post("/hf/<name>")
+    @huggingface.post("/hf/<name>/image-to-text")
+    def image_to_text(name: str) -> Response:
+        """Turn an image into text; a question is refused."""
+        image, _ = _image(chat)
+        return jsonify([{"generated_text": _answer(chat, name, image).text}])
+
+    @huggingface.post("/hf/<name>/image-classification")
+    def classify(name: str) -> Response:
+        """Return the tags of an image with their scores."""
+        image, parameters = _image(chat)
+        tags = _answer(chat, name, image, tags=True).tags
+        if tags is None or tags.names is None or tags.scores is None:
+            raise InvalidOption(
+                "the tagger on this machine gives no scores, which this protocol needs: use /v1 or /api"
+            )
+        top = parameters.get("top_k") or _TOP_K
+        if not isinstance(top, int) or top < 1:
+            raise BadRequest("top_k must be a positive integer")
+        found = sorted(zip(tags.names, tags.scores, strict=True), key=lambda pair: -pair[1])
+        return jsonify([{"label": label, "score": score} for label, score in found[:top]])
+
+    @huggingface.post("/hf/<name>/object-detection")
+    def detect(name: str) -> Response:
+        """Return the entities of an image in boxes of pixels."""
+        image, _ = _image(chat)
+        page = _answer(chat, name, image).pages[0]
+        if page.entities is None:
+            raise InvalidOption(f"{name} finds no objects: use kosmos-2")
+        # The models give no score of a box: every box is one that the model has said.
+        return jsonify(
+            [
+                {"label": entity.phrase, "score": 1.0, "box": _pixels(box, page.width, page.height)}
+                for entity in page.entities
+                for box in entity.boxes
+            ]
+        )
+
+    @huggingface.get("/hf/<name>/health")
+    def health(name: str) -> Response:
+        """Say that a model is on this machine."""
+        return jsonify({"status": "ok", "model": chat.entry(name).model.name})
+
+    @huggingface.get("/hf/<name>/info")
+    def info(name: str) -> Response:
+        """Describe a model."""
+        model = chat.entry(name).model
+        return jsonify({"model_id": model.name, "model_pipeline_tag": "image-to-text", "docker_label": None})
+
+    return huggingface
+
+
+def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return an error in the shape of Hugging Face's servers."""
+    return {"error": problem.detail, "error_type": problem.code}, {}
+
+
+def _answer(chat: Chat, name: str, image: Request, tags: bool = False) -> Answer:
+    return chat.generate(image, chat.entry(name).model.name, tags)
+
+
+def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
+    """Return the image of the current request, which is its body or stands in its JSON, and its parameters.
+
+    The type that the client says is not believed: JSON begins with a brace, and no image does.
+    """
+    body = request.get_data(cache=True)
+    if body[:1] != b"{":
+        if not body:
+            raise BadRequest("the body is empty: send the bytes of an image")
+        return Request(body), {}
+    fields = json_fields()
+    inputs = fields.get("inputs")
+    if fields.get("question") or (isinstance(inputs, dict) and inputs.get("question")):
+        raise InvalidOption("no model here answers questions: ask for image_to_text")
+    parameters = fields.get("parameters")
+    return chat.image(inputs), parameters if isinstance(parameters, dict) else {}
+
+
+def _pixels(box: Box, width: int, height: int) -> dict[str, int]:
+    x0, y0, x1, y1 = box
+    return {
+        "xmin": round(x0 * width),
+        "ymin": round(y0 * height),
+        "xmax": round(x1 * width),
+        "ymax": round(y1 * height),
+    }
+
+
+def paths() -> dict[str, Any]:
+    """Describe the routes, for `/openapi.json`."""
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    body = {"required": True, "content": {"application/octet-stream": {}, "application/json": {}}}
+    answers = {"200": {"description": "As Hugging Face answers."}, "default": {"description": "`error`, a text."}}
+
+    def operation(id: str, summary: str, **more: Any) -> dict[str, Any]:
+        return {"operationId": id, "tags": ["Hugging Face"], "summary": summary, "responses": answers, **more}
+
+    routes = {
+        "": {"post": operation("hfDefault", "Turn an image into text", requestBody=body)},
+        "/image-to-text": {"post": operation("hfText", "Turn an image into text", requestBody=body)},
+        "/image-classification": {"post": operation("hfTags", "Tags with scores", requestBody=body)},
+        "/object-detection": {"post": operation("hfBoxes", "Entities in boxes of pixels", requestBody=body)},
+        "/health": {"get": operation("hfHealth", "A model is on this machine")},
+        "/info": {"get": operation("hfInfo", "Describe a model")},
+    }
+    return {f"/hf/{{name}}{path}": {"parameters": [name], **route} for path, route in routes.items()}

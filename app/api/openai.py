@@ -1,0 +1,241 @@
+"""OpenAI's protocol: chat completions, responses and models."""
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from app.api.bodies import Fields, json_fields
+from app.api.chat import Ask, Chat, Reply
+from app.api.schemas import Problem
+from app.errors import BadRequest
+
+PREFIXES = ("/v1/",)
+_RETRIED = (408, 409, 429, 500, 502, 503, 504)
+_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def blueprint(chat: Chat) -> Blueprint:
+    """Return the routes of OpenAI's protocol."""
+    openai = Blueprint("openai", __name__)
+
+    @openai.post("/v1/chat/completions")
+    def completions() -> Response:
+        """Answer a chat with images."""
+        return _completions(chat)
+
+    @openai.post("/hf/<name>/v1/chat/completions")
+    def completions_of(name: str) -> Response:
+        """Answer a chat with images, with the model that the path names."""
+        return _completions(chat, name)
+
+    @openai.post("/v1/responses")
+    def responses() -> Response:
+        """Answer in the protocol of responses."""
+        fields = json_fields()
+        turns = fields.get("input")
+        turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
+        ask = _ask(chat, fields, turns)
+        _read_format(ask, _object(_object(fields.get("text")).get("format")))
+        ask.max_tokens = _count(fields.get("max_output_tokens"))
+        reply = chat.answer(ask)
+        done = _response(reply)
+        return _events(_response_events(done, reply.text)) if fields.get("stream") is True else jsonify(done)
+
+    @openai.get("/v1/models")
+    def models() -> Response:
+        """List the models on this machine."""
+        listed = [_model(entry.model.name) for entry in chat.service.models() if entry.on_machine]
+        return jsonify({"object": "list", "data": listed})
+
+    @openai.get("/v1/models/<path:name>")
+    def model(name: str) -> Response:
+        """Describe a model."""
+        return jsonify(_model(chat.entry(name).model.name))
+
+    return openai
+
+
+def _completions(chat: Chat, model: str | None = None) -> Response:
+    """Answer the current request; `model` is the one that the path names."""
+    fields = json_fields()
+    if model is not None:
+        fields["model"] = model
+    ask = _ask(chat, fields, fields.get("messages"))
+    _read_format(ask, _object(fields.get("response_format")))
+    ask.max_tokens = _count(fields.get("max_completion_tokens") or fields.get("max_tokens"))
+    reply = chat.answer(ask)
+    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": reply.model}
+    if fields.get("stream") is True:
+        usage = _object(fields.get("stream_options")).get("include_usage") is True
+        return _events(_chunks(head, reply.text, usage))
+    message = {"role": "assistant", "content": reply.text}
+    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
+    return jsonify({**head, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
+
+
+_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+"""The service does not count tokens."""
+
+
+def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return an error in OpenAI's shape, and the headers with it: what would only repeat is not tried again."""
+    kind = _TYPES.get(problem.status) or ("invalid_request_error" if problem.status < 500 else "server_error")
+    code = "model_not_found" if problem.code == "unknown-model" else problem.code
+    param = "response_format" if "JSON schema" in problem.detail else None
+    body = {"error": {"message": problem.detail, "type": kind, "param": param, "code": code}}
+    return body, {} if problem.status in _RETRIED else {"x-should-retry": "false"}
+
+
+def _ask(chat: Chat, fields: Fields, turns: Any) -> Ask:
+    """Read the turns of a conversation: the last that a user sent is asked about."""
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise BadRequest("send the conversation as a list of messages")
+    ask = Ask(model=str(fields.get("model") or ""))
+    for turn in turns:
+        text, images = _content(turn.get("content"))
+        if turn.get("role") == "assistant":
+            ask.said = text
+        elif turn.get("role", "user") == "user":
+            ask.prompt, found = text, images
+            # A user may ask again about the pictures of an earlier turn.
+            ask.images = [chat.image(source) for source in found] or ask.images
+            ask.again = not found
+    return ask
+
+
+def _content(content: Any) -> tuple[str, list[Any]]:
+    """Return the text and the addresses of the images of a message."""
+    if content is None or isinstance(content, str):
+        return content or "", []
+    if not isinstance(content, list) or not all(isinstance(part, dict) for part in content):
+        raise BadRequest("the content of a message must be a text or a list of parts")
+    texts, images = [], []
+    for part in content:
+        if part.get("type") in ("text", "input_text", "output_text"):
+            texts.append(str(part.get("text") or ""))
+        elif part.get("type") in ("image_url", "input_image"):
+            url = part.get("image_url")
+            images.append(url.get("url") if isinstance(url, dict) else url)
+        else:
+            raise BadRequest(f"parts of type {str(part.get('type'))[:50]!r} are not read here: send text and image_url")
+    return "\n".join(texts), images
+
+
+def _read_format(ask: Ask, format: Fields) -> None:
+    """Take the schema from any of the ways in which clients send one."""
+    ask.as_json = format.get("type") in ("json_object", "json_schema")
+    inner = _object(format.get("json_schema"))
+    schema = inner.get("schema") or format.get("schema") or format.get("value")
+    ask.schema = schema if isinstance(schema, dict) else None
+
+
+def _object(value: Any) -> Fields:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int | None:
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BadRequest("the limit of tokens must be a positive integer")
+    return value
+
+
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "image-to-text"}
+
+
+def _chunks(head: dict[str, Any], text: str, usage: bool) -> Iterator[str]:
+    base = {**head, "object": "chat.completion.chunk"}
+    deltas: tuple[tuple[dict[str, str], str | None], ...] = (
+        ({"role": "assistant", "content": ""}, None),
+        ({"content": text}, None),
+        ({}, "stop"),
+    )
+    for delta, reason in deltas:
+        yield _data({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
+    if usage:
+        yield _data({**base, "choices": [], "usage": _USAGE})
+    yield "data: [DONE]\n\n"
+
+
+def _response(reply: Reply) -> dict[str, Any]:
+    part = {"type": "output_text", "text": reply.text, "annotations": []}
+    message = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "status": "completed"}
+    return {
+        "id": f"resp_{uuid.uuid4().hex}",
+        "object": "response",
+        "created_at": int(time.time()),
+        "status": "completed",
+        "model": reply.model,
+        "output": [{**message, "content": [part]}],
+        "parallel_tool_calls": False,
+        "tool_choice": "auto",
+        "tools": [],
+        "usage": {
+            "input_tokens": 0,
+            "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 0},
+            "output_tokens": 0,
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": 0,
+        },
+        "error": None,
+        "incomplete_details": None,
+        "instructions": None,
+        "metadata": {},
+    }
+
+
+def _response_events(done: dict[str, Any], text: str) -> Iterator[str]:
+    item = done["output"][0]
+    part = item["content"][0]
+    begun = {**done, "status": "in_progress", "output": [], "usage": None}
+    place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
+    open_item = {**item, "status": "in_progress", "content": []}
+    events: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("response.created", {"response": begun}),
+        ("response.output_item.added", {"output_index": 0, "item": open_item}),
+        ("response.content_part.added", {**place, "part": {**part, "text": ""}}),
+        ("response.output_text.delta", {**place, "delta": text, "logprobs": []}),
+        ("response.output_text.done", {**place, "text": text, "logprobs": []}),
+        ("response.content_part.done", {**place, "part": part}),
+        ("response.output_item.done", {"output_index": 0, "item": item}),
+        ("response.completed", {"response": done}),
+    )
+    for number, (name, data) in enumerate(events):
+        yield f"event: {name}\n" + _data({"type": name, "sequence_number": number, **data})
+
+
+def _data(value: dict[str, Any]) -> str:
+    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+
+
+def _events(events: Iterator[str]) -> Response:
+    response = Response(events, mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    return response
+
+
+def paths() -> dict[str, Any]:
+    """Describe the routes, for `/openapi.json`."""
+    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    answers = {"200": {"description": "As OpenAI's API answers."}, "default": {"description": "OpenAI's error JSON."}}
+    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+
+    def operation(id: str, summary: str, **more: Any) -> dict[str, Any]:
+        return {"operationId": id, "tags": ["OpenAI"], "summary": summary, "responses": answers, **more}
+
+    return {
+        "/v1/chat/completions": {"post": operation("openaiChat", "Answer a chat with images", requestBody=body)},
+        "/hf/{name}/v1/chat/completions": {
+            "post": operation("hfChat", "Answer a chat with images", parameters=[name], requestBody=body)
+        },
+        "/v1/responses": {"post": operation("openaiResponses", "Answer with a response", requestBody=body)},
+        "/v1/models": {"get": operation("openaiModels", "List the models on this machine")},
+        "/v1/models/{name}": {"get": operation("openaiModel", "Describe a model", parameters=[name])},
+    }

@@ -1,0 +1,76 @@
+"""The protocol of PhotoPrism's Vision service: captions and labels."""
+
+import uuid
+from typing import Any
+
+from flask import Blueprint, Response, g, jsonify, request
+
+from app.api.bodies import Fields, json_fields
+from app.api.chat import Chat
+from app.api.schemas import Problem
+from app.errors import BadRequest, NotFound
+from app.types import Request
+
+PREFIXES = ("/api/v1/vision/",)
+_METHODS = ["GET", "POST"]
+
+
+def blueprint(chat: Chat) -> Blueprint:
+    """Return the routes of PhotoPrism's protocol."""
+    photoprism = Blueprint("photoprism", __name__)
+
+    @photoprism.route("/api/v1/vision/<task>", methods=_METHODS)
+    @photoprism.route("/api/v1/vision/<task>/<name>", methods=_METHODS)
+    @photoprism.route("/api/v1/vision/<task>/<name>/<version>", methods=_METHODS)
+    def vision(task: str, name: str = "", version: str = "") -> Response:
+        """Say what is on an image."""
+        fields = json_fields() if request.method == "POST" else dict(request.args)
+        g.vision_id = str(fields.get("id") or uuid.uuid4())[:200]
+        if task not in ("caption", "labels"):
+            raise NotFound(f"there is no {task[:50]} here: caption and labels are")
+        model = chat.entry(name or str(fields.get("model") or "")).model.name
+        answers = [chat.generate(image, model, task == "labels") for image in _images(chat, fields)]
+        result: Fields
+        if task == "caption":
+            confidence = answers[0].pages[0].confidence
+            result = {"caption": {"text": answers[0].text} | ({} if confidence is None else {"confidence": confidence})}
+        else:
+            result = {"labels": chat.labels(answers)}
+        about = {"name": answers[0].model, "version": "latest"}
+        return jsonify({"id": g.vision_id, "code": 200, "model": about, "result": result})
+
+    return photoprism
+
+
+def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return an error in PhotoPrism's shape: it reads the status from the body."""
+    return {"id": g.get("vision_id", problem.request_id), "code": problem.status, "error": problem.detail}, {}
+
+
+def _images(chat: Chat, fields: Fields) -> list[Request]:
+    images = fields.get("images") or ([fields["url"]] if fields.get("url") else [])
+    if not isinstance(images, list) or not images:
+        raise BadRequest("send an image: its address as url, or a list of data: URLs as images")
+    return [chat.image(image) for image in images[: chat.MAX_IMAGES]]
+
+
+def paths() -> dict[str, Any]:
+    """Describe the routes, for `/openapi.json`."""
+    answers = {
+        "200": {"description": "As PhotoPrism's service answers."},
+        "default": {"description": "`code`, `error`."},
+    }
+    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
+    described: dict[str, Any] = {}
+    path = "/api/v1/vision"
+    parameters: list[dict[str, Any]] = []
+    for part in ("task", "name", "version"):
+        path += f"/{{{part}}}"
+        parameters = [*parameters, {"name": part, "in": "path", "required": True, "schema": {"type": "string"}}]
+        operation = {"tags": ["PhotoPrism"], "summary": "Caption or labels of an image", "responses": answers}
+        described[path] = {
+            "parameters": parameters,
+            "get": {**operation, "operationId": f"visionGet_{part}"},
+            "post": {**operation, "operationId": f"visionPost_{part}", "requestBody": body},
+        }
+    return described
