@@ -154,8 +154,8 @@ def test_photoprism(service: Server, guarded: Server, photo: bytes, caption: str
 def test_karakeep_gets_tags_in_its_schema(service: Server, photo: bytes) -> None:
     schema = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
     native = service.generate(photo, model=MODEL, tags="true").json()
-    picture = base64.b64encode(photo).decode()
-    asked = {"model": MODEL, "prompt": "x", "format": schema, "images": [picture]}
+    image = base64.b64encode(photo).decode()
+    asked = {"model": MODEL, "prompt": "x", "format": schema, "images": [image]}
     lines = service.post("/api/generate", json=asked).text.splitlines()
     assert json.loads(json.loads(lines[0])["response"]) == {"tags": native["tags"]}
 
