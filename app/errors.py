@@ -144,14 +144,6 @@ class NotAcceptable(ServiceError):
     title = "Not acceptable"
 
 
-class DownloadNotAllowed(ServiceError):
-    """The caller may not cause this model to be downloaded."""
-
-    code = "download-not-allowed"
-    status = 403
-    title = "Download not allowed"
-
-
 class QueueFull(ServiceError):
     """More is waiting than the service takes on."""
 

@@ -41,8 +41,7 @@ class Request:
 
     `export` is a name of `app.exports.EXPORTS`, for an answer that is also rendered in that format. With
     `wait_for_download` the request waits for a model that is not on the machine yet; otherwise it is refused. A `fresh`
-    answer is computed even where one is remembered. `store` says whether the image may be kept. A request that is not
-    `trusted` cannot cause a download.
+    answer is computed even where one is remembered. `store` says whether the image may be kept.
     """
 
     image: bytes | None = None
@@ -52,7 +51,6 @@ class Request:
     wait_for_download: bool = False
     fresh: bool = False
     store: bool = True
-    trusted: bool = True
 
     @cached_property
     def sha256(self) -> str | None:
@@ -69,7 +67,6 @@ class Request:
             self.export,
             self.wait_for_download,
             self.store,
-            self.trusted,
         )
 
 
