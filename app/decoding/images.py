@@ -87,7 +87,7 @@ def decode(
         frame: which page of a TIFF, counted from 0.
         side: of the square, in pixels, to which the image is going to be reduced. A JPEG much larger than that is
             decoded at a part of its size, which is faster.
-        max_frames: how many pages of a TIFF are told apart from more.
+        max_frames: how many pages of a TIFF are told apart from more. Not counting them, as 0 does, is faster.
 
     Raises:
         UnsupportedMedia: not an image of these formats.
@@ -126,7 +126,7 @@ def _decoded(
     with Image.open(io.BytesIO(data), formats=list(formats)) as file:
         pages = [0]
         if isinstance(file, TiffImageFile):
-            pages = tiff.pages_of(file, max_frames)
+            pages = tiff.pages_of(file, max(frame, max_frames))
             file.seek(pages[frame])
         _check_size(file.size, max_pixels)
         size = file.size

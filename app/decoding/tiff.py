@@ -28,8 +28,8 @@ _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 255, 330, 50_70
 _REDUCED_OR_MASK = 1 | 4
 """Bits of NewSubfileType: a smaller version of another frame, and its transparency."""
 _OLD_REDUCED = 2
-_FRAMES_FOR_A_PAGE = 16
-"""Frames looked at for each page that may be: a pyramid has a smaller version for every halving."""
+_THUMBNAILS = 4_000
+"""Frames that are looked at besides the pages."""
 _OF_SENSORS = (32_803, 34_892)
 """Photometric interpretations of raw files: the mosaic of a sensor, and colours that are not developed yet."""
 _RAW_FILES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
@@ -49,7 +49,7 @@ def pages_of(file: TiffImageFile, most: int) -> list[int]:
     versions and masks are none, unless there is nothing else."""
     frames = 0
     pages: list[int] = []
-    while len(pages) <= most and frames < most * _FRAMES_FOR_A_PAGE:
+    while len(pages) <= most and frames <= most + _THUMBNAILS:
         try:
             file.seek(frames)
         except EOFError:

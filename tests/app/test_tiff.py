@@ -61,9 +61,15 @@ def test_a_file_of_thumbnails_alone_has_these_as_pages() -> None:
 
 
 def test_thumbnails_are_not_counted_without_end() -> None:
-    data = frames(*[grey(1, t254=1)] * 100, grey(2))
-    assert read(data, max_frames=200).image.getpixel((0, 0)) == (2, 2, 2)
-    assert read(data, max_frames=2).frames == 3
+    for count, page in ((1_000, 2), (5_000, 1)):
+        data = frames(*[grey(1, t254=1)] * count, grey(2))
+        assert read(data, max_frames=2).image.getpixel((0, 0)) == (page, page, page)
+
+
+def test_a_page_may_be_asked_for_without_counting_the_others() -> None:
+    data = frames(grey(1, t254=1), grey(50), grey(2, t254=1), grey(90), grey(120))
+    for page, level in enumerate((50, 90, 120)):
+        assert read(data, page, max_frames=0).image.getpixel((0, 0)) == (level, level, level)
 
 
 def picture() -> Image.Image:
