@@ -47,7 +47,8 @@ def imports(tree: ast.AST, module: str) -> Iterator[str]:
 def at_the_top(tree: ast.Module) -> Iterator[ast.stmt]:
     """Statements that run when the module is imported."""
     for node in tree.body:
-        if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        only_for_types = isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        if not only_for_types and not isinstance(node, ast.FunctionDef | ast.ClassDef):
             yield node
 
 
