@@ -21,6 +21,9 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "repetition_penalty": (1.0,),
     "encoder_repetition_penalty": (1.0,),
     "num_beam_groups": (1,),
+    "encoder_no_repeat_ngram_size": (0,),
+    "diversity_penalty": (0.0,),
+    "do_sample": (False,),
 }
 
 
