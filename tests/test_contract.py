@@ -31,7 +31,8 @@ PAGE = drawn.pdf([drawn.page(["anchor"], (300, 100)), drawn.page(["basket"], (30
 
 def operations() -> Iterator[tuple[str, str, GenerationMode]]:
     """Yield methods and paths, and whether to send what the description allows or, in a body, what it does not."""
-    for path, found in document("0")["paths"].items():
+    # The paths of this service's own protocol; those of others are their clients' business.
+    for path, found in document("0", {})["paths"].items():
         for method in found.keys() & {"get", "post", "delete"}:
             modes = GenerationMode if "requestBody" in found[method] else (GenerationMode.POSITIVE,)
             yield from ((method.upper(), path, mode) for mode in modes)

@@ -18,6 +18,7 @@ from tests.conftest import INPUT
 from tests.server import ROOT, Server
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CLIENTS = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
 ENV_EXAMPLE = (ROOT / ".env.example").read_text(encoding="utf-8")
 COMPOSE = (ROOT / "compose.yaml").read_text(encoding="utf-8")
 SETTINGS = sorted(name.upper() for name in Settings.model_fields)
@@ -143,9 +144,9 @@ def test_every_route_is_documented() -> None:
         if path in ("/", "/openapi.json") or path.startswith(("/docs", "/static/")):
             continue
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}:
-            described = re.sub(r"<(\w+)>", r"{\1}", path)
+            described = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", path)
             assert method.lower() in document["paths"][described], f"{method} {path}"
-            assert f"`{method} {path}`" in README
+            assert f"`{method} {path}`" in README + CLIENTS
     assert "`GET /docs`" in README
     rules = {rule.rule for rule in app.url_map.iter_rules() if not rule.rule.startswith("/static/")}
     assert len(document["paths"]) == len(rules) - 4

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-import models
 from app.config import Settings
 from app.serving import serve
+from models import families
 
 
 def main() -> None:
     """Serve with the settings of the environment."""
-    models.__path__.append(str(Path(__file__).parent / "families"))
+    families.__path__.append(str(Path(__file__).parent / "families"))
     serve(Settings.read())
 
 

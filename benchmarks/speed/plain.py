@@ -48,7 +48,7 @@ def _kosmos2(directory: Path, dtype: torch.dtype) -> Predict:
     def predict(images: Sequence[Any]) -> list[str]:
         prompts = ["<grounding>An image of"] * len(images)
         inputs = processor(text=prompts, images=list(images), return_tensors="pt").to(dtype)
-        output = network.generate(**inputs, image_embeds=None, **_LENGTH)
+        output = network.generate(**inputs, image_embeds=None, no_repeat_ngram_size=3, **_LENGTH)
         texts = processor.batch_decode(output, skip_special_tokens=True)
         return [processor.post_process_generation(text)[0] for text in texts]
 

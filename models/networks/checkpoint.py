@@ -50,7 +50,7 @@ def read_rules(directory: Path, config: GenerationConfig, end_token: int | None 
     if end_tokens is None:
         raise ValueError("generation_config.json: no eos_token_id says how texts end")
     settings = _settings(directory)
-    ignored = [name for name in _NOT_FOLLOWED if settings.get(name) and settings[name] not in _NEUTRAL.get(name, ())]
+    ignored = [name for name in _NOT_FOLLOWED if name in settings and settings[name] not in _NEUTRAL.get(name, ([],))]
     if ignored:
         log.warning("%s: these settings of its search are not followed: %s", directory, ", ".join(ignored))
     return Rules(

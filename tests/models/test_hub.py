@@ -156,7 +156,7 @@ def test_from_an_empty_cache_to_text(
         entry = server.wait_for_state(name, "ready", "failed")
         assert (entry["state"], entry["revision"]) == ("ready", source.revision), entry
         if name == "t5-tags":
-            answer = server.post("/generate-tags", json={"text": "a dog on a hill", "model": name})
+            answer = server.post("/generate-tags", json={"text": "a dog on a hill", "tagger": name})
         else:
             answer = server.generate(INVOICE, model=name)
         assert answer.status_code == 200, answer.text

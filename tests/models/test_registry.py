@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,10 @@ def test_every_published_model_is_found() -> None:
     for model in found.values():
         assert model.source.license
         assert model.source.size_bytes
-        assert model.source.revision in ("main", None), "a hash that no source shows is a guess"
+        if model.source.hub_id is not None:
+            # A changed repository does not change answers; the hash of t5-tags is not known.
+            pinned = re.fullmatch("[0-9a-f]{40}", model.source.revision or "") and model.source.fallback == "main"
+            assert pinned or (model.name, model.source.revision) == ("t5-tags", "main")
 
 
 def test_a_family_is_a_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -216,7 +220,7 @@ def test_files_are_compared_with_their_sums(tmp_path: Path, checkpoints: dict[st
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}" for path in sorted(directory.iterdir())]
     (directory / "SHA256SUMS").write_text("\n".join(lines) + ("\ngarbled" if damage == "garbled" else "\n"))
     if damage == "changed":
-        config = directory / "generation_config.json"
+        config = directory / "tokenizer_config.json"
         config.write_text(config.read_text() + " ")
     elif damage == "missing":
         (directory / "vocab.txt").unlink()

@@ -69,7 +69,7 @@ def test_the_answer_has_all_its_fields_and_no_others(server: Server) -> None:
     title = answer["lines"][0]["polygon"]
     assert title[0][1] < 0.1, "the title stands at the top"
     assert (answer["image"]["width"], answer["image"]["height"], answer["image"]["format"]) == (1000, 1414, "PNG")
-    assert set(answer["timings_ms"]) == {"fetch", "decode", "queue", "inference", "total"}
+    assert set(answer["timings_ms"]) == {"fetch", "decode", "load", "queue", "inference", "total"}
     assert answer["timings_ms"]["total"] >= answer["timings_ms"]["inference"] > 0
     assert answer["timings_ms"]["fetch"] == 0
     assert answer["warnings"] == []

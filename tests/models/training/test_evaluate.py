@@ -154,7 +154,7 @@ def test_pictures_that_are_missing(
         (["blip-base"], {"html": "."}, ". cannot be written: it is a folder"),
         (["blip-base"], {"device": "cuda:99"}, "cuda"),
         (["blip-base"], {"device": "gpu"}, "gpu is no device: use auto"),
-        (["blip-base"], {"max_new_tokens": "600"}, "more than the 512 that the model has room for"),
+        (["blip-base"], {"max_new_tokens": "600"}, "more than the 512 positions of the model"),
         (["mine"], {"model_paths": "mine=nowhere"}, "mine: nowhere is not a directory"),
         (["rapidocr"], {}, "rapidocr does not caption: its task is read-page"),
         (["t5-tags"], {}, "t5-tags does not caption"),
@@ -189,8 +189,8 @@ def test_weights_that_are_not_here_are_fetched_only_when_asked(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(weights, "find", lambda source: None)
-    monkeypatch.setattr(weights, "download", lambda source, report: checkpoints["blip-base"])
+    monkeypatch.setattr(weights, "find", lambda *_: None)
+    monkeypatch.setattr(weights, "download", lambda *_: checkpoints["blip-base"])
     arguments = ("blip-base", "--limit", "2", "--max-new-tokens", "3")
     assert run(*arguments, model_paths=None) == 2
     printed = capsys.readouterr().err
