@@ -189,7 +189,7 @@ def test_repeated_ngrams_are_looked_for_where_generate_sees_ids_of_images() -> N
     request = Request((START, IMAGE_TOKEN, IMAGE_TOKEN, 7), 0, 5, counted=(START, 4, 5, 7))
     assert _repeating_tokens([4], request, rules) == [5]
     assert _repeating_tokens([7], request, rules) == [7]
-    assert _repeating_tokens([7, 3, 7], request, rules) == [3]
+    assert _repeating_tokens([7, 3, 7], request, rules) == [7, 3]
     assert _repeating_tokens([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
 
 
