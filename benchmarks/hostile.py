@@ -54,7 +54,7 @@ def send(server: Server, path: Path, model: str) -> Outcome:
     seconds = time.monotonic() - started
     if answer.ok:
         timings = answer.json()["timings_ms"]
-        seconds -= (timings["queue"] + timings["inference"]) / 1000
+        seconds -= (timings["load"] + timings["queue"] + timings["inference"]) / 1000
     return Outcome(path, model, answer.status_code, seconds)
 
 
