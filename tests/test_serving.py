@@ -203,9 +203,13 @@ def test_old_images_are_removed_again_after_a_failure(
     calls = threading.Semaphore(0)
 
     class Failing:
+        calls = 0
+
         def tidy(self) -> None:
             calls.release()
-            raise OSError("stale file handle")
+            self.calls += 1
+            # The last one ends the thread.
+            raise OSError("stale file handle") if self.calls < 3 else SystemExit
 
     monkeypatch.setattr(serving, "TIDY_EVERY", 0.01)
     threading.Thread(target=serving.tidy_regularly, args=(Failing(),), daemon=True).start()
