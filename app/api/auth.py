@@ -39,8 +39,10 @@ class Keys:
             )
 
     def client(self) -> str:
-        """Return what tells one client from another: its key, else its address. Whoever has one address of a network
-        of IPv6 has 2^64."""
+        """Return what tells one client from another: its key, else its address.
+
+        An IPv6 client controls at least a /64, so clients are told apart by that prefix.
+        """
         if (known := self._known()) is not None:
             return f"key {known}"
         try:

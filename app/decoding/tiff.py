@@ -51,12 +51,11 @@ def pages_of(file: TiffImageFile, most: int) -> list[int]:
     pages: list[int] = []
     while len(pages) <= most and frames <= most + _THUMBNAILS:
         try:
-            file.seek(frames)
+            # A frame that Pillow cannot decode is a page as well; it is refused when it is asked for.
+            with contextlib.suppress(SyntaxError, KeyError):
+                file.seek(frames)
         except EOFError:
             break
-        except (SyntaxError, KeyError):
-            # What Pillow cannot decode is refused when it is asked for.
-            pass
         tags = file.tag_v2
         reduced = tags.get(_NEW_SUBFILE_TYPE, 0) & _REDUCED_OR_MASK or tags.get(_SUBFILE_TYPE, 0) == _OLD_REDUCED
         if not reduced:
