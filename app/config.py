@@ -4,56 +4,41 @@ import difflib
 import ipaddress
 import logging
 import math
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-import limits
 from dotenv import dotenv_values, load_dotenv
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.setting_types import (
+    FORMATS,
+    SENDABLE_KEYS,
+    Device,
+    Hosts,
+    ImageFormats,
+    ImagesDirectory,
+    Keys,
+    LogLevel,
+    Names,
+    Networks,
+    OptionalCount,
+    OptionalPath,
+    Origins,
+    Pairs,
+    Paths,
+    Ports,
+    RateLimit,
+    is_sendable,
+)
 
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
-_SENDABLE = re.compile(r"[!-~]+")
-_SENDABLE_KEYS = "keys of printable ASCII characters without spaces"
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 
 
 class SettingsError(Exception):
     """Settings that the service cannot start with; one line for each mistake."""
-
-
-def _split(value: Any) -> Any:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-def _split_pairs(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    pairs = [part.partition("=") for part in _split(value)]
-    if any(not name.strip() or not meant.strip() for name, _, meant in pairs):
-        raise ValueError("write name=value, and commas between several")
-    return {name.strip(): meant.strip() for name, _, meant in pairs}
-
-
-def _empty_is_none(value: Any) -> Any:
-    return None if value == "" else value
-
-
-def _auto_is_none(value: Any) -> Any:
-    return None if value == "auto" else value
-
-
-Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
-Secrets = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split)]
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Networks = Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)]
-OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
-Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_pairs)]
-Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_pairs)]
 
 
 class Settings(BaseSettings):
@@ -71,7 +56,7 @@ class Settings(BaseSettings):
     preload: Names = Field(
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
+    device: Device = Field("auto", description="auto, cpu, cuda, cuda:N or mps.")
     precision: Literal["auto", "float32", "bfloat16", "float16", "int8"] = Field(
         "auto",
         description="Number format; auto is bfloat16 on a CPU that computes in it natively, float32 on others, and "
@@ -80,7 +65,7 @@ class Settings(BaseSettings):
     runtime: Literal["auto", "openvino", "torch"] = Field(
         "auto", description="What networks run on; auto is OpenVINO on a CPU and torch on a GPU."
     )
-    network_cache: Path | None = Field(
+    network_cache: OptionalPath = Field(
         Path("~/.cache/image-to-text"),
         description="Directory for networks converted to OpenVINO, as large as the weights at most; empty for none: "
         "they are converted at each start.",
@@ -100,14 +85,14 @@ class Settings(BaseSettings):
     decode_timeout: float = Field(
         4, gt=0, description="Seconds of processor time that decoding an image, or a page of a PDF, may take."
     )
-    image_formats: Names = Field(FORMATS, description="Image formats to read, as Pillow names them.")
-    fetch_allow_hosts: Names = Field(
+    image_formats: ImageFormats = Field(FORMATS, description="Image formats to read, as Pillow names them.")
+    fetch_allow_hosts: Hosts = Field(
         (), description="host[:port],...: private addresses that image_url may reach all the same; empty for none."
     )
     fetch_ports: Ports = Field((80, 443), description="Ports that image_url may reach.")
     fetch_timeout: float = Field(20, gt=0, description="Seconds that fetching an image_url may take in all.")
     save_uploads: bool = Field(True, description="Whether to keep the images that come.")
-    images_dir: Path = Field(Path("images"), description="Directory to keep them in.")
+    images_dir: ImagesDirectory = Field(Path("images"), description="Directory to keep them in.")
     model_idle_minutes: float = Field(
         30, ge=0, description="Minutes after which a model that nobody uses leaves memory; 0 for never."
     )
@@ -126,15 +111,15 @@ class Settings(BaseSettings):
     request_timeout: float = Field(
         120, gt=0, description="Seconds that a request may wait for a busy model before it gets 503."
     )
-    api_keys: Secrets = Field((), description="Keys of which every request must carry one; empty for none.")
+    api_keys: Keys = Field((), description="Keys of which every request must carry one; empty for none.")
     api_keys_file: OptionalPath = Field(None, description="File with more of them, one on each line.")
-    rate_limit: str = Field(
+    rate_limit: RateLimit = Field(
         "auto",
         description="Requests of one client, such as 300/minute; auto is none where only this machine can reach the "
         "service, and 300/minute elsewhere; none for no limit.",
     )
-    client_requests: Annotated[int | None, BeforeValidator(_auto_is_none)] = Field(
-        None, ge=0, description="Requests of one client in work at once; auto as above, and 16; 0 for any number."
+    client_requests: OptionalCount = Field(
+        None, description="Requests of one client in work at once; auto as above, and 16; 0 for any number."
     )
     trusted_proxies: Networks = Field(
         (), description="Addresses or networks of reverse proxies whose X-Forwarded headers are believed."
@@ -143,33 +128,9 @@ class Settings(BaseSettings):
         64, ge=0, le=100_000, description="Memory for results, for images that come again; 0 remembers none."
     )
     shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
-    cors_origins: Names = Field((), description="Origins of other sites whose pages may use the service; * for all.")
-    trusted_hosts: Names = Field((), description="Host names that requests must use; empty allows any.")
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much to log.")
-
-    @field_validator("log_level", mode="before")
-    @classmethod
-    def _upper(cls, value: Any) -> Any:
-        return value.upper() if isinstance(value, str) else value
-
-    @field_validator("network_cache", mode="before")
-    @classmethod
-    def _none(cls, value: Any) -> Any:
-        return None if value == "" else value
-
-    @field_validator("images_dir", mode="before")
-    @classmethod
-    def _not_empty(cls, value: Any) -> Any:
-        if value == "":
-            raise ValueError("should name a directory; SAVE_UPLOADS=false keeps no images")
-        return value
-
-    @field_validator("device")
-    @classmethod
-    def _known_device(cls, value: str) -> str:
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
-            raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
-        return value
+    cors_origins: Origins = Field((), description="Origins of other sites whose pages may use the service; * for all.")
+    trusted_hosts: Hosts = Field((), description="Host names that requests must use; empty allows any.")
+    log_level: LogLevel = Field("INFO", description="How much to log.")
 
     @field_validator("precision", "runtime")
     @classmethod
@@ -179,47 +140,6 @@ class Settings(BaseSettings):
             raise ValueError(f"int8 is for CPUs: on {device} choose bfloat16 or float16")
         if value == "torch" and info.data.get("precision") == "int8":
             raise ValueError("torch has no int8: choose openvino, or another PRECISION")
-        return value
-
-    @field_validator("cors_origins")
-    @classmethod
-    def _origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for origin in value:
-            if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-                raise ValueError("should be origins such as https://photos.example, without a path, or *")
-        return value
-
-    @field_validator("fetch_allow_hosts", "trusted_hosts")
-    @classmethod
-    def _hosts(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for host in value:
-            if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", host):
-                raise ValueError("should be hosts such as nas.local, 10.0.0.7:8080 or [fd00::7], without http://")
-        return value
-
-    @field_validator("image_formats")
-    @classmethod
-    def _known_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        value = tuple(name.upper() for name in value)
-        if not value or not set(value) <= set(FORMATS):
-            raise ValueError(f"should be some of {', '.join(FORMATS)}")
-        return value
-
-    @field_validator("rate_limit")
-    @classmethod
-    def _limits(cls, value: str) -> str:
-        if value not in ("auto", "none"):
-            try:
-                limits.parse_many(value)
-            except ValueError:
-                raise ValueError("should be auto, none, or limits such as 300/minute;5000/day") from None
-        return value
-
-    @field_validator("api_keys")
-    @classmethod
-    def _sendable(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if not all(_SENDABLE.fullmatch(key.get_secret_value()) for key in value):
-            raise ValueError(f"should be {_SENDABLE_KEYS}")
         return value
 
     def read_keys(self) -> tuple[str, ...]:
@@ -237,9 +157,9 @@ class Settings(BaseSettings):
             found = [line for line in lines if line and not line.startswith("#")]
             if not found:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
-            if not all(map(_SENDABLE.fullmatch, found)):
+            if not all(map(is_sendable, found)):
                 raise SettingsError(
-                    f"API_KEYS_FILE: {self.api_keys_file} should hold {_SENDABLE_KEYS}, one on each line"
+                    f"API_KEYS_FILE: {self.api_keys_file} should hold {SENDABLE_KEYS}, one on each line"
                 )
             keys += found
         return tuple(keys)

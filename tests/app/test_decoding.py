@@ -21,11 +21,11 @@ import psutil
 import pytest
 from PIL import Image
 
-from app.config import FORMATS
 from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import Decoded, DecodingPool
 from app.decoding.protocol import receive, send
 from app.errors import InvalidImage, Unavailable, UnsupportedMedia
+from app.setting_types import FORMATS
 from tests import drawn, hostile
 from tests.conftest import encoded
 from tests.fakes import wait_until

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.config import FORMATS
 from app.decoding.documents import Limits, is_pdf, open_pages
 from app.decoding.pool import DecodingPool
 from app.errors import InvalidImage, UnsupportedMedia
+from app.setting_types import FORMATS
 from tests import drawn
 from tests.conftest import encoded
 

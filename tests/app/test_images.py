@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile
 
-from app.config import FORMATS
 from app.decoding.images import DecodedImage, decode, looks_like_image
 from app.errors import InvalidImage, UnsupportedMedia
+from app.setting_types import FORMATS
 from tests import hostile
 from tests.conftest import encoded
 from tests.drawn import STORED_AS
@@ -449,7 +449,7 @@ def test_the_first_images_of_a_process_may_come_at_once(tmp_path: Path) -> None:
         (tmp_path / format).write_bytes(encoded(quarters(), format))
     program = """
 import pathlib, sys, threading
-from app.config import FORMATS
+from app.setting_types import FORMATS
 from app.decoding.images import decode
 start, found = threading.Barrier(len(FORMATS)), []
 def work(format):

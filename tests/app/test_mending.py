@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, PngImagePlugin
 
-from app.config import FORMATS
 from app.decoding.images import DecodedImage, decode
 from app.decoding.mending import WITHOUT_DETAIL, WITHOUT_END
 from app.errors import InvalidImage
+from app.setting_types import FORMATS
 from tests import drawn
 from tests.app.test_images import chunk, png
 from tests.conftest import encoded

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from app.config import FORMATS
 from app.decoding.images import DecodedImage, decode
 from app.decoding.tiff import is_raw
 from app.errors import InvalidImage, UnsupportedMedia
+from app.setting_types import FORMATS
 from tests.conftest import encoded
 
 Tags = dict[int, tuple[int, ...]]

@@ -1,0 +1,108 @@
+"""The types of settings: how a text of the environment becomes a value, and which values are refused."""
+
+import ipaddress
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import limits
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+from pydantic_settings import NoDecode
+
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
+SENDABLE_KEYS = "keys of printable ASCII characters without spaces"
+
+
+def is_sendable(key: str) -> bool:
+    """Return whether a header can carry the key: printable ASCII characters without spaces."""
+    return re.fullmatch(r"[!-~]+", key) is not None
+
+
+def _split(value: Any) -> Any:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _split_pairs(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    pairs = [part.partition("=") for part in _split(value)]
+    if any(not name.strip() or not meant.strip() for name, _, meant in pairs):
+        raise ValueError("write name=value, and commas between several")
+    return {name.strip(): meant.strip() for name, _, meant in pairs}
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+def _auto_is_none(value: Any) -> Any:
+    return None if value == "auto" else value
+
+
+def _upper(value: Any) -> Any:
+    return value.upper() if isinstance(value, str) else value
+
+
+def _not_empty(value: Any) -> Any:
+    if value == "":
+        raise ValueError("should name a directory; SAVE_UPLOADS=false keeps no images")
+    return value
+
+
+def _known_device(value: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?|mps", value):
+        raise ValueError("should be auto, cpu, cuda, cuda:N or mps")
+    return value
+
+
+def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in value:
+        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise ValueError("should be origins such as https://photos.example, without a path, or *")
+    return value
+
+
+def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    for host in value:
+        if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", host):
+            raise ValueError("should be hosts such as nas.local, 10.0.0.7:8080 or [fd00::7], without http://")
+    return value
+
+
+def _known_formats(value: tuple[str, ...]) -> tuple[str, ...]:
+    value = tuple(name.upper() for name in value)
+    if not value or not set(value) <= set(FORMATS):
+        raise ValueError(f"should be some of {', '.join(FORMATS)}")
+    return value
+
+
+def _limits(value: str) -> str:
+    if value not in ("auto", "none"):
+        try:
+            limits.parse_many(value)
+        except ValueError:
+            raise ValueError("should be auto, none, or limits such as 300/minute;5000/day") from None
+    return value
+
+
+def _sendable(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not all(is_sendable(key.get_secret_value()) for key in value):
+        raise ValueError(f"should be {SENDABLE_KEYS}")
+    return value
+
+
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Pairs = Annotated[dict[str, str], NoDecode, BeforeValidator(_split_pairs)]
+Paths = Annotated[dict[str, Path], NoDecode, BeforeValidator(_split_pairs)]
+OptionalPath = Annotated[Path | None, BeforeValidator(_empty_is_none)]
+OptionalCount = Annotated[Annotated[int, Field(ge=0)] | None, BeforeValidator(_auto_is_none)]
+ImagesDirectory = Annotated[Path, BeforeValidator(_not_empty)]
+Device = Annotated[str, AfterValidator(_known_device)]
+ImageFormats = Annotated[Names, AfterValidator(_known_formats)]
+Hosts = Annotated[Names, AfterValidator(_hosts)]
+Origins = Annotated[Names, AfterValidator(_origins)]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
+Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)]
+Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_sendable)]
+RateLimit = Annotated[str, AfterValidator(_limits)]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
