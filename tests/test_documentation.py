@@ -153,7 +153,7 @@ def test_every_route_is_documented() -> None:
 
 
 def test_every_model_and_option_is_documented() -> None:
-    from app.api.schemas import GenerateOptions
+    from app.api.options import GenerateOptions
 
     for name in (*discover(), *GenerateOptions.model_fields):
         assert f"`{name}`" in README, name

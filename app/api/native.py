@@ -10,8 +10,9 @@ from flask import Blueprint, Response, g, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import Fields, json_fields, read_image
+from app.api.options import GenerateOptions, TagOptions
 from app.api.problems import problem_of
-from app.api.schemas import Answer, GenerateOptions, Problem, Progress, Queued, TagAnswer, TagOptions, event_of
+from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
 from app.api.waiting import client_gone, result_of
 from app.errors import BadRequest, InvalidOption, NotAcceptable, UnsupportedMedia
 from app.exports import EXPORTS

@@ -8,9 +8,10 @@ from pydantic.json_schema import models_json_schema
 
 from app import errors
 from app.api import schemas
+from app.api.options import GenerateOptions, TagOptions
 from app.exports import EXPORTS
 
-_REQUESTS: tuple[type[BaseModel], ...] = (schemas.GenerateOptions, schemas.TagOptions)
+_REQUESTS: tuple[type[BaseModel], ...] = (GenerateOptions, TagOptions)
 _ANSWERS: tuple[type[BaseModel], ...] = (
     schemas.Answer,
     schemas.TagAnswer,

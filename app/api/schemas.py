@@ -1,123 +1,14 @@
-"""The native protocol's requests and answers, and how they are made of the service's own.
-
-What validates a request is also what `/openapi.json` says of it.
-"""
+"""The native protocol's answers, and how they are made of the service's own."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, Field
 
 from app import types
-from app.errors import InvalidOption
 from app.pipelines import options_of
 from models.registry import Entry
-
-MAX_PROMPT = 2_000
-MAX_TAG_TEXT = 100_000
-
-
-def _empty_is_absent(value: Any) -> Any:
-    """A form sends a field that was left empty as an empty text."""
-    return None if value == "" else value
-
-
-def _empty_is_false(value: Any) -> Any:
-    return False if value in ("", None) else value
-
-
-Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
-Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
-Chosen = TypeVar("Chosen")
-Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
-Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
-
-
-class GenerateOptions(BaseModel):
-    """What a caller of `POST /generate-text` may ask for, besides the image."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    model: Text = Field(
-        None, max_length=100, description="Name of the model, or `alt-text`; the default model when absent."
-    )
-    prompt: Text = Field(None, max_length=MAX_PROMPT, description="Beginning that the text continues.")
-    tags: Flag = Field(False, description="Also make tags from the text; in JSON and events.")
-    tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
-    detail: Flag = Field(False, description="Describe at length.")
-    min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")
-    max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
-    num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
-    segment: Choice[Literal["auto", "lines", "none"]] = Field(
-        None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
-    )
-    pages: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
-        None,
-        pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",
-        max_length=500,
-        description="Pages of a document, such as `1-3,7` or `5-`; all when absent.",
-    )
-    region: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
-        None,
-        pattern=r"^\s*[01]?(\.\d{1,9})?\s*(,\s*[01]?(\.\d{1,9})?\s*){3}$",
-        max_length=100,
-        description="Part to look at, as `x0,y0,x1,y1` in fractions of the upright image's width and height.",
-    )
-    store: Annotated[bool, BeforeValidator(lambda value: True if value in ("", None) else value)] = Field(
-        True, description="Whether the image may be kept."
-    )
-    max_length: Count = Field(None, ge=20, le=5_000, description="Most characters of an alt text; 250 when absent.")
-    format: Choice[Literal["json", "text", "hocr", "alto", "tsv", "markdown", "pdf"]] = Field(
-        None, description="What to answer in; beats the Accept header."
-    )
-
-    def to_options(self) -> types.RequestOptions:
-        """Return the options as the service takes them."""
-        values = self.model_dump(exclude={"format", "store", "pages", "region"})
-        return types.RequestOptions(**values, pages=_page_ranges(self.pages), region=_region(self.region))
-
-
-def _page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
-    """Return the ranges of `1-3,7`: first and last pages.
-
-    Raises:
-        InvalidOption: a page 0, or a range that ends before it begins.
-    """
-    if text is None:
-        return None
-    ranges = []
-    for part in text.split(","):
-        first, dash, last = (piece.strip() for piece in part.partition("-"))
-        bounds = int(first), (int(last) if last else None) if dash else int(first)
-        if bounds[0] < 1 or (bounds[1] is not None and bounds[1] < bounds[0]):
-            raise InvalidOption(f"pages: {part.strip()!r} is no range of pages, which are counted from 1")
-        ranges.append(bounds)
-    return tuple(ranges)
-
-
-def _region(text: str | None) -> tuple[float, float, float, float] | None:
-    """Return the box of `x0,y0,x1,y1`.
-
-    Raises:
-        InvalidOption: it is empty or not within the image.
-    """
-    if text is None:
-        return None
-    x0, y0, x1, y1 = (float(part.strip() or 0) if part.strip() != "." else 0.0 for part in text.split(","))
-    if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
-        raise InvalidOption("region: x0,y0,x1,y1 should be fractions from 0 to 1, with x0 < x1 and y0 < y1")
-    return x0, y0, x1, y1
-
-
-class TagOptions(BaseModel):
-    """The body of `POST /generate-tags`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    text: str = Field(min_length=1, max_length=MAX_TAG_TEXT, description="Text to tag.")
-    tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
-
 
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 6))]
 Point = tuple[Fraction, Fraction]
