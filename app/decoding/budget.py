@@ -1,16 +1,15 @@
 """A limit on the memory that decoded images take in the service, where they wait for models."""
 
 import threading
-import weakref
-
-from PIL import Image
+from collections.abc import Callable
+from functools import partial
 
 _BYTES_PER_PIXEL = 4
 """Pillow holds an RGB image in four bytes a pixel, one of them unused."""
 
 
 class Budget:
-    """Counts the bytes of decoded images. An image counts until nothing refers to it any more."""
+    """Counts the bytes of decoded images."""
 
     def __init__(self, max_bytes: float) -> None:
         self._max_bytes = max_bytes
@@ -27,11 +26,11 @@ class Budget:
         with self._changed:
             return self._changed.wait_for(lambda: self._taken < self._max_bytes, seconds)
 
-    def count(self, image: Image.Image) -> None:
-        """Count an RGB image."""
-        size = image.width * image.height * _BYTES_PER_PIXEL
-        self._change(size)
-        weakref.finalize(image, self._change, -size).atexit = False
+    def count(self, size: tuple[int, int]) -> Callable[[], None]:
+        """Count an RGB image of so many pixels; return what ends that."""
+        taken = size[0] * size[1] * _BYTES_PER_PIXEL
+        self._change(taken)
+        return partial(self._change, -taken)
 
     def _change(self, size: int) -> None:
         with self._changed:

@@ -53,6 +53,11 @@ class Pages(ABC):
     def warnings(self) -> tuple[str, ...]:
         return ()
 
+    @property
+    def numbers(self) -> Sequence[int]:
+        """For each page the page of the file, counted from 0."""
+        return range(self.count)
+
     @abstractmethod
     def image(self, number: int) -> Image.Image:
         """Return a page, counted from 0, as an upright RGB image."""

@@ -96,12 +96,12 @@ def decode(
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
-    if tiff.is_raw(data):
+    if data[:2] == b"\xff\xd8":
+        _check_metadata(data)
+    elif tiff.is_raw(data):
         raise UnsupportedMedia("this is a raw file of a camera, which is not read here: develop it, and send a JPEG")
     if data[4:12] in (b"ftypavif", b"ftypavis"):
         data = _without_exif(data)
-    if data[:2] == b"\xff\xd8":
-        _check_metadata(data)
     warnings: list[str] = []
     if data[:8] == b"\x89PNG\r\n\x1a\n" and "PNG" in formats:
         data, warnings = mending.mended_png(data, max_pixels)
@@ -237,7 +237,9 @@ def _refused(data: bytes, formats: Sequence[str], error: Exception) -> InvalidIm
 
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
-    return _turned(to_rgb(image), _orientation(image))
+    # Most photos are RGB already.
+    is_rgb = image.mode == "RGB" and not image.has_transparency_data
+    return _turned(image if is_rgb else to_rgb(image), _orientation(image))
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import math
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -101,7 +102,8 @@ class DecodingPool:
         if isinstance(result, ServiceError):
             raise result
         if result.image is not None:
-            self._budget.count(result.image)
+            # An image counts until nothing refers to it any more.
+            weakref.finalize(result.image, self._budget.count(result.image.size)).atexit = False
         return result
 
     def close_file(self, file: "OpenFile") -> None:

@@ -1,5 +1,7 @@
 """Some of the pages of a file, or a part of each."""
 
+from collections.abc import Sequence
+
 from PIL import Image
 
 from app.decoding.documents import Pages
@@ -10,27 +12,35 @@ PageRanges = tuple[tuple[int, int | None], ...]
 """First and last pages, counted from 1; None for the last page of the document."""
 
 
-class Selection(Pages):
-    """Pages that show only what a client asks for.
+def selected(pages: Pages, ranges: PageRanges | None, region: Box | None) -> Pages:
+    """Return those of the pages that a client asks for, or the part of each.
 
-    `numbers` has the page of the file, counted from 0, for each page of the selection.
-    """
-
-    def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
-        """Args:
+    Args:
         pages: those of the file.
         ranges: which of them; None for all.
         region: the part of each in fractions of its width and height; None for all of it.
 
-        Raises:
-            InvalidOption: the file has no such page.
-        """
+    Raises:
+        InvalidOption: the file has no such page.
+    """
+    return pages if ranges is None and region is None else _Selection(pages, ranges, region)
+
+
+class _Selection(Pages):
+    """Pages that show only what a client asks for."""
+
+    def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
         # The file's own pages are closed by whoever opened them.
         self._pages = pages
         self._region = region
-        self.numbers = _numbers(ranges, pages.count)
+        self._numbers = _numbers(ranges, pages.count)
         self.format = pages.format
-        self.count = len(self.numbers)
+        self.count = len(self._numbers)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """For each page of the selection the page of the file, counted from 0."""
+        return self._numbers
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -39,7 +49,7 @@ class Selection(Pages):
 
     def image(self, number: int) -> Image.Image:
         """Return the part of a page as an RGB image."""
-        image = self._pages.image(self.numbers[number])
+        image = self._pages.image(self._numbers[number])
         if self._region is None:
             return image
         (width, height), (x0, y0, x1, y1) = image.size, self._region
@@ -48,11 +58,11 @@ class Selection(Pages):
 
     def size(self, number: int) -> tuple[int, int]:
         """Return the width and height in pixels of the whole page."""
-        return self._pages.size(self.numbers[number])
+        return self._pages.size(self._numbers[number])
 
     def points(self, number: int) -> tuple[float, float] | None:
         """Return the width and height of the whole page in points of 1/72 inch, where the file tells."""
-        return self._pages.points(self.numbers[number])
+        return self._pages.points(self._numbers[number])
 
 
 def _numbers(ranges: PageRanges | None, count: int) -> list[int]:
