@@ -50,7 +50,7 @@ def test_leaving_a_picture_cancels_it(page: Page, fakes: FakeService) -> None:
     wait_until(lambda: fakes.waiting() == 1)
     page.get_by_role("button", name="Another picture").click()
     wait_until(lambda: fakes.waiting() == 0)
-    expect(page.locator("#intake")).to_be_visible()
+    expect(page.locator("#sources")).to_be_visible()
 
 
 def test_lines_are_counted(page: Page, fakes: FakeService) -> None:

@@ -6,7 +6,7 @@ import { key } from "./key.js";
 import { LOW, tie } from "./marks.js";
 import { all, onMachine, stateOf } from "./models.js";
 import { copy, curl, save, stem } from "./save.js";
-import { layOver } from "./stage.js";
+import { layOver } from "./picture.js";
 import { textOf } from "./text.js";
 import { percent, seconds } from "./words.js";
 

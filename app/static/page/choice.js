@@ -13,7 +13,7 @@ const listeners = new Set();
 /** True while a document of pages is shown. */
 let ofPages = false;
 /** States as they were last announced. */
-const told = new Map();
+const announced = new Map();
 
 export const onChoice = (listener) => listeners.add(listener);
 
@@ -80,8 +80,8 @@ function renderNeeds() {
   for (const {
     model: { name, state },
   } of rows) {
-    if (told.has(name) && told.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
-    told.set(name, state);
+    if (announced.has(name) && announced.get(name) !== state) announce(`${name}: ${stateOf(byName(name))}`);
+    announced.set(name, state);
   }
 }
 

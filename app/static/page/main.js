@@ -1,24 +1,24 @@
-// The page: a choice, ways in for pictures, and the desk where they are worked on.
+// The page: a choice, ways in for pictures, and the workspace where answers are shown.
 
 import { renderChoice } from "./choice.js";
 import { $, alarm } from "./dom.js";
-import { listen } from "./intake.js";
+import { listen } from "./sources.js";
 import { all, onChange, refresh } from "./models.js";
 
 // Nothing of it is needed before the first picture comes, so nothing waits for it.
-const desk = import("./desk.js");
+const workspace = import("./workspace.js");
 
 onChange(renderChoice);
 listen((sources, task) => take(sources, task).catch((problem) => alarm(problem.message)));
 $("#open-history").addEventListener("click", async () => {
-  const { showPast } = await import("./past.js");
-  showPast((await desk).recall).catch(() => alarm("This browser does not keep a history."));
+  const { showHistory } = await import("./history-list.js");
+  showHistory((await workspace).recall).catch(() => alarm("This browser does not keep a history."));
 });
 
 async function take(sources, task) {
   // Faster than the first answer, or the service was away.
   if (!all().length) await refresh();
-  (await desk).take(sources, task);
+  (await workspace).take(sources, task);
 }
 
 refresh()

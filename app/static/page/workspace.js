@@ -1,4 +1,4 @@
-// The desk: pictures come in, the chosen model is asked, and what it says is shown.
+// The workspace: pictures come in, the chosen model is asked, and what it says is shown.
 
 import { answerCard, comparing } from "./answer.js";
 import { chooseTask, chosen, fillNeeds, offerPages, onChoice } from "./choice.js";
@@ -7,7 +7,7 @@ import { keep } from "./history.js";
 import { Item } from "./item.js";
 import { markOpen, showList } from "./list.js";
 import { onChange, refresh } from "./models.js";
-import { leavePicture, showPicture } from "./stage.js";
+import { leavePicture, showPicture } from "./picture.js";
 import { TASKS } from "./tasks.js";
 import { waiting } from "./waiting.js";
 import { count } from "./words.js";

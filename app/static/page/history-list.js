@@ -7,7 +7,7 @@ import { brief, count } from "./words.js";
 const WHEN = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
 
 /** Show the history; `open` is called with the entry that is chosen. */
-export async function showPast(open) {
+export async function showHistory(open) {
   let kept = [];
   const search = el("input", { type: "search", id: "search-history", autocomplete: "off" });
   const list = el("ul", { className: "past", aria: { busy: "true" } });

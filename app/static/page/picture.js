@@ -16,8 +16,8 @@ export function showPicture(item, onLeave, onPart) {
   if (shown.picture.localName === "img") shown.picture.alt = altOf(item);
   const frame = el("div", { className: "frame" }, shown.picture);
   const facts = [item.name, item.blob ? bytes(item.blob.size) : null].filter(Boolean).join(" · ");
-  const stage = $("#stage");
-  stage.replaceChildren(
+  const place = $("#shown-picture");
+  place.replaceChildren(
     frame,
     el(
       "div",
@@ -28,8 +28,8 @@ export function showPicture(item, onLeave, onPart) {
     ),
   );
   showPart(frame, item.region);
-  stage.hidden = false;
-  $("#intake").hidden = true;
+  place.hidden = false;
+  $("#sources").hidden = true;
   return frame;
 }
 
@@ -46,9 +46,9 @@ function partButton(item, frame, onPart) {
 
 export function leavePicture() {
   shown = { item: null, picture: null };
-  $("#stage").hidden = true;
-  $("#stage").replaceChildren();
-  $("#intake").hidden = false;
+  $("#shown-picture").hidden = true;
+  $("#shown-picture").replaceChildren();
+  $("#sources").hidden = false;
 }
 
 function photo(item) {
