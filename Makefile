@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin/python
 
-.PHONY: run test check audit wheel clean
+.PHONY: run test check soak audit wheel clean
 
 run: $(VENV)/.installed
 	$(BIN) run.py
@@ -17,6 +17,10 @@ check: $(VENV)/.installed-dev
 	$(BIN) -m ruff format --check
 	$(BIN) -m mypy
 	$(VENV)/bin/lint-imports
+
+# Checks that take minutes each; make soak ARGS="clients --minutes 2" for one of them, shorter
+soak: $(VENV)/.installed-dev
+	$(BIN) -m benchmarks.soak $(ARGS)
 
 # Known vulnerabilities of what is installed
 audit: $(VENV)/.installed-dev

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import hostile, report, soak
+from benchmarks import hostile, report
 from benchmarks.machine import Usage
-from benchmarks.soak import Seen
+from benchmarks.soak import Options, Result, clients
+from benchmarks.soak.__main__ import main
+from benchmarks.soak.clients import Seen
 from tests.conftest import INPUT
 
 NOTHING_LEFT = Usage(300, 350, 9, 146, 1)
@@ -36,12 +38,27 @@ def test_the_soak_says_what_is_wrong() -> None:
         return Seen(Counter(statuses), [seconds] * max(len(statuses), 2))
 
     alone = seen(200, 200)
-    assert not list(soak.wrong(alone, {"good": seen(200, 429, 503)}, NOTHING_LEFT, NOTHING_LEFT))
-    assert "good: {500: 1}" in list(soak.wrong(alone, {"good": seen(200, 500)}, NOTHING_LEFT, NOTHING_LEFT))
-    assert "huge: {0: 2}" in list(soak.wrong(alone, {"good": alone, "huge": seen(0, 0)}, NOTHING_LEFT, NOTHING_LEFT))
-    (slow,) = soak.wrong(alone, {"good": seen(200, seconds=2.5)}, NOTHING_LEFT, NOTHING_LEFT)
+    assert not list(clients.wrong(alone, {"good": seen(200, 429, 503)}, NOTHING_LEFT, NOTHING_LEFT))
+    assert "good: {500: 1}" in list(clients.wrong(alone, {"good": seen(200, 500)}, NOTHING_LEFT, NOTHING_LEFT))
+    assert "huge: {0: 2}" in list(clients.wrong(alone, {"good": alone, "huge": seen(0, 0)}, NOTHING_LEFT, NOTHING_LEFT))
+    (slow,) = clients.wrong(alone, {"good": seen(200, seconds=2.5)}, NOTHING_LEFT, NOTHING_LEFT)
     assert "2.5 times as long" in slow
-    (grown,) = soak.wrong(alone, {"good": alone}, NOTHING_LEFT, Usage(400, 450, 9, 146, 1))
+    (grown,) = clients.wrong(alone, {"good": alone}, NOTHING_LEFT, Usage(400, 450, 9, 146, 1))
     assert "memory grew from 300 to 400 MB" in grown
-    (left,) = soak.wrong(alone, {"good": alone}, NOTHING_LEFT, Usage(300, 350, 9, 160, 1))
+    (left,) = clients.wrong(alone, {"good": alone}, NOTHING_LEFT, Usage(300, 350, 9, 160, 1))
     assert "threads" in left
+
+
+def test_the_soak_runs_what_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    told: list[Options] = []
+
+    def found(options: Options) -> Result:
+        told.append(options)
+        return Result("| a table |", ["memory grew"])
+
+    monkeypatch.setattr(clients, "soak", found)
+    assert main(["clients", "--minutes", "0.5", "--model-paths", "blip-base=here"]) == 1
+    assert told == [Options(0.5, "blip-base=here")]
+    assert capsys.readouterr().out.endswith("| a table |\nmemory grew\n")
+    with pytest.raises(SystemExit, match="2"):
+        main(["nonesuch"])

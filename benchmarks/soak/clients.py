@@ -1,11 +1,10 @@
-"""Mix good, bad, slow, cancelled and huge requests at 32 clients for a while: `python -m benchmarks.soak --minutes 10`.
+"""Mix good, bad, slow, cancelled and huge requests at 32 clients for a while.
 
 Twelve clients send good requests one after another, first alone and then beside twenty others that do harm. No request
 may stay unanswered, none may fail with 500, the good ones may take twice as long as alone at the 95th percentile, and
 in the end memory, open files and threads are back to where they were.
 """
 
-import argparse
 import io
 import random
 import socket
@@ -25,8 +24,9 @@ import psutil
 import requests
 from PIL import Image, ImageDraw, ImageFont
 
-from benchmarks.machine import Usage, about, left_behind, usage, usages
-from benchmarks.report import table, write
+from benchmarks.machine import Usage, left_behind, usage, usages
+from benchmarks.report import table
+from benchmarks.soak import Options, Result
 from tests import hostile
 from tests.server import Server
 
@@ -203,13 +203,9 @@ def wrong(alone: Seen, mixed: dict[str, Seen], before: Usage, after: Usage) -> I
     yield from left_behind(before, after)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the tables, and what is not as it should be; return 1 where there is any."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.soak", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=10, help="half of it with good clients alone")
-    parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
-    options = parser.parse_args(arguments)
-    half, machine = options.minutes * 30, about()
+def soak(options: Options) -> Result:
+    """Send requests for so many minutes, half of them with good clients alone."""
+    half = options.minutes * 30
     with tempfile.TemporaryDirectory() as directory:
         server = Server(Path(directory))
         try:
@@ -224,14 +220,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
             after = settled(process)
         finally:
             server.kill()
-    measured = f"{options.minutes:g} minutes. {machine}\n\n{text(alone, mixed, before, after)}"
-    print(measured)
-    found = list(wrong(alone, mixed, before, after))
-    print(*found, sep="\n")
-    if options.write:
-        write("soak", measured)
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())
+    return Result(text(alone, mixed, before, after), list(wrong(alone, mixed, before, after)))
