@@ -111,7 +111,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     app = Flask(__name__)
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    if settings.trusted_hosts:
+    if settings.trusted_hosts and settings.trusted_hosts != ("*",):
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     protocols = (openai, ollama, huggingface, photoprism)
@@ -120,9 +120,12 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     rate_limit.register(app, keyring.client, auth.is_open, settings.rate_of_client, settings.requests_of_client)
     app.before_request(keyring.check)
     proxy.register(app, settings.trusted_proxies)
-    csrf.register(app, settings.cors_origins)
-    if settings.cors_origins:
-        CORS(app, origins=list(settings.cors_origins), expose_headers=["X-Request-ID", "Retry-After"])
+    if not settings.trusted_hosts and not settings.exposed:
+        csrf.trust_local_hosts(app)
+    origins = csrf.origins(settings.cors_origins)
+    csrf.register(app, origins)
+    if origins:
+        CORS(app, origins=origins, expose_headers=["X-Request-ID", "Retry-After"])
     chat = Chat(service, operations, settings.max_upload_bytes)
     for front_door in (
         *(door.blueprint(chat) for door in protocols),

@@ -29,6 +29,7 @@ from app.setting_types import (
     Paths,
     Ports,
     RateLimit,
+    TrustedHosts,
     is_sendable,
 )
 
@@ -128,8 +129,16 @@ class Settings(BaseSettings):
         64, ge=0, le=100_000, description="Memory for results, for images that come again; 0 remembers none."
     )
     shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
-    cors_origins: Origins = Field((), description="Origins of other sites whose pages may use the service; * for all.")
-    trusted_hosts: Hosts = Field((), description="Host names that requests must use; empty allows any.")
+    cors_origins: Origins = Field(
+        (),
+        description="Origins of other sites whose pages may use the service; https://*.photos.example for all below "
+        "it, * for all.",
+    )
+    trusted_hosts: TrustedHosts = Field(
+        (),
+        description="Host names that requests must use; empty: local ones where only this machine can reach the "
+        "service, else any; * for any.",
+    )
     log_level: LogLevel = Field("INFO", description="How much to log.")
 
     @field_validator("precision", "runtime")

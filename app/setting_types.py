@@ -57,8 +57,10 @@ def _known_device(value: str) -> str:
 
 def _origins(value: tuple[str, ...]) -> tuple[str, ...]:
     for origin in value:
-        if origin != "*" and not re.fullmatch(r"https?://[^/\s]+", origin):
-            raise ValueError("should be origins such as https://photos.example, without a path, or *")
+        if origin != "*" and not re.fullmatch(r"https?://(\*\.)?[^/\s*]+", origin):
+            raise ValueError(
+                "should be origins such as https://photos.example or https://*.photos.example, without a path, or *"
+            )
     return value
 
 
@@ -67,6 +69,10 @@ def _hosts(value: tuple[str, ...]) -> tuple[str, ...]:
         if not re.fullmatch(r"([\w.-]+|\[[0-9a-fA-F:.]+\])(:\d{1,5})?", host):
             raise ValueError("should be hosts such as nas.local, 10.0.0.7:8080 or [fd00::7], without http://")
     return value
+
+
+def _hosts_or_all(value: tuple[str, ...]) -> tuple[str, ...]:
+    return value if value == ("*",) else _hosts(value)
 
 
 def _known_formats(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -100,6 +106,7 @@ ImagesDirectory = Annotated[Path, BeforeValidator(_not_empty)]
 Device = Annotated[str, AfterValidator(_known_device)]
 ImageFormats = Annotated[Names, AfterValidator(_known_formats)]
 Hosts = Annotated[Names, AfterValidator(_hosts)]
+TrustedHosts = Annotated[Names, AfterValidator(_hosts_or_all)]
 Origins = Annotated[Names, AfterValidator(_origins)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)]

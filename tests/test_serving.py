@@ -137,6 +137,7 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"host": "no.such.host.invalid"}, ["HOST: "]),
         ({"host": "a..b"}, ["HOST: "]),
         ({"cors_origins": "https://a.example/"}, ["CORS_ORIGINS: "]),
+        ({"cors_origins": "https://a.*.example,*.example"}, ["CORS_ORIGINS: "]),
         ({"fetch_allow_hosts": "http://nas.local"}, ["FETCH_ALLOW_HOSTS: "]),
         ({"fetch_allow_hosts": "nas:abc", "trusted_hosts": "fd00::1"}, ["FETCH_ALLOW_HOSTS: ", "TRUSTED_HOSTS: "]),
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
@@ -179,11 +180,51 @@ def test_it_says_which_model_auto_is_and_what_of_env_is_no_setting(tmp_path: Pat
 
 def test_cors(make_server: Callable[..., Server], server: Server) -> None:
     friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
-    open_server = make_server(cors_origins="https://friend.example")
+    open_server = make_server(cors_origins="https://friend.example,https://*.friends.example", trusted_hosts="*")
     answer = open_server.post("/generate-text", files={"image_file": SMALL}, headers=friend)
     assert answer.headers["Access-Control-Allow-Origin"] == "https://friend.example"
     assert_problem(open_server.post("/generate-text", files={"image_file": SMALL}, headers=stranger), 403)
     assert "Access-Control-Allow-Origin" not in server.get("/models", headers=friend).headers
+    for origin, status in {
+        "https://a.friends.example": 200,
+        "https://a.b.Friends.example": 200,
+        "https://friends.example": 403,
+        "https://afriends.example": 403,
+        "http://a.friends.example": 403,
+        "https://a.friends.example.evil.example": 403,
+        "https://evil.example/.friends.example": 403,
+        "https://evil.example?a.friends.example": 403,
+    }.items():
+        answer = open_server.post("/generate-text", files={"image_file": SMALL}, headers={"Origin": origin})
+        assert answer.status_code == status, origin
+        assert answer.headers.get("Access-Control-Allow-Origin") == (origin if status == 200 else None)
+    assert open_server.get("/models", headers={"Host": "anything.example"}).ok
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LOCALHOST:5000", 200),
+        ("photos.localhost:5000", 200),
+        ("127.0.0.2:5000", 200),
+        ("[::1]:5000", 200),
+        ("192.168.1.5", 200),
+        ("my-machine:5000", 200),
+        ("evil.example", 400),
+        ("evil.example:5000", 400),
+        ("evil.example.", 400),
+        ("10.0.0.1.evil.example", 400),
+        ("localhost.evil.example", 400),
+        ("[::1", 400),
+        ("evil.example:x", 400),
+    ],
+)
+def test_names_that_lead_to_a_service_of_this_machine_alone(server: Server, host: str, status: int) -> None:
+    answer = server.get("/models", headers={"Host": host})
+    assert answer.status_code == status
+    if status == 400:
+        assert "TRUSTED_HOSTS" in assert_problem(answer, 400)["detail"]
 
 
 def test_settings_of_a_file_in_the_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,12 +10,14 @@ http, obeys HTTP_PROXY, and leaves the total deadline, lengths and encodings to 
 """
 
 import socket
+import string
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Any
-from urllib.parse import urljoin
+from typing import Any, TypeVar
+from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 import requests
 import urllib3
@@ -31,6 +33,8 @@ from app.fetching.ssrf import Guard, check_url
 MAX_REDIRECTS = 5
 _CHUNK = 65_536
 _REDIRECTS = (301, 302, 303, 307, 308)
+
+_Found = TypeVar("_Found")
 
 
 class Fetcher:
@@ -94,7 +98,7 @@ class Fetcher:
                     return self._body(response, deadline)
             # The next hop dials anew: this connection may be at its end without having said so.
             session.close()
-            target = urljoin(url, location)
+            target = urljoin(url, _as_browsers_read(location))
             if url.lower().startswith("https:") and target.lower().startswith("http:"):
                 raise ForbiddenUrl("the URL redirects from https to http")
             url = target
@@ -137,6 +141,40 @@ class Fetcher:
         return UpstreamFailed("the server of the image could not be reached, or broke off")
 
 
+def _as_browsers_read(location: str) -> str:
+    """Return the value of a Location header as a URL: browsers percent-encode spaces and raw UTF-8 in it.
+
+    Args:
+        location: as `http.client` decodes headers, in Latin-1.
+
+    Raises:
+        ValueError: its host cannot be read.
+    """
+    scheme, host, *rest = urlsplit(location.strip())
+    # The host is not percent-encoded: what is no name there stays one that check_url refuses.
+    host = host.encode("latin-1").decode("utf-8", "replace")
+    encoded = [quote(part.encode("latin-1"), safe=string.punctuation) for part in rest]
+    return urlunsplit([scheme, host, *encoded])
+
+
+def _within(seconds: float, work: Callable[[], _Found]) -> _Found:
+    """Return what `work` returns. The operating system's resolver cannot be stopped: it goes on in its thread.
+
+    Raises:
+        TimeoutError: it takes longer.
+    """
+    future: Future[_Found] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="resolve", daemon=True).start()
+    return future.result(seconds)
+
+
 @contextmanager
 def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.Session, list[socket.socket]]]:
     """Yield a session that dials through the guard, and the sockets that it has opened."""
@@ -144,7 +182,8 @@ def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.S
 
     def dial(host: str, port: int) -> socket.socket:
         last: OSError | None = None
-        for family, kind, protocol, _, address in guard.addresses(host, port):
+        found = _within(max(deadline - time.monotonic(), 0.001), lambda: guard.addresses(host, port))
+        for family, kind, protocol, _, address in found:
             connection = socket.socket(family, kind, protocol)
             # TLS takes the socket over; a duplicate stays ours to shut.
             sockets.append(connection.dup())

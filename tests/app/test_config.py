@@ -124,6 +124,8 @@ def test_every_setting_is_described() -> None:
         ("TRUSTED_PROXIES", "10.0.0.0/8, ::1", (IPv4Network("10.0.0.0/8"), IPv6Network("::1/128"))),
         ("SHUTDOWN_GRACE", "0", 0),
         ("CORS_ORIGINS", "*", ("*",)),
+        ("CORS_ORIGINS", "https://*.a.example", ("https://*.a.example",)),
+        ("TRUSTED_HOSTS", "*", ("*",)),
         ("TRUSTED_HOSTS", "a.example,b.example", ("a.example", "b.example")),
         ("LOG_LEVEL", "debug", "DEBUG"),
     ],

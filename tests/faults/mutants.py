@@ -32,6 +32,7 @@ GUARDS = (
     Guard("app/fetching/data_url.py", "_STANDARD_ALPHABET, _LINE_BREAKS", "_STANDARD_ALPHABET", 25),
     Guard("app/api/bodies.py", "MAX_FIELD_BYTES = 500_000", "MAX_FIELD_BYTES = 10**9", 30),
     Guard("app/api/csrf.py", "    app.before_request(check_origin)", "    pass", 40),
+    Guard("app/__init__.py", "        csrf.trust_local_hosts(app)", "        pass", 41),
     Guard("app/decoding/images.py", "        _check_size(file.size, max_pixels)\n", "", 44),
     Guard("app/decoding/images.py", "ImageChops.difference(whole.image, other.image).getbbox()", "False", 46),
     Guard("app/decoding/images.py", "if scans.covered_before else None", "if True else None", 46),

@@ -234,9 +234,12 @@ def test_40_a_foreign_origin(online: Online, origin: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example", "photos.example.evil.example", "10.0.0.1"])
-def test_41_a_wrong_host(online: Online, host: str) -> None:
-    """A wrong `Host` when hosts are configured: 400"""
+def test_41_a_wrong_host(online: Online, server: Server, host: str) -> None:
+    """A wrong `Host` when hosts are configured; where only this machine can reach the service, any that strangers can
+    let lead to it: 400"""
     assert_problem(online.server.get("/models", headers={"Host": host}), 400)
     assert online.server.get("/models", headers={"Host": "photos.example"}).ok
     # Health checks come from this machine.
     assert online.server.get("/healthz").ok
+    # An address is no name, so no stranger's.
+    assert server.get("/models", headers={"Host": host}).status_code == (200 if host == "10.0.0.1" else 400)
