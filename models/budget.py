@@ -31,6 +31,8 @@ class Share:
         """When it was used last, likewise."""
         self.users = 0
         self.size = 0
+        self.displaced = False
+        """Whether the model is to leave memory as soon as nobody uses it."""
 
 
 class MemoryBudget:
@@ -44,7 +46,6 @@ class MemoryBudget:
         self._limit = limit
         self._shares: list[Share] = []
         self._changed = threading.Condition()
-        self._waiting = 0
 
     def add(self, name: str) -> Share:
         """Return the share of another model."""
@@ -55,8 +56,8 @@ class MemoryBudget:
     def in_use(self, share: Share) -> Iterator[None]:
         """Keep the model in memory while the block runs."""
         with self._changed:
-            # Otherwise a model that is never idle would keep out those that wait for memory.
-            self._changed.wait_for(lambda: not self._waiting, PATIENCE)
+            # Otherwise a model that is never idle would keep out the one that waits for its memory.
+            self._changed.wait_for(lambda: not share.displaced, PATIENCE)
             share.users += 1
         try:
             yield
@@ -79,15 +80,16 @@ class MemoryBudget:
                 f"its weights take {size / 1e6:,.0f} MB, more than MAX_MODEL_MEMORY_MB allows: raise it, or use a "
                 "smaller model"
             )
+        displaced: list[Share] = []
         with self._changed:
-            self._waiting += 1
             try:
-                if not self._changed.wait_for(lambda: self._unload_for(size), PATIENCE):
+                if not self._changed.wait_for(lambda: self._unload_for(size, displaced), PATIENCE):
                     raise BudgetExhausted(
                         f"{share.name}: other models at work take the memory for models", _RETRY_AFTER
                     )
             finally:
-                self._waiting -= 1
+                for other in displaced:
+                    other.displaced = False
                 self._changed.notify_all()
             share.size = size
 
@@ -111,19 +113,39 @@ class MemoryBudget:
             self._unload(share)
             return True
 
-    def _unload_for(self, size: int) -> bool:
-        """Unload idle models until `size` bytes are free. If all of them are not enough, unload none; return False."""
+    def _unload_for(self, size: int, displaced: list[Share]) -> bool:
+        """Unload idle models until `size` bytes are free. If all of them are not enough, unload none, and return False.
+
+        Then some of the models at work are displaced, the least recently used first: they take no further users, and
+        all others go on.
+
+        Args:
+            size: the bytes.
+            displaced: the models displaced for them so far; more are added.
+        """
         if self._limit is None:
             return True
         lacking = sum(share.size for share in self._shares) + size - self._limit
-        idle = [share for share in self._shares if share.loaded is not None and not share.users]
-        if sum(share.size for share in idle) < lacking:
-            return False
-        for share in sorted(idle, key=lambda share: share.used_at):
-            if lacking > 0:
-                lacking -= share.size
-                self._unload(share)
-        return True
+        candidates = [
+            share
+            for share in sorted(self._shares, key=lambda share: share.used_at)
+            if share.loaded is not None and (share in displaced or not share.displaced)
+        ]
+        idle = [share for share in candidates if not share.users]
+        if sum(share.size for share in idle) >= lacking:
+            # Who wants a displaced one waits already.
+            for share in sorted(idle, key=lambda share: share not in displaced):
+                if lacking > 0:
+                    lacking -= share.size
+                    self._unload(share)
+            return True
+        leaving = sum(share.size for share in {*idle, *displaced})
+        for share in candidates:
+            if leaving < lacking and share.users and share not in displaced:
+                leaving += share.size
+                share.displaced = True
+                displaced.append(share)
+        return False
 
     def _unload(self, share: Share) -> None:
         log.info("%s: unloaded", share.name)

@@ -51,6 +51,7 @@ class Entry:
         self._placement = placement
         self._busy: State | None = None
         self._stopped = False
+        self._downloaded = False
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -86,6 +87,11 @@ class Entry:
     def on_machine(self) -> bool:
         """True if the model is in memory, or can be loaded without a download."""
         return self.state in (State.ON_DISK, State.LOADING, State.READY)
+
+    @property
+    def is_new(self) -> bool:
+        """True for a model that this process has downloaded, until it was loaded once."""
+        return self._downloaded and not self.loaded_at
 
     def load(self) -> Loaded:
         """Return the model in memory. If it is not there, download and load it first, once for all callers.
@@ -154,6 +160,7 @@ class Entry:
         if path is None:
             self._busy, self.progress, self._stopped = State.DOWNLOADING, 0.0, False
             path = weights.download(self.model.source, self._report, self.model.files)
+            self._downloaded = True
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
         self._budget.reserve(self._share, path)
@@ -211,8 +218,10 @@ class Registry:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 
     def default_captioner(self) -> Entry:
-        """Return the captioner that `auto` means."""
-        return self.first_on_machine(CAPTIONER_ORDER) or self._entries[CAPTIONER_ORDER[-1]]
+        """Return the captioner that `auto` means: one that is new only when it is loaded, which may take a minute."""
+        settled = [name for name in CAPTIONER_ORDER if name in self._entries and not self._entries[name].is_new]
+        found = self.first_on_machine(settled) or self.first_on_machine(CAPTIONER_ORDER)
+        return found or self._entries[CAPTIONER_ORDER[-1]]
 
     def default_tagger(self) -> Entry | None:
         """Return the tagger of texts that `auto` means: TAGGER, else one that the user added, else None."""

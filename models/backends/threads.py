@@ -1,12 +1,23 @@
-"""The number of threads of networks, for torch and OpenVINO alike, and the lock under which networks run."""
+"""The number of threads of networks, for torch and OpenVINO alike, and the locks under which networks run."""
 
 import math
 import os
 import threading
 from pathlib import Path
 
-TURN = threading.Lock()
-"""Held while a network runs. Each run takes all cores for some milliseconds; two at once would compete for them."""
+_turns: dict[str, threading.Lock] = {}
+
+
+def turn_of(device: str) -> threading.Lock:
+    """Return the lock that is held while a network runs on a device, such as `cpu` or `cuda:0`.
+
+    Each run takes all cores of a CPU for some milliseconds, or all of a GPU; two at once would compete for them.
+    """
+    return _turns.setdefault(device, threading.Lock())
+
+
+TURN = turn_of("cpu")
+"""The lock of the CPU."""
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")

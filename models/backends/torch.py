@@ -10,7 +10,7 @@ import transformers
 from torch import Tensor
 
 from models.backends import Checkpoint
-from models.backends.threads import TURN, cores
+from models.backends.threads import cores, turn_of
 from models.base import Placement
 from models.generation import Array
 
@@ -97,6 +97,8 @@ class TorchNetwork:
         self.tokens, self.rules, self.facts = checkpoint.tokens, checkpoint.rules, checkpoint.facts
         self._encoder, self._decoder = checkpoint.encoder.to(device).eval(), checkpoint.decoder.to(device).eval()
         self._device, self._dtype = device, dtype
+        # `cuda` is the first of them.
+        self._turn = turn_of(f"cuda:{device.index or 0}" if device.type == "cuda" else device.type)
         self._extra_outputs = checkpoint.extra_outputs
         self._encoded: list[Tensor] = []
         self._state: list[Tensor] = []
@@ -105,7 +107,7 @@ class TorchNetwork:
     def encode(self, *inputs: Array) -> list[Array]:
         # Free the batch before first: the memory may not suffice for both.
         self._encoded, self._state = [], []
-        with TURN:
+        with self._turn:
             self._encoded = list(self._encoder(*map(self._tensor, inputs)))
         return [_floats(self._encoded.pop()) for _ in range(self._extra_outputs)][::-1]
 
@@ -115,7 +117,7 @@ class TorchNetwork:
     ) -> tuple[Array, Array]:
         arrays = (tokens, positions, attention_mask.astype(np.int64), image_rows, slots)
         inputs, rows = [self._tensor(array) for array in arrays], self._tensor(parents)
-        with TURN:
+        with self._turn:
             state = [tensor[rows] for tensor in self._state] or self._first_state(len(parents))
             logits, *self._state = self._decoder(*inputs, *self._encoded, *state)
             return _floats(logits), _floats(logits.float().logsumexp(dim=-1))

@@ -99,6 +99,41 @@ def test_a_model_that_is_never_idle_keeps_nobody_out(tmp_path: Path) -> None:
             end.set()
 
 
+def test_only_who_is_displaced_waits(tmp_path: Path) -> None:
+    some = entries(
+        MemoryBudget(150), *(of_size(tmp_path, n, s) for n, s in (("busy", 100), ("small", 10), ("new", 100)))
+    )
+    busy, small, new = some
+    use(small)
+    with ThreadPoolExecutor(3) as pool:
+        with busy.in_use():
+            waiting = pool.submit(use, new)
+            wait_until(lambda: new.state is State.LOADING)
+            for _ in range(3):
+                pool.submit(use, small).result(5)
+            again = pool.submit(use, busy)
+            time.sleep(0.05)
+            assert not waiting.done()
+            assert not again.done(), "it would never become idle"
+        waiting.result(10)
+        again.result(10)
+    # What did not have to leave has stayed.
+    assert (busy.model.loads, small.model.loads) == (2, 1)  # type: ignore[attr-defined]
+
+
+def test_each_that_waits_displaces_others(tmp_path: Path) -> None:
+    some = entries(MemoryBudget(250), *(of_size(tmp_path, name, 100) for name in "abcd"))
+    a, b, c, d = some
+    with ThreadPoolExecutor(2) as pool:
+        with a.in_use(), b.in_use():
+            waiting = [pool.submit(use, entry) for entry in (c, d)]
+            wait_until(lambda: {c.state, d.state} == {State.LOADING})
+            time.sleep(0.05)
+        for each in waiting:
+            each.result(10)
+    assert states(some) == ["on_disk", "on_disk", "ready", "ready"]
+
+
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget_module, "PATIENCE", 0.05)
     busy, other = entries(MemoryBudget(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))

@@ -5,17 +5,20 @@ import json
 import re
 import shutil
 import sys
+import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from models import weights
 from models.backends import check_placement
-from models.base import Job, ModelUnavailable, Options, Placement, UnknownModel
+from models.base import Job, ModelUnavailable, Needs, Options, Placement, Source, UnknownModel
 from models.discovery import discover, with_local_paths, with_revisions
 from models.registry import Entry, Registry, State
-from tests.fakes import fake, registry_of
+from tests.fakes import Fake, fake, registry_of
 from tests.server import ROOT
 
 PUBLISHED = {
@@ -254,3 +257,30 @@ def test_load_is_once_for_all_callers() -> None:
     entry = registry_of(model).entry("fake")
     assert entry.load() is entry.load()
     assert model.loads == 1
+
+
+def test_the_old_default_answers_until_the_new_one_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    here: set[str | None] = set()
+    loading, defaults = threading.Event(), []
+
+    def download(source: Source, report: Callable[[float], None], needs: Needs) -> Path:
+        defaults.append(registry.default_captioner().model.name)
+        here.add(source.hub_id)
+        return tmp_path
+
+    def load() -> None:
+        defaults.append(registry.default_captioner().model.name)
+        assert new.state is State.LOADING
+        loading.set()
+
+    monkeypatch.setattr(weights, "find", lambda source, needs: tmp_path if source.hub_id in {None, *here} else None)
+    monkeypatch.setattr(weights, "download", download)
+    registry = registry_of(Fake("blip-base", Source("a/blip")).behave(load=load), fake("flickr8k-gru"))
+    new = registry.entry("blip-base")
+    new.load()
+    assert loading.is_set()
+    assert defaults == ["flickr8k-gru", "flickr8k-gru"]
+    assert registry.default_captioner() is new
+    # One that comes back into memory is waited for.
+    assert new.unload()
+    assert registry.default_captioner() is new

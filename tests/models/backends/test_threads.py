@@ -1,11 +1,18 @@
-"""How many cores this process may use."""
+"""How many cores this process may use, and which networks wait for one another."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from models.backends import threads
+from models.backends.threads import turn_of
+from models.backends.torch import TorchNetwork
 
 
 @pytest.mark.parametrize(
@@ -36,3 +43,26 @@ def test_of_version_1_as_well(quota: str, expected: int, tmp_path: Path, monkeyp
     (tmp_path / "quota").write_text(quota)
     (tmp_path / "period").write_text("100000")
     assert threads.cores() == expected
+
+
+class Tuple(torch.nn.Module):
+    """A network that returns its input."""
+
+    def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return (pixels,)
+
+
+def test_a_network_waits_for_its_own_device_alone() -> None:
+    checkpoint: Any = SimpleNamespace(
+        encoder=Tuple(), decoder=Tuple(), tokens=None, rules=None, facts=None, extra_outputs=1
+    )
+    network = TorchNetwork(checkpoint, torch.device("cpu"), torch.float32)
+    pixels = np.ones((1, 3), np.float32)
+    with ThreadPoolExecutor(1) as pool:
+        with turn_of("cuda:0"):
+            assert pool.submit(network.encode, pixels).result(30)
+        with turn_of("cpu"):
+            waiting = pool.submit(network.encode, pixels)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.2)
+        assert waiting.result(30)
