@@ -49,8 +49,13 @@ def build_service(settings: Settings) -> Service:
         models = with_revisions(models, settings.model_revisions)
     except ValueError as error:
         raise SettingsError(f"MODEL_REVISIONS: {error}") from error
-    for setting, wanted in (("DEFAULT_MODEL", (settings.default_model,)), ("PRELOAD", settings.preload)):
-        if unknown := set(wanted) - models.keys() - {"auto"}:
+    named = {
+        "DEFAULT_MODEL": {settings.default_model},
+        "PRELOAD": {*settings.preload},
+        "MODELS_ALLOWED": {*settings.models_allowed} - {"*"},
+    }
+    for setting, wanted in named.items():
+        if unknown := wanted - models.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
     if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
@@ -103,6 +108,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         ui,
     )
     from app.api.chat import Chat
+    from app.api.downloads import Downloads
     from app.operations import Operations
 
     keyring = auth.Keys(settings.read_keys())
@@ -117,7 +123,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     protocols = (openai, ollama, huggingface, photoprism)
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
     # Before the keys are asked for, so that guessing them is limited too.
-    rate_limit.register(app, keyring.client, auth.is_open, settings.rate_of_client, settings.requests_of_client)
+    rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
     app.before_request(keyring.check)
     proxy.register(app, settings.trusted_proxies)
     if not settings.trusted_hosts and not settings.exposed:
@@ -126,12 +132,13 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     csrf.register(app, origins)
     if origins:
         CORS(app, origins=origins, expose_headers=["X-Request-ID", "Retry-After"])
-    chat = Chat(service, operations, settings.max_upload_bytes)
+    downloads = Downloads(settings.models_allowed, keyring)
+    chat = Chat(service, operations, downloads, settings.max_upload_bytes)
     for front_door in (
         *(door.blueprint(chat) for door in protocols),
-        native.blueprint(service, operations, settings.image_formats, settings.max_upload_bytes),
+        native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
-        models.blueprint(service),
+        models.blueprint(service, downloads),
         health.blueprint(service, operations),
         docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),

@@ -7,12 +7,27 @@ from app import errors
 from app.engine.base import Engine
 from app.jobs import POLL, Jobs
 from app.types import Progress
-from models.registry import Entry
+from models.registry import Entry, State
 
 _RETRY_AFTER = 15.0
 _RETRY_CLOSED_AFTER = 5.0
 _FIRST_LOOK = 1.0
 """Seconds in which a hub that cannot be reached is mostly found out."""
+
+
+def refuse_download(entry: Entry, may_download: frozenset[str] | None) -> None:
+    """Refuse to start the download of a model that is not among those that may be downloaded.
+
+    Raises:
+        DownloadForbidden: it would start now.
+    """
+    name = entry.model.name
+    if may_download is None or name in may_download or entry.has_weights or entry.state is State.DOWNLOADING:
+        return
+    raise errors.DownloadForbidden(
+        f"{name} is not on this machine, and you may not have it downloaded: whoever runs the service can, by "
+        "MODELS_ALLOWED, or from the machine itself"
+    )
 
 
 class Availability:
@@ -32,12 +47,14 @@ class Availability:
         """Return at once when the model is on the machine; otherwise start its download, and wait for it if `wait`.
 
         Raises:
+            DownloadForbidden: the request may not have it downloaded.
             Unavailable: the model is not here yet, or the service is shutting down.
             QueueFull: enough requests wait for downloads already.
             ModelUnavailable: it failed a moment ago.
         """
         if entry.on_machine:
             return
+        refuse_download(entry, jobs.may_download)
         entry.refuse_if_failed()
         self._engine.prepare(entry.model.name)
         if wait:

@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.setting_types import (
     FORMATS,
-    SENDABLE_KEYS,
+    ApiKey,
     Device,
     Hosts,
     ImageFormats,
@@ -30,7 +30,6 @@ from app.setting_types import (
     Ports,
     RateLimit,
     TrustedHosts,
-    is_sendable,
 )
 
 log = logging.getLogger(__name__)
@@ -79,6 +78,11 @@ class Settings(BaseSettings):
     model_revisions: Pairs = Field(
         {}, description="name=revision,...: take that model's weights from this commit, tag or branch on the hub."
     )
+    models_allowed: Names = Field(
+        ("auto",),
+        description="Models that callers may have downloaded, comma-separated; auto: any for callers on this machine "
+        "or with a key, none for others; * for any, empty for none. Chat clients start downloads of models named here.",
+    )
     max_upload_mb: float = Field(200, gt=0, le=2000, description="Largest image in megabytes of 1,000,000 bytes.")
     max_image_pixels: int = Field(100_000_000, ge=1, description="Largest image in pixels.")
     max_pages: int = Field(50, ge=1, description="Most pages of a PDF or a TIFF.")
@@ -113,7 +117,9 @@ class Settings(BaseSettings):
         120, gt=0, description="Seconds that a request may wait for a busy model before it gets 503."
     )
     api_keys: Keys = Field((), description="Keys of which every request must carry one; empty for none.")
-    api_keys_file: OptionalPath = Field(None, description="File with more of them, one on each line.")
+    api_keys_file: OptionalPath = Field(
+        None, description="File with more of them, one on each line: KEY, or NAME:KEY [RATE] [REQUESTS AT ONCE]."
+    )
     rate_limit: RateLimit = Field(
         "auto",
         description="Requests of one client, such as 300/minute; auto is none where only this machine can reach the "
@@ -151,25 +157,24 @@ class Settings(BaseSettings):
             raise ValueError("torch has no int8: choose openvino, or another PRECISION")
         return value
 
-    def read_keys(self) -> tuple[str, ...]:
+    def read_keys(self) -> tuple[ApiKey, ...]:
         """Return the keys of API_KEYS and of API_KEYS_FILE, where empty lines and lines with # do not count.
 
         Raises:
             SettingsError: the file cannot be read, holds none, or one that cannot be sent.
         """
-        keys = [key.get_secret_value() for key in self.api_keys]
+        keys = [ApiKey(key.get_secret_value()) for key in self.api_keys]
         if self.api_keys_file is not None:
             try:
                 lines = [line.strip() for line in self.api_keys_file.read_text(encoding="utf-8").splitlines()]
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} cannot be read") from error
-            found = [line for line in lines if line and not line.startswith("#")]
+            try:
+                found = [ApiKey.of_line(line) for line in lines if line and not line.startswith("#")]
+            except ValueError as error:
+                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} {error}") from error
             if not found:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
-            if not all(map(is_sendable, found)):
-                raise SettingsError(
-                    f"API_KEYS_FILE: {self.api_keys_file} should hold {SENDABLE_KEYS}, one on each line"
-                )
             keys += found
         return tuple(keys)
 

@@ -52,6 +52,14 @@ class ForeignOrigin(ServiceError):
     title = "Foreign origin"
 
 
+class DownloadForbidden(ServiceError):
+    """A model is not on the machine, and the caller may not have it downloaded."""
+
+    code = "download-forbidden"
+    status = 403
+    title = "Download not allowed"
+
+
 class NotFound(ServiceError):
     """No such model, image or route."""
 

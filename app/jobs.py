@@ -17,14 +17,23 @@ POLL = 0.25
 class Jobs:
     """Runs the jobs of one request, one after the other or several at once."""
 
-    def __init__(self, engine: Engine, timeout: float, progress: ReportProgress, cancelled: IsCancelled) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        timeout: float,
+        progress: ReportProgress,
+        cancelled: IsCancelled,
+        may_download: frozenset[str] | None = None,
+    ) -> None:
         """Args:
         engine: what runs the jobs.
         timeout: seconds that a job may wait for a busy model.
         progress: is told how far the request is.
         cancelled: says whether the request is still wanted.
+        may_download: the models that may be downloaded for the request; None for any.
         """
         self.progress = progress
+        self.may_download = may_download
         self._engine = engine
         self._timeout = timeout
         self._cancelled = cancelled
@@ -47,7 +56,7 @@ class Jobs:
 
     def afresh(self) -> "Jobs":
         """Return jobs of the same request whose time is counted apart."""
-        return Jobs(self._engine, self._timeout, self.progress, self._cancelled)
+        return Jobs(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
 
     def stop_if_cancelled(self) -> None:
         """Raise ClientGone when the request is cancelled."""

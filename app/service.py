@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 
 from app import errors
-from app.availability import Availability
+from app.availability import Availability, refuse_download
 from app.cache import ResultCache
 from app.clock import Clock
 from app.config import Settings
@@ -71,7 +71,7 @@ class Service:
             clock, options = Clock(), request.options
             pipeline = choose(self._registry, options, self.default)
             tagger = self._tagging.choose(options.tagger, of_image=True) if options.tags else None
-            jobs = Jobs(self._engine, self._settings.request_timeout, progress, cancelled)
+            jobs = self._jobs(progress, cancelled, request.may_download)
             for entry in pipeline.entries:
                 self._availability.require(entry, jobs, request.wait_for_download)
                 # Before an image is fetched or decoded in vain.
@@ -107,13 +107,23 @@ class Service:
         text: str,
         tagger: str | None = None,
         fresh: bool = False,
+        may_download: frozenset[str] | None = None,
         progress: ReportProgress = lambda progress: None,
         cancelled: IsCancelled = lambda: False,
     ) -> Tags:
-        """Turn a text into tags; `fresh` computes them even where they are remembered."""
+        """Turn a text into tags.
+
+        Args:
+            text: what to tag.
+            tagger: the name of one; None for the best on this machine.
+            fresh: whether to compute tags that are remembered.
+            may_download: the models that may be downloaded for it; None for any.
+            progress: is told how far the request is.
+            cancelled: is asked between steps whether the request is still wanted.
+        """
         with errors.as_service_errors():
             clock = Clock()
-            jobs = Jobs(self._engine, self._settings.request_timeout, progress, cancelled)
+            jobs = self._jobs(progress, cancelled, may_download)
             tags = self._tagging.of_text(text, self._tagging.choose(tagger, of_image=False), fresh, jobs)
             return replace(tags, timings=replace(tags.timings, total=clock.total()))
 
@@ -129,10 +139,20 @@ class Service:
             return self._registry.entry(self._settings.default_model)
         return self._registry.default_captioner()
 
-    def load(self, name: str) -> Entry:
-        """Start downloading and loading a model, also one that failed a moment ago."""
+    def load(self, name: str, may_download: frozenset[str] | None = None) -> Entry:
+        """Start downloading and loading a model, also one that failed a moment ago.
+
+        Args:
+            name: of the model.
+            may_download: the models that may be downloaded; None for any.
+
+        Raises:
+            UnknownModel: there is none of that name.
+            DownloadForbidden: it would have to be downloaded, and may not.
+        """
         with errors.as_service_errors():
             entry = self._registry.entry(name)
+        refuse_download(entry, may_download)
         if entry.state is not State.READY:
             entry.forget_failure()
             self._engine.prepare(name)
@@ -190,6 +210,9 @@ class Service:
         self._pool.close()
 
     # The steps of a request
+
+    def _jobs(self, progress: ReportProgress, cancelled: IsCancelled, may_download: frozenset[str] | None) -> Jobs:
+        return Jobs(self._engine, self._settings.request_timeout, progress, cancelled, may_download)
 
     def _upload(self, request: Request) -> "_Upload":
         data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")

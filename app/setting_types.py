@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,6 +12,43 @@ from pydantic_settings import NoDecode
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "HEIF")
 SENDABLE_KEYS = "keys of printable ASCII characters without spaces"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """A key that opens the service.
+
+    Attributes:
+        key: what clients send.
+        name: whose it is; keys of one name are one client. None for a key that is its own client.
+        rate: how often the client may ask, in words of flask-limiter; empty for any number, None for RATE_LIMIT.
+        at_once: how much it may ask at once; 0 for any number, None for CLIENT_REQUESTS.
+    """
+
+    key: str = field(repr=False)
+    name: str | None = None
+    rate: str | None = None
+    at_once: int | None = None
+
+    @classmethod
+    def of_line(cls, line: str) -> "ApiKey":
+        """Read a line of API_KEYS_FILE: `KEY`, or `NAME:KEY [RATE] [AT_ONCE]`, such as `scanner:3f9c 60/minute 4`.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        words = line.split()
+        name, colon, key = words[0].partition(":")
+        if not colon and len(words) == 1 and is_sendable(name):
+            return cls(name)
+        if not colon or not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII) or not is_sendable(key):
+            raise ValueError(f"should hold {SENDABLE_KEYS}, one on each line; NAME: before a key gives it a name")
+        rates = [word for word in words[1:] if not word.isdecimal()]
+        counts = [int(word) for word in words[1:] if word.isdecimal()]
+        if len(rates) > 1 or len(counts) > 1:
+            raise ValueError(f"should have a rate such as 60/minute and a number at most behind the key of {name}")
+        rate = _limits(rates[0]) if rates and rates[0] != "auto" else None
+        return cls(key, name, "" if rate == "none" else rate, counts[0] if counts else None)
 
 
 def is_sendable(key: str) -> bool:

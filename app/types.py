@@ -41,7 +41,8 @@ class Request:
 
     `export` is a name of `app.exports.EXPORTS`, for an answer that is also rendered in that format. With
     `wait_for_download` the request waits for a model that is not on the machine yet; otherwise it is refused. A `fresh`
-    answer is computed even where one is remembered. `store` says whether the image may be kept.
+    answer is computed even where one is remembered. `store` says whether the image may be kept. `may_download` has the
+    models that may be downloaded for it; None for any.
     """
 
     image: bytes | None = None
@@ -51,6 +52,7 @@ class Request:
     wait_for_download: bool = False
     fresh: bool = False
     store: bool = True
+    may_download: frozenset[str] | None = None
 
     @cached_property
     def sha256(self) -> str | None:
@@ -67,6 +69,7 @@ class Request:
             self.export,
             self.wait_for_download,
             self.store,
+            self.may_download,
         )
 
 

@@ -76,7 +76,12 @@ class Entry:
             return self._busy
         if self.error is not None:
             return State.FAILED
-        return State.ON_DISK if weights.find(self.model.source, self.model.files) else State.ABSENT
+        return State.ON_DISK if self.has_weights else State.ABSENT
+
+    @property
+    def has_weights(self) -> bool:
+        """True if the model can be loaded without a download."""
+        return weights.find(self.model.source, self.model.files) is not None
 
     @property
     def identity(self) -> tuple[object, ...]:

@@ -141,6 +141,7 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"fetch_allow_hosts": "http://nas.local"}, ["FETCH_ALLOW_HOSTS: "]),
         ({"fetch_allow_hosts": "nas:abc", "trusted_hosts": "fd00::1"}, ["FETCH_ALLOW_HOSTS: ", "TRUSTED_HOSTS: "]),
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
+        ({"models_allowed": "*,nonesuch"}, ["MODELS_ALLOWED: no model nonesuch"]),
         ({"device": "cuda:7"}, ["DEVICE, PRECISION: cuda:7 is not here"]),
         ({"device": "cpu", "precision": "float16"}, ["DEVICE, PRECISION: float16 is not for CPUs: use one of "]),
         ({"model_paths": "mine"}, ["MODEL_PATHS: "]),

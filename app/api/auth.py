@@ -3,16 +3,20 @@
 import hashlib
 import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from flask import request
+from flask import g, request
 
 from app.errors import Unauthorized
+from app.setting_types import ApiKey
 
 _OPEN = ("/", "/healthz", "/docs")
 _OPEN_FOLDERS = ("/static/", "/docs/")
 """What needs no key: that the process lives, and the page and the documentation, which ask a person for the
 key and hold no secret. /openapi.json is not among them."""
+
+Header = Callable[[str], str | None]
+"""Returns the header of that name."""
 
 
 def is_open() -> bool:
@@ -24,8 +28,9 @@ def is_open() -> bool:
 class Keys:
     """The keys that open the service; without any, it is open to all."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._digests = tuple(_digest(key) for key in keys)
+    def __init__(self, keys: Iterable[ApiKey]) -> None:
+        self._keys = tuple(keys)
+        self._digests = tuple(_digest(key.key) for key in self._keys)
 
     def check(self) -> None:
         """Refuse a request without a key.
@@ -33,37 +38,48 @@ class Keys:
         Raises:
             Unauthorized: it has none, or not one of these.
         """
-        if self._digests and self._known() is None and not is_open():
+        if self._digests and self.holder() is None and not is_open():
             raise Unauthorized(
                 "this service needs a key: send one of its API_KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
             )
 
+    def holder(self) -> ApiKey | None:
+        """Return the key that the current request carries, if it is one of these."""
+        if "key" not in g:
+            g.key = self._find(request.headers.get)
+        key: ApiKey | None = g.key
+        return key
+
+    def opens(self, header: Header) -> bool:
+        """True when the service has no keys, or a request with these headers carries one of them."""
+        return not self._digests or self._find(header) is not None
+
     def client(self) -> str:
-        """Return what tells one client from another: its key, else its address.
+        """Return what tells one client from another: its key's name, its key, else its address.
 
         An IPv6 client controls at least a /64, so clients are told apart by that prefix.
         """
-        if (known := self._known()) is not None:
-            return f"key {known}"
+        if (key := self.holder()) is not None:
+            return f"name {key.name}" if key.name else f"key {self._keys.index(key)}"
         try:
             address = ipaddress.ip_address((request.remote_addr or "").split("%")[0])
         except ValueError:
             return "nowhere"
         return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
-    def _known(self) -> int | None:
+    def _find(self, header: Header) -> ApiKey | None:
         """Return which key came, in a time that does not tell how much of it is right."""
-        given = _digest(_given())
+        given = _digest(_given(header))
         same = [hmac.compare_digest(given, digest) for digest in self._digests]
-        return same.index(True) if any(same) else None
+        return self._keys[same.index(True)] if any(same) else None
 
 
-def _given() -> str:
+def _given(header: Header) -> str:
     # Not `request.authorization`, which takes a key with = within for parameters.
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, key = (header("Authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
-    return request.headers.get("X-API-Key") or request.headers.get("api-key", "")
+    return header("X-API-Key") or header("api-key") or ""
 
 
 def _digest(key: str) -> bytes:

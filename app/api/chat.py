@@ -10,6 +10,7 @@ from typing import Any
 
 from app import intent
 from app.alt_text import shorten
+from app.api.downloads import Downloads
 from app.api.waiting import result_of
 from app.errors import BadRequest, InvalidOption, TooLarge, Unavailable, UnknownModel
 from app.fetching.data_url import decode_data_url
@@ -57,8 +58,9 @@ class Chat:
 
     MAX_IMAGES = 16
 
-    def __init__(self, service: Service, operations: Operations, max_bytes: int) -> None:
+    def __init__(self, service: Service, operations: Operations, downloads: Downloads, max_bytes: int) -> None:
         self.service = service
+        self._may_download = downloads.named
         self._operations = operations
         self._max_bytes = max_bytes
 
@@ -86,21 +88,25 @@ class Chat:
         """Return the model that a client names, with or without a tag such as `:latest`.
 
         Raises:
-            UnknownModel: there is none, or it is not on this machine.
+            UnknownModel: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
         """
         entries = {entry.model.name: entry for entry in self.service.models()}
         if name in _DEFAULTS or re.match(r"https?://", name):
-            return self.on_machine(self.service.default())
+            return self._checked(self.service.default())
         entry = entries.get(name) or entries.get(name.partition(":")[0])
         if entry is None:
             raise UnknownModel(f"model {name[:100]!r} not found: GET /models lists those that there are")
-        return self.on_machine(entry)
+        return self._checked(entry)
 
-    @staticmethod
-    def on_machine(entry: Entry) -> Entry:
-        """Return an entry whose model is on this machine: no chat client starts a download."""
-        if not entry.on_machine:
-            name = entry.model.name
+    def load(self, entry: Entry) -> None:
+        """Start loading a model."""
+        self.service.load(entry.model.name, self._may_download)
+
+    def _checked(self, entry: Entry) -> Entry:
+        """Return an entry whose model is on this machine, or may be downloaded: chat clients name models that nobody
+        here has chosen."""
+        name = entry.model.name
+        if not entry.on_machine and name not in self._may_download:
             raise UnknownModel(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
         return entry
 
@@ -128,7 +134,7 @@ class Chat:
         """
         most = None if max_tokens is None else min(max_tokens, 512)
         options = RequestOptions(model=model, tags=tags, max_new_tokens=most)
-        asked = Request(image.image, image.image_url, options)
+        asked = Request(image.image, image.image_url, options, may_download=self._may_download)
         answer = result_of(self._operations.submit(partial(self.service.generate, asked), asked.key))
         if tags and (answer.tags is None or answer.tags.names is None):
             raise Unavailable("; ".join(answer.tags.warnings) if answer.tags else "no tags could be made")
@@ -173,7 +179,8 @@ class Chat:
         raise InvalidOption(f"there is no image: send one; then {intent.ASKABLE}")
 
     def _tag(self, text: str) -> Tags:
-        return result_of(self._operations.submit(partial(self.service.tag, text), ("tags", text, None)))
+        work = partial(self.service.tag, text, may_download=self._may_download)
+        return result_of(self._operations.submit(work, ("tags", text, None, self._may_download)))
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:

@@ -2,12 +2,13 @@
 
 from flask import Blueprint, Response
 
+from app.api.downloads import Downloads
 from app.api.schemas import ModelInfo, ModelList
 from app.service import Service
 from models.registry import Entry
 
 
-def blueprint(service: Service) -> Blueprint:
+def blueprint(service: Service, downloads: Downloads) -> Blueprint:
     """Return the routes of models."""
     models = Blueprint("models", __name__)
 
@@ -23,7 +24,7 @@ def blueprint(service: Service) -> Blueprint:
     @models.post("/models/<name>/load")
     def load_model(name: str) -> Response:
         """Start downloading and loading a model."""
-        return _described(service.load(name), 202)
+        return _described(service.load(name, downloads.of_caller()), 202)
 
     @models.post("/models/<name>/unload")
     def unload_model(name: str) -> Response:

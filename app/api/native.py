@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
@@ -10,6 +11,7 @@ from flask import Blueprint, Response, g, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import Fields, json_fields, read_image
+from app.api.downloads import Downloads
 from app.api.options import GenerateOptions, TagOptions
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
@@ -35,7 +37,11 @@ _Options = TypeVar("_Options", bound=BaseModel)
 
 
 def blueprint(
-    service: Service, operations: Operations, image_formats: Sequence[str], max_upload_bytes: int
+    service: Service,
+    operations: Operations,
+    downloads: Downloads,
+    image_formats: Sequence[str],
+    max_upload_bytes: int,
 ) -> Blueprint:
     """Return the routes of the native protocol."""
     native = Blueprint("native", __name__)
@@ -44,6 +50,7 @@ def blueprint(
     def generate_text() -> Response:
         """Turn an image or a document into text."""
         asked, wanted = _request(image_formats, max_upload_bytes)
+        asked = replace(asked, may_download=downloads.of_caller())
         operation = operations.submit(partial(service.generate, asked), asked.key, asked.fresh)
         return _events(operation) if wanted == "events" else _rendered(result_of(operation), wanted)
 
@@ -54,8 +61,9 @@ def blueprint(
         if request.mimetype != "application/json":
             raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
         asked = _validated(TagOptions, json_fields())
-        work = partial(service.tag, asked.text, asked.tagger, _wants_fresh())
-        tags = result_of(operations.submit(work, ("tags", asked.text, asked.tagger), _wants_fresh()))
+        may_download = downloads.of_caller()
+        work = partial(service.tag, asked.text, asked.tagger, _wants_fresh(), may_download)
+        tags = result_of(operations.submit(work, ("tags", asked.text, asked.tagger, may_download), _wants_fresh()))
         return _json(TagAnswer.of(tags, g.request_id))
 
     return native

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,7 +12,7 @@ from flask import Blueprint, Response, jsonify
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat
 from app.api.schemas import Problem
-from app.errors import BadRequest
+from app.errors import BadRequest, ModelBusy
 from models.registry import Entry
 
 PREFIXES = ("/api/",)
@@ -130,19 +131,22 @@ def _unloads(fields: Fields) -> bool:
 
 def _unload_if_asked(chat: Chat, fields: Fields) -> None:
     if _unloads(fields):
-        name = fields["model"]
-        for entry in chat.service.models():
-            if entry.model.name in (name, name.partition(":")[0]):
-                entry.unload()
+        _unload(chat, chat.entry(fields["model"]))
+
+
+def _unload(chat: Chat, entry: Entry) -> None:
+    # Others may be using it: then it leaves when it is idle, as in Ollama.
+    with suppress(ModelBusy):
+        chat.service.unload(entry.model.name)
 
 
 def _loaded(chat: Chat, fields: Fields, content: Fields) -> Response:
     """Answer a request that holds nothing: it loads the model, or unloads it."""
     entry = chat.entry(fields["model"])
     if _unloads(fields):
-        entry.unload()
+        _unload(chat, entry)
     else:
-        chat.service.load(entry.model.name)
+        chat.load(entry)
     line = {"model": fields["model"], "created_at": _now(), **content, "done": True}
     return jsonify({**line, "done_reason": "unload" if _unloads(fields) else "load"})
 

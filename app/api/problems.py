@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.api.schemas import Problem
 from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
+from app.setting_types import ApiKey
 from models.base import is_out_of_memory
 
 log = logging.getLogger(__name__)
@@ -54,14 +55,16 @@ def _finish(response: Response) -> Response:
     request_id, started = g.get("request_id", "-"), g.get("started", time.monotonic())
     response.headers["X-Request-ID"] = request_id
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
+    key: ApiKey | None = g.get("key")
     log.info(
-        "%s %s %d %.0f ms %s",
+        "%s %s %d %.0f ms %s %s",
         request.method,
         # Quoted again: a line break in it would begin a line of its own.
         quote(request.path),
         response.status_code,
         (time.monotonic() - started) * 1000,
         request_id,
+        key.name if key and key.name else "-",
     )
     return response
 

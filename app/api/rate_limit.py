@@ -3,41 +3,43 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 
 from flask import Flask, Response, g
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
 
+from app.api.auth import Keys, is_open
 from app.api.problems import response_to
 from app.errors import RateLimited
 
 _RETRY_AT_ONCE_AFTER = 2.0
 
 
-def register(app: Flask, client: Callable[[], str], is_open: Callable[[], bool], rate: str, at_once: int) -> None:
-    """Limit what each client asks for.
+def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
+    """Limit what each client asks for, but for what is open to all.
 
     Args:
         app: the application.
-        client: tells whose request the current one is.
-        is_open: tells whether the current one is free of limits.
-        rate: the limits in flask-limiter's words, such as `300/minute`; empty for none.
+        keys: tell whose request the current one is, and what that client's own limits are.
+        rate: the limits of others in flask-limiter's words, such as `300/minute`; empty for none.
         at_once: how many requests of one client may be in work at once; 0 for any number.
     """
-    if rate:
-        # Fixed windows: of the strategies, this one forgets clients that come no more.
-        limiter = Limiter(
-            client,
-            app=app,
-            application_limits=[ApplicationLimit(rate, exempt_when=is_open)],
-            strategy="fixed-window",
-            storage_uri="memory://",
-        )
-        app.register_error_handler(RateLimitExceeded, lambda error: _too_often(limiter, error))
-    if at_once:
-        counted = _AtOnce(client, is_open, at_once)
-        app.before_request(counted.begin)
-        app.teardown_request(counted.end)
+
+    def rate_of_client() -> str:
+        key = keys.holder()
+        return rate if key is None or key.rate is None else key.rate
+
+    # Fixed windows: of the strategies, this one forgets clients that come no more.
+    limiter = Limiter(
+        keys.client,
+        app=app,
+        application_limits=[ApplicationLimit(rate_of_client, exempt_when=is_open)],
+        strategy="fixed-window",
+        storage_uri="memory://",
+    )
+    app.register_error_handler(RateLimitExceeded, lambda error: _too_often(limiter, error))
+    counted = _AtOnce(keys, at_once)
+    app.before_request(counted.begin)
+    app.teardown_request(counted.end)
 
 
 def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
@@ -49,21 +51,22 @@ def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
 class _AtOnce:
     """Counts the requests of each client that are in work."""
 
-    def __init__(self, client: Callable[[], str], is_open: Callable[[], bool], most: int) -> None:
-        self._client = client
-        self._is_open = is_open
+    def __init__(self, keys: Keys, most: int) -> None:
+        self._keys = keys
         self._most = most
         self._lock = threading.Lock()
         self._in_work: Counter[str] = Counter()
 
     def begin(self) -> None:
-        if self._is_open():
+        key = self._keys.holder()
+        most = self._most if key is None or key.at_once is None else key.at_once
+        if is_open() or not most:
             return
-        client = self._client()
+        client = self._keys.client()
         with self._lock:
-            if self._in_work[client] >= self._most:
+            if self._in_work[client] >= most:
                 raise RateLimited(
-                    f"{self._most} requests of this client are in work already (CLIENT_REQUESTS): wait for one to end",
+                    f"{most} requests of this client are in work already (CLIENT_REQUESTS): wait for one to end",
                     _RETRY_AT_ONCE_AFTER,
                 )
             self._in_work[client] += 1

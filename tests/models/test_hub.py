@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import requests
 import torch
 
 from models import weights
@@ -59,6 +60,47 @@ def test_a_model_is_downloaded_at_its_first_request(make_server: Callable[..., S
         assert again.generate(SMALL).json()["model"] == "blip-base"
     finally:
         again.kill()
+
+
+def test_who_may_have_models_downloaded(make_server: Callable[..., Server], hub: Hub) -> None:
+    settings = {"hf_endpoint": hub.url, "hf_hub_offline": "0", "trusted_proxies": "127.0.0.1", "rate_limit": "none"}
+    server = make_server(**settings)
+    elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+
+    def ask(**options: str) -> requests.Response:
+        return server.post("/generate-text", data=SMALL, params=options, headers=elsewhere)
+
+    for refused in (
+        server.post("/models/blip-base/load", headers=elsewhere),
+        ask(model="blip-base"),
+        server.post("/generate-tags", json={"text": "a", "tagger": "t5-tags"}, headers=elsewhere),
+    ):
+        assert "MODELS_ALLOWED" in assert_problem(refused, 403, "download-forbidden")["detail"]
+    (warning,) = ask(tags="true", tagger="t5-tags").json()["warnings"]
+    assert "MODELS_ALLOWED" in warning
+    assert server.post("/models/rapidocr/load", headers=elsewhere).status_code == 202, "it is here"
+    assert hub.requests == []
+    # A caller on this machine starts it, and others may ask for what is on its way.
+    hub.release.clear()
+    assert server.post("/models/blip-base/load").status_code == 202
+    server.wait_for_state("blip-base", "downloading")
+    assert_problem(ask(model="blip-base"), 503)
+
+
+def test_models_that_are_named_may_be_downloaded_by_all(make_server: Callable[..., Server], hub: Hub) -> None:
+    server = make_server(hf_endpoint=hub.url, hf_hub_offline="0", models_allowed="blip-base")
+    chat = {"model": "kosmos-2", "messages": [{"role": "user", "content": "hello"}], "prompt": "", "images": []}
+    assert_problem(server.post("/models/kosmos-2/load"), 403, "download-forbidden")
+    assert server.post("/api/generate", json=chat).status_code == 404
+    assert hub.requests == []
+    # Ollama's clients load a model so.
+    hub.release.clear()
+    assert server.post("/api/generate", json=chat | {"model": "blip-base"}).ok
+    server.wait_for_state("blip-base", "downloading")
+    # And take it back so.
+    assert server.post("/api/generate", json=chat | {"model": "blip-base", "keep_alive": 0}).ok
+    hub.release.set()
+    server.wait_for_state("blip-base", "absent")
 
 
 def test_preload_downloads_and_loads_at_start(make_server: Callable[..., Server], hub: Hub) -> None:

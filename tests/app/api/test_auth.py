@@ -1,5 +1,6 @@
 """Keys, limits per client, and whom to believe behind a proxy; against the running server."""
 
+import re
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,9 @@ import pytest
 import requests
 
 from app.config import Settings, SettingsError
+from app.setting_types import ApiKey
 from tests.app.api.test_native import SMALL, assert_problem
+from tests.fakes import wait_until
 from tests.server import Server
 
 KEY, OTHER = "a-key-of-this-test", "another=key/of,it=="
@@ -118,6 +121,69 @@ def test_a_key_is_in_no_log(locked: Server) -> None:
     assert "guessed" not in locked.log
 
 
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("3f9c", ApiKey("3f9c")),
+        ("scanner:3f9c", ApiKey("3f9c", "scanner")),
+        ("scanner:a:b", ApiKey("a:b", "scanner")),
+        ("a.b_c-d:3f9c  60/minute", ApiKey("3f9c", "a.b_c-d", "60/minute")),
+        ("scanner:3f9c 5/second;100/day 4", ApiKey("3f9c", "scanner", "5/second;100/day", 4)),
+        ("scanner:3f9c 0 none", ApiKey("3f9c", "scanner", "", 0)),
+        ("scanner:3f9c auto", ApiKey("3f9c", "scanner")),
+    ],
+)
+def test_a_line_of_keys(line: str, expected: ApiKey) -> None:
+    assert ApiKey.of_line(line) == expected
+    assert "3f9c" not in repr(expected)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "3f9c 60/minute",
+        ":3f9c",
+        "scanner:",
+        "a/b:3f9c",
+        "scanner:3f9c often",
+        "scanner:3f9c 1/day 2/day",
+        "scanner:3f9c 1 2",
+        "scanner: 3f9c",
+        "sch\u00f6n:3f9c",
+    ],
+)
+def test_a_line_that_is_none_is_refused_and_its_key_is_not_shown(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"fine\n{line}\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="API_KEYS_FILE") as refused:
+        Settings(api_keys_file=file).read_keys()
+    assert "3f9c" not in str(refused.value)
+
+
+def test_a_named_key_is_in_the_log_and_has_its_own_limits(make_odd: Callable[..., Server], tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text("scanner:one 99/hour 1\nscanner:two 99/hour 1\nguest:three\nplain\nfree:four none\n")
+    server = make_odd(api_keys_file=file, rate_limit="2/hour")
+
+    def ask(key: str) -> int:
+        return server.get("/models", headers={"X-API-Key": key}).status_code
+
+    assert [ask(key) for key in ("three", "three", "three")] == [200, 200, 429]
+    assert [ask(key) for key in ("plain", "plain", "plain")] == [200, 200, 429]
+    assert [ask("four") for _ in range(5)] == [200] * 5
+    slow, scanner = {"model": "odd", "prompt": "sleep 1"}, {"X-API-Key": "one"}
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(server.post, "/generate-text", data=SMALL, params=slow, headers=scanner)
+        # Two keys of one name are one client.
+        wait_until(lambda: ask("two") == 429)
+        assert ask("four") == 200
+        assert working.result().ok
+    assert ask("two") == 200
+    assert re.search(r"GET /models 200 \d+ ms \w+ scanner$", server.log, re.M)
+    assert re.search(r"GET /models 429 \d+ ms \w+ guest$", server.log, re.M)
+    assert re.search(r"GET /models 200 \d+ ms \w+ -$", server.log, re.M)
+
+
 def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     from flask import Flask
 
@@ -131,7 +197,7 @@ def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.Mo
         return real(given, key)
 
     monkeypatch.setattr(auth.hmac, "compare_digest", compare)
-    keyring = auth.Keys([KEY, OTHER])
+    keyring = auth.Keys([ApiKey(KEY), ApiKey(OTHER)])
     with Flask(__name__).test_request_context("/models", headers={"X-API-Key": KEY}):
         keyring.check()
     # Also after the right one; and digests, whose length says nothing of the key's.
