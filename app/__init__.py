@@ -115,6 +115,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     service = service or build_service(settings)
     operations = operations or Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
     app = Flask(__name__)
+    app.extensions[auth.KEYS] = keyring
     # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     if settings.trusted_hosts and settings.trusted_hosts != ("*",):

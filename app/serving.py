@@ -8,15 +8,18 @@ import socket
 import sys
 import threading
 import time
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
 from waitress import wasyncore
 from waitress.channel import HTTPChannel
-from waitress.server import create_server
+from waitress.server import BaseWSGIServer, create_server
 
 from app import build_service, create_app
+from app.api.auth import KEYS, Keys
 from app.config import Settings, SettingsError, warn_of_strangers
+from app.connections import Connection
 from app.operations import Operations
 from app.service import Service
 from models.backends import allocator
@@ -58,8 +61,9 @@ def serve(settings: Settings) -> NoReturn:
     service = build_service(settings)
     operations = Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
     sockets: SocketMap = {}
-    create_server(
-        create_app(settings, service, operations),
+    application = create_app(settings, service, operations)
+    server = create_server(
+        application,
         map=sockets,
         sockets=[listener],
         threads=settings.max_requests + SPARE_THREADS,
@@ -74,6 +78,10 @@ def serve(settings: Settings) -> NoReturn:
         # The application reads them, and only from proxies that it trusts.
         clear_untrusted_proxy_headers=False,
     )
+    keys: Keys = application.extensions[KEYS]
+    # One socket is one server.
+    assert isinstance(server, BaseWSGIServer)
+    server.channel_class = partial(Connection, keys.opens)  # type: ignore[assignment]
     loop = _Loop(sockets, service, operations, settings.shutdown_grace)
     loop.listen_to_signals()
     _say_hello(settings, service, listener)

@@ -15,6 +15,8 @@ _OPEN_FOLDERS = ("/static/", "/docs/")
 """What needs no key: that the process lives, and the page and the documentation, which ask a person for the
 key and hold no secret. /openapi.json is not among them."""
 
+KEYS = "keys"
+"""Under this name an application has its Keys among its extensions."""
 Header = Callable[[str], str | None]
 """Returns the header of that name."""
 
