@@ -1,6 +1,7 @@
 """What most tests need: tiny checkpoints, eight pictures, and a running server."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,11 @@ from app.decoding.pool import DecodingPool
 from tests.server import ROOT, Server
 
 INPUT = ROOT / "Input"
+
+# Two files of tests run at a time, each with as many threads of torch as there are cores. Threads that wait for work
+# sleep: by default they spin, and take ten times the processor time of the tiny networks. torch reads this when it is
+# imported; servers get it from here.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 @pytest.fixture(scope="session")

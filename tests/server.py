@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
-_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "OMP_WAIT_POLICY")
 
 NETWORKS = tempfile.TemporaryDirectory(prefix="networks-")
 """Where converted networks are kept for all of a run's tests."""
