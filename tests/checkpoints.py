@@ -11,8 +11,8 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
   start token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a
   number; tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin`
   with `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
-- kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
-  processor_config.json.
+- kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; tags in
+  tokenizer.json that are no special tokens; no processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
   no generation_config.json.
 
@@ -250,14 +250,8 @@ def recurrent(out: Path, shape: str, words: int = 60) -> None:
 
 
 def _preprocessor(kind: str, mean: list[float], std: list[float], size: Any) -> dict[str, Any]:
-    return {
-        "do_normalize": True,
-        "do_resize": True,
-        "image_mean": mean,
-        "image_std": std,
-        "image_processor_type": kind,
-        "size": size,
-    }
+    scaled = {"do_resize": True, "size": size, "image_processor_type": kind}
+    return scaled | {"do_normalize": True, "image_mean": mean, "image_std": std}
 
 
 def resave(directory: Path, out: Path, network: Any, processor: Any) -> None:

@@ -3,7 +3,7 @@
 import string
 from collections.abc import Mapping
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 SYLLABLES = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrs"]
 
@@ -59,7 +59,12 @@ KOSMOS2 = {
     "▁snowman": 43867,
     "<mask>": 64001,
 }
-"""Pieces of Kosmos-2, to which its processor adds tags and patches from 64002 on."""
+"""Pieces of Kosmos-2, of which there are 64,002."""
+KOSMOS2_TAGS = [
+    *("</doc>", "<image>", "</image>", "</chunk>", "</line>", "<phrase>", "</phrase>", "<object>", "</object>"),
+    *("</delimiter_of_multi_objects/>", "<grounding>", *(f"<patch_index_{i:04}>" for i in range(1024))),
+]
+"""What follows them, from 64002 on."""
 
 BERT = {
     "[PAD]": 0,
@@ -110,7 +115,10 @@ def kosmos2_tokenizer() -> Tokenizer:
     """Return a tokenizer of as many pieces as the published one: those above, and made ones."""
     letters = [prefix + letter for letter in string.printable[:94] for prefix in ("▁", "")]
     made = [f"▁{a}{b}{c}" for a in SYLLABLES for b in SYLLABLES for c in ("", "s")]
-    return unigram(_filled(KOSMOS2, ["▁", *letters, *made], 64_002), unknown=3, ends=("<s>", "</s>"))
+    tokenizer = unigram(_filled(KOSMOS2, ["▁", *letters, *made], 64_002), unknown=3, ends=("<s>", "</s>"))
+    # As published, the tags are in it, and none of them is a special token.
+    tokenizer.add_tokens([AddedToken(tag, lstrip=True, normalized=False) for tag in KOSMOS2_TAGS])
+    return tokenizer
 
 
 def bert_vocabulary() -> str:

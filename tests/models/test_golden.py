@@ -20,7 +20,7 @@ from models.families import blip, kosmos2, trocr
 from models.generation import IMAGE_TOKEN, Floats, Rules
 from models.networks.checkpoint import read_tokenizer
 from models.preprocessing.tokens import Tokens
-from tests.vocabularies import KOSMOS2, ROBERTA, bert_vocabulary
+from tests.vocabularies import KOSMOS2, KOSMOS2_TAGS, ROBERTA, bert_vocabulary
 
 PHOTO = Image.new("RGB", (640, 480))
 
@@ -67,7 +67,7 @@ def kosmos2_tokens(checkpoints: dict[str, Path]) -> Tokens:
     return Tokens.of(Kosmos2Processor.from_pretrained(checkpoints["kosmos-2"]).tokenizer)
 
 
-TAGS = {"<phrase>": 64007, "</phrase>": 64008, "<object>": 64009, "</object>": 64010}
+TAGS = {tag: 64_002 + number for number, tag in enumerate(KOSMOS2_TAGS)}
 IN_DETAIL = (
     "▁The ▁image ▁features ▁a ▁snowman ▁sitting ▁by <phrase> ▁a ▁campfire </phrase> <object> 5 1007 </object> ▁in ▁the"
     " ▁snow . ▁He ▁is ▁wearing <phrase> ▁a ▁hat </phrase> <object> 48 250 </object> , <phrase> ▁scarf </phrase>"
