@@ -14,7 +14,10 @@ from PIL import Image
 
 from app.config import Settings
 from app.decoding.pool import DecodingPool
-from tests.server import ROOT, Server
+from models.base import Placement
+from models.discovery import discover
+from models.families.recurrent import MODELS as RECURRENT
+from tests.server import NETWORKS, ROOT, Server
 
 INPUT = ROOT / "Input"
 
@@ -34,7 +37,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def model_paths(checkpoints: dict[str, Path]) -> str:
-    """MODEL_PATHS for all of them."""
+    """MODEL_PATHS for all of them.
+
+    Their networks are converted here, where torch is loaded already: a server starts a process for each.
+    """
+    for name, path in {**checkpoints, "flickr8k-gru": RECURRENT[0].source.directory}.items():
+        assert path is not None
+        discover()[name].load(path, Placement("cpu", "float32", "openvino", NETWORKS))
     return ",".join(f"{name}={path}" for name, path in checkpoints.items())
 
 

@@ -62,7 +62,7 @@ def plain(checkpoints: dict[str, Path]) -> Any:
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])
 def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> backends.Network[Facts]:
-    placement = Placement("cpu", "float32", request.param, Path(NETWORKS.name))
+    placement = Placement("cpu", "float32", request.param, NETWORKS)
     return backends.load(read_checkpoint, Facts, checkpoints["trocr-base-handwritten"], placement)
 
 
