@@ -11,8 +11,8 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
   start token in the decoder's config and generation_config.json only, which says `use_cache: false`; `size` as a
   number; tokens as dicts with `__type`; no tokenizer.json. Base stores one of two tied matrices. Large is a `.bin`
   with `_metadata`, whose tied matrices share their storage, and names its processor ViTFeatureExtractor.
-- kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; no
-  processor_config.json.
+- kosmos-2: `no_repeat_ngram_size: 3` in the `text_config` of config.json alone; `use_square_size`; tags in
+  tokenizer.json that are no special tokens; no processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
   no generation_config.json.
 
@@ -29,7 +29,8 @@ from typing import Any
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+
+from tests.vocabularies import SYLLABLES, kosmos2_tokenizer, unigram
 
 CLIP_MEAN, CLIP_STD = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
 SENTENCE_TOKENS = {
@@ -41,9 +42,6 @@ SENTENCE_TOKENS = {
     "pad_token": "<pad>",
     "unk_token": "<unk>",
 }
-SYLLABLES = [a + b + c for a in "bdfgklmnprst" for b in "aeiou" for c in "lmnrs"]
-KOSMOS2_VOCABULARY = 64_002
-"""Pieces before the tags, as published: `</doc>` is the next id."""
 _WRITTEN_OUT = {
     "do_sample": False,
     "early_stopping": False,
@@ -127,7 +125,7 @@ def kosmos2(out: Path) -> None:
     saved["text_config"]["no_repeat_ngram_size"] = 3
     _write(out / "config.json", saved)
     _write(out / "generation_config.json", {"bos_token_id": 0, "eos_token_id": 2, "pad_token_id": 1})
-    _kosmos2_tokenizer().save(str(out / "tokenizer.json"))
+    kosmos2_tokenizer().save(str(out / "tokenizer.json"))
     _write(out / "tokenizer_config.json", SENTENCE_TOKENS | {"tokenizer_class": "XLMRobertaTokenizer"})
     _write(out / "special_tokens_map.json", SENTENCE_TOKENS)
     _write(
@@ -135,15 +133,6 @@ def kosmos2(out: Path) -> None:
         _preprocessor("CLIPImageProcessor", CLIP_MEAN, CLIP_STD, {"shortest_edge": 224})
         | {"crop_size": {"height": 224, "width": 224}, "do_center_crop": True, "resample": 3, "use_square_size": True},
     )
-
-
-def _kosmos2_tokenizer() -> Tokenizer:
-    words = ["▁An", "▁image", "▁of", "▁a", "▁snowman", "▁fire", "▁Describe", "▁this", "▁in", "▁detail", ":", "."]
-    letters = [prefix + letter for letter in string.printable[:94] for prefix in ("▁", "")]
-    made = [f"▁{a}{b}{c}" for a in SYLLABLES for b in SYLLABLES for c in ("", "s")]
-    pieces = list(dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *words, "▁", *letters, *made]))
-    pieces = [*pieces[: KOSMOS2_VOCABULARY - 1], "<mask>"]
-    return _unigram(pieces, unknown=3, ends=("<s>", "</s>"))
 
 
 def trocr(out: Path, pickled: bool) -> None:
@@ -209,7 +198,7 @@ def t5(out: Path) -> None:
     words = [f"▁{word}" + ("," if i % 5 == 0 else "") for i, word in enumerate(SYLLABLES)]
     extra = [f"<extra_id_{i}>" for i in range(100)]
     pieces = ["<pad>", "</s>", "<unk>", "▁", *letters, *words, *reversed(extra)]
-    tokenizer = _unigram(pieces, unknown=2, ends=("", "</s>"))
+    tokenizer = unigram(pieces, unknown=2, ends=("", "</s>"))
     tokenizer.save(str(out / "tokenizer.json"))
     config = transformers.T5Config(
         vocab_size=len(pieces) + 28, d_model=32, d_ff=64, num_layers=2, num_heads=4, d_kv=8, decoder_start_token_id=0
@@ -260,27 +249,9 @@ def recurrent(out: Path, shape: str, words: int = 60) -> None:
     vocabulary.save(out)
 
 
-def _unigram(pieces: list[str], unknown: int, ends: tuple[str, str]) -> Tokenizer:
-    # Longer pieces are likelier, so that a word is one piece where it can be.
-    tokenizer = Tokenizer(models.Unigram([(piece, -20.0 + len(piece)) for piece in pieces], unk_id=unknown))
-    tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    tokenizer.add_special_tokens([piece for piece in pieces if piece.startswith("<") and len(piece) > 1])
-    single = " ".join(filter(None, (ends[0], "$A", ends[1])))
-    used = [(end, pieces.index(end)) for end in ends if end]
-    tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=used)
-    return tokenizer
-
-
 def _preprocessor(kind: str, mean: list[float], std: list[float], size: Any) -> dict[str, Any]:
-    return {
-        "do_normalize": True,
-        "do_resize": True,
-        "image_mean": mean,
-        "image_std": std,
-        "image_processor_type": kind,
-        "size": size,
-    }
+    scaled = {"do_resize": True, "size": size, "image_processor_type": kind}
+    return scaled | {"do_normalize": True, "image_mean": mean, "image_std": std}
 
 
 def resave(directory: Path, out: Path, network: Any, processor: Any) -> None:

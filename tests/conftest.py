@@ -1,6 +1,7 @@
 """What most tests need: tiny checkpoints, eight pictures, and a running server."""
 
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,9 +14,17 @@ from PIL import Image
 
 from app.config import Settings
 from app.decoding.pool import DecodingPool
-from tests.server import ROOT, Server
+from models.base import Placement
+from models.discovery import discover
+from models.families.recurrent import MODELS as RECURRENT
+from tests.server import NETWORKS, ROOT, Server
 
 INPUT = ROOT / "Input"
+
+# Two files of tests run at a time, each with as many threads of torch as there are cores. Threads that wait for work
+# sleep: by default they spin, and take ten times the processor time of the tiny networks. torch reads this when it is
+# imported; servers get it from here.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 @pytest.fixture(scope="session")
@@ -28,7 +37,13 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="session")
 def model_paths(checkpoints: dict[str, Path]) -> str:
-    """MODEL_PATHS for all of them."""
+    """MODEL_PATHS for all of them.
+
+    Their networks are converted here, where torch is loaded already: a server starts a process for each.
+    """
+    for name, path in {**checkpoints, "flickr8k-gru": RECURRENT[0].source.directory}.items():
+        assert path is not None
+        discover()[name].load(path, Placement("cpu", "float32", "openvino", NETWORKS))
     return ",".join(f"{name}={path}" for name, path in checkpoints.items())
 
 

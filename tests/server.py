@@ -13,10 +13,14 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).resolve().parent.parent
-_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE")
+_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "LD_LIBRARY_PATH", "VIRTUAL_ENV", "SSL_CERT_FILE", "OMP_WAIT_POLICY")
 
-NETWORKS = tempfile.TemporaryDirectory(prefix="networks-")
-"""Where converted networks are kept for all of a run's tests."""
+if "NETWORKS_OF_TESTS" not in os.environ:
+    # In the process that starts the others: they find it in their environment, and it is removed when this one ends.
+    _NETWORKS = tempfile.TemporaryDirectory(prefix="networks-")
+    os.environ["NETWORKS_OF_TESTS"] = _NETWORKS.name
+NETWORKS = Path(os.environ["NETWORKS_OF_TESTS"])
+"""Where converted networks are kept for all of a run's tests, whichever process they run in."""
 
 
 class Server:
@@ -28,7 +32,7 @@ class Server:
         self.log_path = directory / "server.log"
         environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
         environment |= {"PORT": "0", "PRELOAD": "", "HF_HOME": str(directory / "hub"), "HF_HUB_OFFLINE": "1"}
-        environment |= {"PRECISION": "float32", "NETWORK_CACHE": NETWORKS.name}
+        environment |= {"PRECISION": "float32", "NETWORK_CACHE": str(NETWORKS)}
         environment |= {name.upper(): str(value) for name, value in settings.items()}
         self.url = "http://not.yet.known"
         with self.log_path.open("wb") as log:

@@ -17,7 +17,7 @@ def test_the_same_precision_agrees_on_every_token(
     for index, picture in enumerate(pictures[:3]):
         picture.save(tmp_path / "some" / f"{index}.png")
     main([f"blip-base={checkpoints['blip-base']}", "--images", str(tmp_path), "--tokens", "6", "--network-cache",
-          NETWORKS.name, "--precisions", "float32,int8"])  # fmt: skip
+          str(NETWORKS), "--precisions", "float32,int8"])  # fmt: skip
     same, other = (line.strip("| ").split(" | ") for line in capsys.readouterr().out.splitlines()[-2:])
     assert same[:3] == ["blip-base", "float32", "3"]
     assert same[4:6] == ["100.00%", "0.000"]

@@ -72,7 +72,7 @@ class LoadedBlip(Loaded):
         return [
             Prediction(
                 self.network.tokens.decode(request.prompt + text.tokens).strip(),
-                warnings=generation.cut_warning(text, request, self.network.rules.end_tokens),
+                warnings=generation.cut_warning(text, request, self.network.rules),
             )
             for request, text in zip(requests, texts, strict=True)
         ]

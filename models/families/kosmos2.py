@@ -99,7 +99,7 @@ class LoadedKosmos2(Loaded):
         prompt = [token for token in job.request.prompt if token != generation.IMAGE_TOKEN]
         tagged = self.network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
         clean, entities = read(tagged, self._pixels.seen_part(job.image.size))
-        warnings = generation.cut_warning(text, job.request, self.network.rules.end_tokens)
+        warnings = generation.cut_warning(text, job.request, self.network.rules)
         return Prediction(clean, entities=entities, warnings=warnings)
 
 

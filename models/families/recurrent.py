@@ -91,7 +91,7 @@ class LoadedRecurrent(Loaded):
             self._vocabulary.text(text.tokens),
             tags=tuple(tag for tag, _ in tags),
             tag_scores=tuple(score for _, score in tags),
-            warnings=generation.cut_warning(text, request, self.network.rules.end_tokens),
+            warnings=generation.cut_warning(text, request, self.network.rules),
         )
 
     def _tags(self, scores: Sequence[float]) -> list[tuple[str, float]]:

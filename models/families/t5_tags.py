@@ -71,7 +71,7 @@ class LoadedT5Tags(Loaded):
         warnings = []
         if len(job.inputs) > _MAX_INPUT_TOKENS:
             warnings.append(f"only the first {_MAX_INPUT_TOKENS} tokens of the text were read")
-        if set(self.network.rules.end_tokens).isdisjoint(text.tokens):
+        if generation.is_cut(text, job.request, self.network.rules):
             warnings.append("the tags were cut: the last one may be incomplete")
         written = self.network.tokens.decode(text.tokens)
         return Prediction(written.strip(), tags=split_tags(written), warnings=tuple(warnings))

@@ -79,7 +79,7 @@ class LoadedTrOCR(Loaded):
             words,
             confidence=text.confidence,
             lines=(Line(words, text.confidence, WHOLE_IMAGE),),
-            warnings=generation.cut_warning(text, request, self.network.rules.end_tokens),
+            warnings=generation.cut_warning(text, request, self.network.rules),
         )
 
 

@@ -14,6 +14,7 @@ from models.generation.types import (
     Rules,
     Text,
     cut_warning,
+    is_cut,
     make_request,
     prepare_all,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "Text",
     "cut_warning",
     "generate",
+    "is_cut",
     "make_request",
     "prepare_all",
 ]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.generation.rules import forbidden_tokens, forced_token, repeating_tokens, with_penalty
 from models.generation.types import Array, Floats, Request, Rules, Text
 
 # The score that transformers gives to what cannot be chosen: below any sum of log-probabilities.
@@ -44,17 +45,24 @@ class GreedySearch:
             FloatingPointError: the logits are not numbers.
         """
         _check_finite(log_sums)
-        allowed = logits[0].copy()
-        allowed[_forbidden_tokens(len(self._tokens), self._request, self._rules)] = -np.inf
-        allowed[_repeating_tokens(self._tokens, self._request, self._rules)] = -np.inf
-        token = int(allowed.argmax())
-        score = logits[0, token] - log_sums
+        token, score = self._choose(logits, log_sums)
         _check_finite(score)
         self._tokens.append(token)
         self._scores.append(float(score[0]))
         if token in self._rules.end_tokens or len(self._tokens) == self._request.max_new_tokens:
             return None
         return Step(np.array([token]), np.array([0]))
+
+    def _choose(self, logits: Floats, log_sums: Floats) -> tuple[int, Floats]:
+        forced = forced_token(len(self._tokens), self._request, self._rules)
+        if forced is not None:
+            return forced, np.zeros(1, np.float32)
+        # transformers penalises logits here, and log-probabilities in a beam search.
+        allowed = with_penalty(logits, np.zeros(1, np.float32), [self._tokens], self._request, self._rules)[0].copy()
+        allowed[forbidden_tokens(len(self._tokens), self._request, self._rules)] = -np.inf
+        allowed[repeating_tokens(self._tokens, self._request, self._rules)] = -np.inf
+        token = int(allowed.argmax())
+        return token, logits[0, token] - log_sums
 
     def text(self) -> Text:
         """Return the text so far."""
@@ -91,17 +99,7 @@ class BeamSearch:
             FloatingPointError: the logits are not numbers.
         """
         _check_finite(log_sums)
-        forbidden = _forbidden_tokens(self._length, self._request, self._rules)
-        # The first step has one row, because all beams are equal.
-        repeating = [
-            _repeating_tokens(text.tokens, self._request, self._rules) for text in self._running[: len(logits)]
-        ]
-        parents, tokens = _likeliest(logits, self._candidates + len(forbidden) + max(map(len, repeating)))
-        allowed = ~_is_in(tokens, forbidden)
-        for row, repeated in enumerate(repeating):
-            allowed &= (parents != row) | ~_is_in(tokens, repeated)
-        parents, tokens = parents[allowed], tokens[allowed]
-        scores = logits[parents, tokens] - log_sums[parents]
+        parents, tokens, scores = self._continuations(logits, log_sums)
         _check_finite(scores)
         sums = scores + self._running_scores[parents]
         best = _largest(sums, self._candidates)
@@ -118,6 +116,24 @@ class BeamSearch:
         self._running = [texts[i] for i in chosen]
         self._running_scores = running[chosen]
         return None if ended.all() or self._is_over() else Step(tokens[chosen], parents[chosen])
+
+    def _continuations(self, logits: Floats, log_sums: Floats) -> tuple[Array, Array, Floats]:
+        """Return the row, the token and the score of each continuation that may be among the best."""
+        forced = forced_token(self._length, self._request, self._rules)
+        if forced is not None:
+            rows = len(logits)
+            return np.arange(rows), np.full(rows, forced), np.zeros(rows, np.float32)
+        # The first step has one row, because all beams are equal.
+        written = [text.tokens for text in self._running[: len(logits)]]
+        logits = with_penalty(logits, log_sums, written, self._request, self._rules)
+        forbidden = forbidden_tokens(self._length, self._request, self._rules)
+        repeating = [repeating_tokens(tokens, self._request, self._rules) for tokens in written]
+        parents, tokens = _likeliest(logits, self._candidates + len(forbidden) + max(map(len, repeating)))
+        allowed = ~_is_in(tokens, forbidden)
+        for row, repeated in enumerate(repeating):
+            allowed &= (parents != row) | ~_is_in(tokens, repeated)
+        parents, tokens = parents[allowed], tokens[allowed]
+        return parents, tokens, logits[parents, tokens] - log_sums[parents]
 
     def text(self) -> Text:
         """Return the best text that ended."""
@@ -144,22 +160,6 @@ class BeamSearch:
         best_running = self._running_scores[0] / np.float32(length**penalty)
         worst_finished = np.where(self._is_finished, self._finished_scores.min(), _EXCLUDED)
         return not (best_running > worst_finished).any()
-
-
-def _forbidden_tokens(length: int, request: Request, rules: Rules) -> list[int]:
-    """Return the tokens that may not follow after `length` new ones."""
-    return [*rules.suppressed_tokens, *(rules.end_tokens if length < request.min_new_tokens else ())]
-
-
-def _repeating_tokens(written: Sequence[int], request: Request, rules: Rules) -> list[int]:
-    """Return the tokens that would complete a run of `no_repeat_ngram_size` tokens which prompt and text already have,
-    as `NoRepeatNGramLogitsProcessor` in transformers."""
-    size = rules.no_repeat_ngram_size
-    if not size:
-        return []
-    text = [*(request.prompt if request.counted is None else request.counted), *written]
-    last = text[len(text) - size + 1 :]
-    return [text[i + size - 1] for i in range(len(text) - size + 1) if text[i : i + size - 1] == last]
 
 
 def _is_in(tokens: Array, few: Sequence[int]) -> Array:

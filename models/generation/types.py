@@ -1,6 +1,6 @@
 """What the generation loop takes and returns: requests, rules and texts."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,9 @@ class Rules:
     suppressed_tokens: never generated.
     length_penalty, early_stopping: of beam search, as transformers defines them.
     no_repeat_ngram_size: the length of the runs of tokens that prompt and text may have only once; 0 for no such ban.
+    repetition_penalty: how much less likely tokens become that prompt or text already have; 1 for no less.
+    forced_first_token: what a text begins with after its start token; None for anything.
+    forced_last_token: what a text ends with that reaches its limit; None for anything.
     num_beams: for requests that give none.
     """
 
@@ -36,13 +39,16 @@ class Rules:
     early_stopping: bool | str = False
     no_repeat_ngram_size: int = 0
     num_beams: int = 1
+    repetition_penalty: float = 1.0
+    forced_first_token: int | None = None
+    forced_last_token: int | None = None
 
 
 @dataclass(frozen=True)
 class Request:
     """A text to generate: the tokens that it begins with, limits on the number of new tokens, and the beams.
 
-    `counted` is the prompt in which repeated n-grams are looked for, where it is not `prompt`: as `generate()` is given
+    `counted` is the prompt in which repeated tokens are looked for, where it is not `prompt`: as `generate()` is given
     it, with ids in the places of the image.
     """
 
@@ -51,6 +57,11 @@ class Request:
     max_new_tokens: int
     num_beams: int = 1
     counted: tuple[int, ...] | None = None
+
+    @property
+    def counted_prompt(self) -> tuple[int, ...]:
+        """The prompt in which repeated tokens are looked for."""
+        return self.prompt if self.counted is None else self.counted
 
 
 @dataclass(frozen=True)
@@ -108,8 +119,15 @@ def make_request(
     return Request(tuple(prompt), options.min_new_tokens or 0, max_new_tokens, options.num_beams or num_beams)
 
 
-def cut_warning(text: Text, request: Request, end_tokens: Collection[int]) -> tuple[str, ...]:
-    """Return a warning if a text reached its limit of tokens before its end."""
-    if len(text.tokens) < request.max_new_tokens or not set(end_tokens).isdisjoint(text.tokens):
+def is_cut(text: Text, request: Request, rules: Rules) -> bool:
+    """Return True if a text reached its limit of tokens before its end."""
+    if len(text.tokens) < request.max_new_tokens:
+        return False
+    return rules.forced_last_token is not None or set(rules.end_tokens).isdisjoint(text.tokens)
+
+
+def cut_warning(text: Text, request: Request, rules: Rules) -> tuple[str, ...]:
+    """Return a warning if a text is cut."""
+    if not is_cut(text, request, rules):
         return ()
     return (f"the text was cut after {request.max_new_tokens} tokens; a larger max_new_tokens may complete it",)

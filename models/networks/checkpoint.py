@@ -13,12 +13,11 @@ from models.preprocessing.tokens import Tokens
 log = logging.getLogger(__name__)
 
 # Settings of the search that a checkpoint may make and `models.generation` does not follow.
-_NOT_FOLLOWED = ("repetition_penalty", "encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "bad_words_ids",
-    "forced_bos_token_id", "forced_eos_token_id", "forced_decoder_ids", "begin_suppress_tokens", "sequence_bias",
-    "exponential_decay_length_penalty", "num_beam_groups", "diversity_penalty", "do_sample")  # fmt: skip
+_NOT_FOLLOWED = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "bad_words_ids", "forced_decoder_ids",
+    "begin_suppress_tokens", "sequence_bias", "exponential_decay_length_penalty", "num_beam_groups",
+    "diversity_penalty", "do_sample")  # fmt: skip
 # What means the same as leaving them out; old configs have them written out.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "repetition_penalty": (1.0,),
     "encoder_repetition_penalty": (1.0,),
     "num_beam_groups": (1,),
     "encoder_no_repeat_ngram_size": (0,),
@@ -54,13 +53,21 @@ def read_rules(directory: Path, config: GenerationConfig, end_token: int | None 
     if ignored:
         log.warning("%s: these settings of its search are not followed: %s", directory, ", ".join(ignored))
     return Rules(
-        tuple(end_tokens) if isinstance(end_tokens, list) else (end_tokens,),
+        _tokens(end_tokens),
         tuple(config.suppress_tokens or ()),
         settings.get("length_penalty", 1.0),
         settings.get("early_stopping", False),
         settings.get("no_repeat_ngram_size", 0),
         settings.get("num_beams", 1),
+        settings.get("repetition_penalty", 1.0),
+        settings.get("forced_bos_token_id"),
+        # Of several, any ends the text.
+        next(iter(_tokens(settings.get("forced_eos_token_id", []))), None),
     )
+
+
+def _tokens(one_or_several: int | list[int]) -> tuple[int, ...]:
+    return tuple(one_or_several) if isinstance(one_or_several, list) else (one_or_several,)
 
 
 def _settings(directory: Path) -> dict[str, Any]:

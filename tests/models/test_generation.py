@@ -2,6 +2,8 @@
 
 import importlib
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,8 @@ from models.backends import ALIGNMENT
 from models.base import Placement
 from models.families.trocr import Facts, read_checkpoint
 from models.generation import IMAGE_TOKEN, Request, Rules, Text, cut_warning, generate
-from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest, _repeating_tokens
+from models.generation.rules import repeating_tokens
+from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest
 from models.networks.checkpoint import read_rules
 from tests.server import NETWORKS
 
@@ -40,6 +43,10 @@ RULES = [
     {"no_repeat_ngram_size": 1},
     {"no_repeat_ngram_size": 2, "length_penalty": 0.7},
     {"no_repeat_ngram_size": 3, "suppress_tokens": [5, 9, 20]},
+    {"repetition_penalty": 1.7},
+    {"repetition_penalty": 0.9, "no_repeat_ngram_size": 2, "length_penalty": 2.0},
+    {"forced_bos_token_id": 7, "forced_eos_token_id": 2},
+    {"forced_eos_token_id": 11, "eos_token_id": [2, 11], "repetition_penalty": 1.2},
 ]
 
 
@@ -55,8 +62,21 @@ def plain(checkpoints: dict[str, Path]) -> Any:
 
 @pytest.fixture(scope="module", params=["openvino", "torch"])
 def network(request: pytest.FixtureRequest, checkpoints: dict[str, Path]) -> backends.Network[Facts]:
-    placement = Placement("cpu", "float32", request.param, Path(NETWORKS.name))
+    placement = Placement("cpu", "float32", request.param, NETWORKS)
     return backends.load(read_checkpoint, Facts, checkpoints["trocr-base-handwritten"], placement)
+
+
+@pytest.fixture(scope="module")
+def wanted(plain: Any, pixels: np.ndarray[Any, Any]) -> Callable[[int], list[tuple[int, ...]]]:
+    """What plain transformers says of each picture with the search of the same place and the rules of a number."""
+
+    @cache
+    def wanted(number: int) -> list[tuple[int, ...]]:
+        texts = [generated(plain, *pair, RULES[number]) for pair in zip(pixels, SEARCHES, strict=True)]
+        assert len(set(texts)) == IMAGES
+        return texts
+
+    return wanted
 
 
 def generated(plain: Any, pixels: np.ndarray[Any, Any], search: Request, rules: dict[str, Any]) -> tuple[int, ...]:
@@ -79,17 +99,22 @@ def ours(rules: dict[str, Any]) -> Rules:
         rules.get("length_penalty", 1.0),
         rules.get("early_stopping", False),
         rules.get("no_repeat_ngram_size", 0),
+        1,
+        rules.get("repetition_penalty", 1.0),
+        rules.get("forced_bos_token_id"),
+        rules.get("forced_eos_token_id"),
     )
 
 
-@pytest.mark.parametrize("rules", RULES, ids=str)
+@pytest.mark.parametrize("rules", range(len(RULES)), ids=lambda number: str(RULES[number]))
 def test_mixed_searches_in_one_batch(
-    network: backends.Network[Facts], plain: Any, pixels: np.ndarray[Any, Any], rules: dict[str, Any]
+    network: backends.Network[Facts],
+    wanted: Callable[[int], list[tuple[int, ...]]],
+    pixels: np.ndarray[Any, Any],
+    rules: int,
 ) -> None:
-    wanted = [generated(plain, *pair, rules) for pair in zip(pixels, SEARCHES, strict=True)]
-    assert len(set(wanted)) == IMAGES
-    texts, extra_outputs = generate(network, [pixels], SEARCHES, ours(rules))
-    assert [text.tokens for text in texts] == wanted
+    texts, extra_outputs = generate(network, [pixels], SEARCHES, ours(RULES[rules]))
+    assert [text.tokens for text in texts] == wanted(rules)
     assert extra_outputs == []
 
 
@@ -177,27 +202,29 @@ def test_settings_of_the_search_are_read_from_the_files(tmp_path: Path, caplog: 
     assert read_rules(tmp_path, kept, END) == Rules((END,), (), 0.5, no_repeat_ngram_size=3, num_beams=2)
     assert not caplog.records
     own = {"num_beams": 4, "early_stopping": True, "no_repeat_ngram_size": None, "length_penalty": 2.0}
-    not_followed = {"repetition_penalty": 1.3, "forced_bos_token_id": 0}
-    (tmp_path / "generation_config.json").write_text(json.dumps(own | not_followed))
-    assert read_rules(tmp_path, kept, END) == Rules((END,), (), 2.0, True, 3, 4)
+    more = {"repetition_penalty": 1.3, "forced_bos_token_id": 0, "forced_eos_token_id": [2]}
+    not_followed = {"do_sample": True, "bad_words_ids": [[7]], "encoder_no_repeat_ngram_size": 0}
+    (tmp_path / "generation_config.json").write_text(json.dumps(own | more | not_followed))
+    assert read_rules(tmp_path, kept, END) == Rules((END,), (), 2.0, True, 3, 4, 1.3, 0, 2)
     (record,) = caplog.records
-    assert "not followed: repetition_penalty, forced_bos_token_id" in record.getMessage()
+    assert record.getMessage().endswith("not followed: bad_words_ids, do_sample")
 
 
 def test_repeated_ngrams_are_looked_for_where_generate_sees_ids_of_images() -> None:
     rules = Rules((END,), no_repeat_ngram_size=2)
     request = Request((START, IMAGE_TOKEN, IMAGE_TOKEN, 7), 0, 5, counted=(START, 4, 5, 7))
-    assert _repeating_tokens([4], request, rules) == [5]
-    assert _repeating_tokens([7], request, rules) == [7]
-    assert _repeating_tokens([7, 3, 7], request, rules) == [7, 3]
-    assert _repeating_tokens([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
+    assert repeating_tokens([4], request, rules) == [5]
+    assert repeating_tokens([7], request, rules) == [7]
+    assert repeating_tokens([7, 3, 7], request, rules) == [7, 3]
+    assert repeating_tokens([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
 
 
 def test_a_cut_text_is_warned_of() -> None:
-    search = Request((START,), 0, 3)
-    assert cut_warning(Text((4, 5, 6), ()), search, [END])
-    assert not cut_warning(Text((4, 5, END), ()), search, [END])
-    assert not cut_warning(Text((4, END), ()), search, [END])
+    search, rules = Request((START,), 0, 3), Rules((END,))
+    assert cut_warning(Text((4, 5, 6), ()), search, rules)
+    assert not cut_warning(Text((4, 5, END), ()), search, rules)
+    assert not cut_warning(Text((4, END), ()), search, rules)
+    assert cut_warning(Text((4, 5, END), ()), search, Rules((END,), forced_last_token=END))
 
 
 @pytest.mark.parametrize(("name", "family", "places"), [("blip-base", "blip", 17), ("t5-tags", "t5_tags", 5)])

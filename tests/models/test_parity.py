@@ -21,9 +21,10 @@ WHOLE = {"segment": "none"}
 BEAMS = {"num_beams": 3, "max_new_tokens": 9}
 FORCED = {"min_new_tokens": 12, "max_new_tokens": 12}
 PROMPTED = {"prompt": "a photography of"}
+OTHER = {"prompt": "A fire in", "max_new_tokens": 24}
 CASES = [
     *((model, options) for model in BLIPS for options in (GREEDY, BEAMS, FORCED, PROMPTED, PROMPTED | BEAMS)),
-    *(("kosmos-2", options) for options in (GREEDY, BEAMS, FORCED, {"prompt": "A fire in"}, PROMPTED | BEAMS)),
+    *(("kosmos-2", options) for options in (GREEDY, BEAMS, FORCED, OTHER, PROMPTED | BEAMS)),
     *((model, options) for model in READERS for options in (GREEDY, BEAMS, FORCED)),
 ]
 

@@ -37,7 +37,7 @@ def captioners(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def load(directory: Path) -> Loaded:
-    placement = Placement(precision="float32", cache=Path(NETWORKS.name))
+    placement = Placement(precision="float32", cache=NETWORKS)
     entry = Registry(with_local_paths(discover(), {"mine": directory}).values(), placement).entry("mine")
     assert entry.model.task is Task.CAPTION
     return entry.load()
@@ -232,7 +232,7 @@ def test_a_finer_map_has_more_places() -> None:
 
 def test_the_captioner_in_the_box() -> None:
     """What is trained and committed: small enough to come along, and a sentence of its words for any picture."""
-    entry = Registry(discover().values(), Placement(cache=Path(NETWORKS.name))).entry("flickr8k-gru")
+    entry = Registry(discover().values(), Placement(cache=NETWORKS)).entry("flickr8k-gru")
     directory = entry.model.source.directory
     assert directory is not None
     assert (directory / "model.safetensors").stat().st_size == pytest.approx(entry.model.source.size_bytes, rel=0.01)

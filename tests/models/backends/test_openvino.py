@@ -22,14 +22,14 @@ from tests.server import NETWORKS
 
 @pytest.fixture(scope="module")
 def captioner(checkpoints: dict[str, Path]) -> Loaded:
-    return BLIPS[0].load(checkpoints["blip-base"], Placement("cpu", "float32", cache=Path(NETWORKS.name)))
+    return BLIPS[0].load(checkpoints["blip-base"], Placement("cpu", "float32", cache=NETWORKS))
 
 
 @pytest.fixture(scope="module")
 def tagger() -> Loaded:
     directory = RECURRENT[0].source.directory
     assert directory is not None
-    return RECURRENT[0].load(directory, Placement("cpu", "float32", cache=Path(NETWORKS.name)))
+    return RECURRENT[0].load(directory, Placement("cpu", "float32", cache=NETWORKS))
 
 
 def said(loaded: Loaded, pictures: list[Image.Image]) -> list[Prediction]:
