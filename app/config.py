@@ -146,6 +146,12 @@ class Settings(BaseSettings):
     cors_origins: Names = Field((), description="Origins of other sites whose pages may use the service; * for all.")
     trusted_hosts: Names = Field((), description="Host names that requests must use; empty allows any.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="How much to log.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or an object of JSON in each line."
+    )
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="OpenTelemetry collector to send traces to, over HTTP; empty for none."
+    )
 
     @field_validator("log_level", mode="before")
     @classmethod

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from flask import request
 
+from app import context
 from app.errors import Unauthorized
 
 _OPEN = ("/", "/healthz", "/docs")
@@ -28,12 +29,15 @@ class Keys:
         self._digests = tuple(_digest(key) for key in keys)
 
     def check(self) -> None:
-        """Refuse a request without a key.
+        """Refuse a request without a key; the log is told which key it is.
 
         Raises:
             Unauthorized: it has none, or not one of these.
         """
-        if self._digests and self._known() is None and not is_open():
+        known = self._known()
+        if known is not None:
+            context.current().key = str(known + 1)
+        if self._digests and known is None and not is_open():
             raise Unauthorized(
                 "this service needs a key: send one of its API_KEYS as `Authorization: Bearer KEY` or `X-API-Key: KEY`"
             )
