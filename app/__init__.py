@@ -91,12 +91,14 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     from flask_cors import CORS
 
     from app.api import (
+        access,
         auth,
         csrf,
         docs,
         health,
         huggingface,
         images,
+        metrics,
         models,
         native,
         ollama,
@@ -121,6 +123,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     if settings.trusted_hosts and settings.trusted_hosts != ("*",):
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
+    access.register(app)
     protocols = (openai, ollama, huggingface, photoprism)
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
     # Before the keys are asked for, so that guessing them is limited too.
@@ -141,6 +144,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         images.blueprint(service),
         models.blueprint(service, downloads),
         health.blueprint(service, operations),
+        metrics.blueprint(service, operations, (settings.queue_size, settings.max_requests), __version__),
         docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):

@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from cachetools import LRUCache
 
+from app.metrics import CACHE_LOOKUPS
+
 
 class _Item(NamedTuple):
     value: Any
@@ -28,6 +30,7 @@ class ResultCache:
         """Return the result of a key, or None."""
         with self._lock:
             item = self._items.get(key)
+        CACHE_LOOKUPS.labels("miss" if item is None else "hit").inc()
         return None if item is None else item.value
 
     def put(self, key: Hashable, value: Any, started: float) -> None:

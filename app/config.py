@@ -146,6 +146,12 @@ class Settings(BaseSettings):
         "service, else any; * for any.",
     )
     log_level: LogLevel = Field("INFO", description="How much to log.")
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or an object of JSON in each line."
+    )
+    otel_exporter_otlp_endpoint: str = Field(
+        "", description="OpenTelemetry collector to send traces to, over HTTP; empty for none."
+    )
 
     @field_validator("precision", "runtime")
     @classmethod

@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
+from app import context
 from app.errors import NotFound, QueueFull, ServiceError, Unavailable
 from app.types import IsCancelled, Progress, ReportProgress
 
@@ -37,6 +38,7 @@ class Operation(Generic[Result]):
         self.id = uuid.uuid4().hex
         self.key = key
         self.detached = detached
+        self.context = context.current()
         self.subscribers = 0
         """Guarded by the lock of `operations`."""
         self._operations = operations
@@ -93,7 +95,8 @@ class Operation(Generic[Result]):
         work, self._work = self._work, None
         assert work is not None
         try:
-            result: Any = work(self._report, lambda: self._cancelled)
+            with context.working_for(self.context):
+                result: Any = work(self._report, lambda: self._cancelled)
             error = None
         except BaseException as raised:
             # Not only an Exception: libraries in Rust panic with what is none, and all subscribers wait for an end.
@@ -176,6 +179,8 @@ class Operations:
             self.in_work += 1
         if starts:
             self._executor.submit(operation.run)
+        else:
+            context.current().shares = operation.context
         return operation
 
     def find(self, operation_id: str) -> Operation[Any]:

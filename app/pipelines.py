@@ -31,6 +31,7 @@ class Pipeline:
     """The models that answer a request, and how.
 
     Attributes:
+        name: of the model that is asked for, or `alt-text`.
         entries: the models without which there is no answer.
         run: asks them.
         key: all that the answer depends on, besides the image.
@@ -39,6 +40,7 @@ class Pipeline:
         warnings: what the client should know beforehand, such as options that are ignored.
     """
 
+    name: str
     entries: tuple[Entry, ...]
     run: Callable[[Jobs, Pages], Answer]
     key: Hashable
@@ -89,7 +91,7 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
         entries, run = (entry,), partial(caption, entry, taken)
     reads = model.task in (Task.READ_LINE, Task.READ_PAGE)
     key = (*(each.identity for each in entries), taken)
-    return Pipeline(entries, run, key, reads, model.input_side, tuple(warnings))
+    return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
 def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
@@ -203,6 +205,7 @@ def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     length = options.max_length or _ALT_TEXT_LENGTH
     ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(options, name))
     return Pipeline(
+        ALT_TEXT,
         (reader,),
         partial(describe_for_alt, captioner, reader, length),
         (ALT_TEXT, reader.identity, captioner.identity, length),

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
-from app import errors
+from app import context, errors, metrics
 from app.availability import Availability, refuse_download
 from app.cache import ResultCache
 from app.clock import Clock
@@ -70,6 +70,7 @@ class Service:
         with errors.as_service_errors(), _blaming_the_url(request.image_url):
             clock, options = Clock(), request.options
             pipeline = choose(self._registry, options, self.default)
+            context.current().model = pipeline.name
             tagger = self._tagging.choose(options.tagger, of_image=True) if options.tags else None
             jobs = self._jobs(progress, cancelled, request.may_download)
             for entry in pipeline.entries:
@@ -124,7 +125,9 @@ class Service:
         with errors.as_service_errors():
             clock = Clock()
             jobs = self._jobs(progress, cancelled, may_download)
-            tags = self._tagging.of_text(text, self._tagging.choose(tagger, of_image=False), fresh, jobs)
+            chosen = self._tagging.choose(tagger, of_image=False)
+            context.current().model = chosen.model.name if chosen else ""
+            tags = self._tagging.of_text(text, chosen, fresh, jobs)
             return replace(tags, timings=replace(tags.timings, total=clock.total()))
 
     # What people who run the service ask for
@@ -272,7 +275,7 @@ class Service:
 
     def _export(self, answer: Answer, format: str, upload: "_Upload") -> bytes:
         """Render an answer in another format. Only the PDF asks for pixels; the file is decoded again for them."""
-        with ExitStack() as stack:
+        with metrics.timed("export"), ExitStack() as stack:
             file = cache(lambda: stack.enter_context(self._pages(upload, documents=True)))
             pages = tuple(
                 ExportPage(

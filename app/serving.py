@@ -16,7 +16,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
-from app import build_service, create_app
+from app import __version__, build_service, create_app, logs, tracing
 from app.api.auth import KEYS, Keys
 from app.config import Settings, SettingsError, warn_of_strangers
 from app.connections import Connection
@@ -48,11 +48,9 @@ def serve(settings: Settings) -> NoReturn:
     Raises:
         SettingsError: it cannot start.
     """
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)-7s %(message)s", force=True)
-    # It warns of every request that waits a moment for a thread.
-    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-    # It writes a line for every file of a download.
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logs.configure(settings.log_level, settings.log_format)
+    if settings.otel_exporter_otlp_endpoint:
+        tracing.configure(__version__)
     warn_of_strangers()
     allocator.configure()
     listener = _listen(settings.host, settings.port)
@@ -88,6 +86,7 @@ def serve(settings: Settings) -> NoReturn:
     service.preload(settings.preload)
     threading.Thread(target=tidy_regularly, args=(service,), name="tidy", daemon=True).start()
     loop.run()
+    tracing.close()
     _end()
 
 

@@ -137,6 +137,8 @@ class Prediction:
     crops: tuple[Image.Image, ...] | None = None
     """Only from a segmenter: an upright image of each line."""
     warnings: tuple[str, ...] = ()
+    tokens: int = 0
+    """How many tokens were generated; 0 from a model that generates none."""
 
     @classmethod
     def of_lines(cls, lines: Sequence[Line], warnings: Sequence[str] = ()) -> "Prediction":

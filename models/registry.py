@@ -48,6 +48,8 @@ class Entry:
         self.model = model
         self.progress: float | None = None
         self.error: str | None = None
+        self.load_seconds: float | None = None
+        """How long it took to load last, downloads not counted."""
         self._placement = placement
         self._busy: State | None = None
         self._stopped = False
@@ -67,6 +69,11 @@ class Entry:
     def loaded_at(self) -> float:
         """When it was loaded last, in seconds of the monotonic clock."""
         return self._share.loaded_at
+
+    @property
+    def size(self) -> int:
+        """Bytes of its weights, as on disk, while it is in memory; else 0."""
+        return self._share.size
 
     @property
     def state(self) -> State:
@@ -171,10 +178,11 @@ class Entry:
         self._budget.reserve(self._share, path)
         loaded = self.model.load(path, self._placement)
         self._budget.set_loaded(self._share, loaded)
+        self.load_seconds = time.monotonic() - started
         log.info(
             "%s: loaded in %.1f s on %s in %s",
             self.model.name,
-            time.monotonic() - started,
+            self.load_seconds,
             loaded.device,
             loaded.precision,
         )

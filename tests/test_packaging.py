@@ -60,7 +60,7 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
         server.kill()
 
 
-BROUGHT = {"cv2": "rapidocr", "tokenizers": "transformers", "werkzeug": "flask"}
+BROUGHT = {"cv2": "rapidocr", "opentelemetry": "opentelemetry-sdk", "tokenizers": "transformers", "werkzeug": "flask"}
 """What a requirement brings as a part of itself."""
 CALLED = {"PIL": "pillow", "bidi": "python-bidi", "pillow_heif": "pillow-heif", "dotenv": "python-dotenv"}
 """Distributions whose modules have other names."""
@@ -94,7 +94,8 @@ def imported(paths: list[Path]) -> set[str]:
 @pytest.mark.parametrize(
     ("requirements", "folders"),
     [
-        ("requirements.txt", ["app", "models"]),
+        # Where traces are sent, app/tracing.py imports the extra too.
+        ("requirements.txt requirements-tracing.txt", ["app", "models"]),
         ("requirements-train.txt", ["models/training"]),
         ("requirements-bench.txt", ["benchmarks"]),
     ],
@@ -107,7 +108,13 @@ def test_what_is_imported_is_required(requirements: str, folders: list[str]) -> 
         text = "".join(path.read_text(encoding="utf-8") for path in paths)
         shared = set(re.findall(r"from tests(?:\.| import )(\w+)", text))
         paths += [ROOT / "tests" / f"{name}.py" for name in shared]
-    assert imported(paths) <= required(ROOT / requirements).keys()
+    wanted = [name for file in requirements.split() for name in required(ROOT / file)]
+    assert imported(paths) <= set(wanted)
+
+
+def test_only_tracing_imports_the_extra() -> None:
+    others = [path for path in (ROOT / "app").rglob("*.py") if path.name != "tracing.py"]
+    assert imported(others) <= required(ROOT / "requirements.txt").keys()
 
 
 def test_the_same_is_required_everywhere() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 
 from flask import g, request
 
+from app import context
 from app.errors import Unauthorized
 from app.setting_types import ApiKey
 
@@ -49,6 +50,8 @@ class Keys:
         """Return the key that the current request carries, if it is one of these."""
         if "key" not in g:
             g.key = self._find(request.headers.get)
+            if g.key is not None:
+                context.current().key = g.key.name or str(self._keys.index(g.key) + 1)
         key: ApiKey | None = g.key
         return key
 

@@ -186,6 +186,14 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "responses": {"200": _json("Health"), **_problems(503)},
             }
         },
+        "/metrics": {
+            "get": {
+                "operationId": "metrics",
+                "tags": ["health"],
+                "summary": "What the service counts and times, for Prometheus",
+                "responses": {"200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+            }
+        },
     }
 
 

@@ -1,28 +1,22 @@
-"""Errors as `application/problem+json` (RFC 9457), and the id that ties an answer to the log."""
+"""Errors as `application/problem+json` (RFC 9457)."""
 
 import json
 import logging
 import math
-import re
-import time
-import uuid
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import quote
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.api.schemas import Problem
 from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
-from app.setting_types import ApiKey
+from app.metrics import ERRORS
 from models.base import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
 _RETRY_MEMORY_AFTER = 5.0
-_ID = re.compile(r"[\w.-]{1,64}")
-
 
 Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
 """Makes of a problem the JSON of another protocol's error, and headers to send with it."""
@@ -30,7 +24,7 @@ _SHAPES = "shapes of errors"
 
 
 def register(app: Flask, shapes: Mapping[str, Shape]) -> None:
-    """Give every request an id and a line in the log, and every error its shape.
+    """Give every error its shape.
 
     Args:
         app: the application.
@@ -38,35 +32,8 @@ def register(app: Flask, shapes: Mapping[str, Shape]) -> None:
     """
     # The longest beginning first: /api/v1/vision/ is not /api/.
     app.extensions[_SHAPES] = sorted(shapes.items(), key=lambda item: -len(item[0]))
-    app.before_request(_begin)
-    app.after_request(_finish)
     app.register_error_handler(Exception, response_to)
     app.register_error_handler(HTTPException, _http_error)
-
-
-def _begin() -> None:
-    given = request.headers.get("X-Request-ID", "")
-    g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
-    g.started = time.monotonic()
-
-
-def _finish(response: Response) -> Response:
-    # A request that Flask refuses before it begins, by its host, has neither.
-    request_id, started = g.get("request_id", "-"), g.get("started", time.monotonic())
-    response.headers["X-Request-ID"] = request_id
-    response.headers.setdefault("X-Content-Type-Options", "nosniff")
-    key: ApiKey | None = g.get("key")
-    log.info(
-        "%s %s %d %.0f ms %s %s",
-        request.method,
-        # Quoted again: a line break in it would begin a line of its own.
-        quote(request.path),
-        response.status_code,
-        (time.monotonic() - started) * 1000,
-        request_id,
-        key.name if key and key.name else "-",
-    )
-    return response
 
 
 def problem_of(error: Exception) -> Problem:
@@ -81,11 +48,12 @@ def _known(error: Exception) -> ServiceError:
     elif not isinstance(error, ServiceError):
         log.error("request %s failed", request_id, exc_info=error)
     _let_go(error)
-    if isinstance(error, ServiceError):
-        return error
     if is_out_of_memory(error):
-        return Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
-    return ServiceError("something went wrong here; the service's log has more under this request_id")
+        error = Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
+    elif not isinstance(error, ServiceError):
+        error = ServiceError("something went wrong here; the service's log has more under this request_id")
+    ERRORS.labels(error.code).inc()
+    return error
 
 
 def _let_go(error: BaseException | None) -> None:

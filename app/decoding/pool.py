@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from app import metrics
 from app.decoding.budget import Budget
-from app.decoding.process import RETRY_AFTER, WorkerProcess, error_of
+from app.decoding.process import RETRY_AFTER, WorkerProcess, error_of, why_ended
 from app.decoding.protocol import Header
 from app.errors import InvalidImage, ServiceError, Unavailable, UnsupportedMedia
 
@@ -78,6 +79,10 @@ class DecodingPool:
 
     def ask(self, file: "OpenFile", page: dict[str, Any] | None) -> Decoded:
         """As `OpenFile.ask`."""
+        with metrics.timed("decode"), metrics.counting(metrics.DECODE_FAILURES):
+            return self._ask(file, page)
+
+    def _ask(self, file: "OpenFile", page: dict[str, Any] | None) -> Decoded:
         with self._turn(file.kind):
             if not self._budget.wait(_PATIENCE):
                 raise Unavailable("images that wait for models take all the memory: try again later", RETRY_AFTER)
@@ -90,10 +95,13 @@ class DecodingPool:
                 result = _result(answer, pixels)
             except TimeoutError as error:
                 self._end(worker)
+                metrics.DECODERS_ENDED.labels("stuck").inc()
                 raise Unavailable("the machine is too busy to decode this: try again later", RETRY_AFTER) from error
             except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
                 # The worker has ended, or does not keep to the protocol.
-                raise error_of(self._end(worker)) from error
+                status = self._end(worker)
+                metrics.DECODERS_ENDED.labels(why_ended(status)).inc()
+                raise error_of(status) from error
             except BaseException:
                 # The answer may be half read: nobody else must get the rest.
                 self._end(worker)

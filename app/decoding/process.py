@@ -110,6 +110,11 @@ class WorkerProcess:
             return None
 
 
+def why_ended(status: int | None) -> str:
+    """Return in a word why a worker ended in the middle of a request, by its exit status."""
+    return {-signal.SIGPROF: "too-long", -signal.SIGKILL: "killed"}.get(status or 0, "crashed")
+
+
 def error_of(status: int | None) -> ServiceError:
     """Return what the end of a worker in the middle of a request means for that request."""
     if status == -signal.SIGPROF:

@@ -13,6 +13,8 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
+from app import context
+from app.engine.measure import measured_batch, report_predictions, report_waits
 from app.errors import PredictionFailed, QueueFull, QueueTimeout, Unavailable
 from models.base import Job, Loaded, ModelError, Prediction, is_out_of_memory
 from models.registry import Entry, Registry
@@ -27,6 +29,7 @@ class LocalTicket:
 
     def __init__(self, worker: "Worker", job: Job, timeout: float) -> None:
         self.job: Job | None = job
+        self.context = context.current()
         self.submitted = time.monotonic()
         self.started: float | None = None
         self.finished: float | None = None
@@ -209,9 +212,11 @@ class Worker:
         with self.changed:
             size = min(len(self._queue), self.entry.model.batch_size)
             batch = [self._queue.popleft() for _ in range(size)]
+            started = time.monotonic()
             for ticket in batch:
-                ticket.started = time.monotonic()
+                ticket.started = started
             self.changed.notify_all()
+        report_waits(self.name, self.entry.loaded_at, [(each.context, each.submitted, started) for each in batch])
         return batch
 
     def _predict(self, loaded: Loaded, batch: Sequence[LocalTicket]) -> list[Prediction | Exception]:
@@ -219,9 +224,11 @@ class Worker:
             return []
         log.debug("%s: batch of %d", self.name, len(batch))
         try:
-            predictions = loaded.predict([ticket.job for ticket in batch if ticket.job])
+            with measured_batch(self.name, [ticket.context for ticket in batch]):
+                predictions = loaded.predict([ticket.job for ticket in batch if ticket.job])
             if len(predictions) != len(batch):
                 raise RuntimeError(f"{len(predictions)} predictions for {len(batch)} jobs")
+            report_predictions(self.name, predictions)
             return list(predictions)
         except ModelError as error:
             if error.__cause__ is not None:

@@ -26,6 +26,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NewConnectionError
 
+from app import metrics
 from app.errors import ForbiddenUrl, ServiceError, UnusableUrl, UpstreamFailed, UpstreamTimeout
 from app.fetching.data_url import decode_data_url, is_data_url
 from app.fetching.ssrf import Guard, check_url
@@ -71,8 +72,10 @@ class Fetcher:
             UpstreamFailed: the server cannot be reached, or breaks off.
             UpstreamTimeout: the deadline has passed.
         """
-        if is_data_url(url):
-            return decode_data_url(url, self._max_bytes)
+        with metrics.timed("fetch"), metrics.counting(metrics.FETCH_REFUSALS):
+            return decode_data_url(url, self._max_bytes) if is_data_url(url) else self._download(url)
+
+    def _download(self, url: str) -> bytes:
         deadline = time.monotonic() + self._timeout
         with _guarded_session(self._guard, deadline) as (session, sockets), _watchdog(sockets, self._timeout):
             try:

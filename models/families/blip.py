@@ -73,6 +73,7 @@ class LoadedBlip(Loaded):
             Prediction(
                 self.network.tokens.decode(request.prompt + text.tokens).strip(),
                 warnings=generation.cut_warning(text, request, self.network.rules),
+                tokens=len(text.tokens),
             )
             for request, text in zip(requests, texts, strict=True)
         ]

@@ -100,7 +100,7 @@ class LoadedKosmos2(Loaded):
         tagged = self.network.tokens.decode([*prompt, *text.tokens]).rpartition("</image>")[2]
         clean, entities = read(tagged, self._pixels.seen_part(job.image.size))
         warnings = generation.cut_warning(text, job.request, self.network.rules)
-        return Prediction(clean, entities=entities, warnings=warnings)
+        return Prediction(clean, entities=entities, warnings=warnings, tokens=len(text.tokens))
 
 
 def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoint[Facts]:

@@ -92,6 +92,7 @@ class LoadedRecurrent(Loaded):
             tags=tuple(tag for tag, _ in tags),
             tag_scores=tuple(score for _, score in tags),
             warnings=generation.cut_warning(text, request, self.network.rules),
+            tokens=len(text.tokens),
         )
 
     def _tags(self, scores: Sequence[float]) -> list[tuple[str, float]]:

@@ -74,7 +74,7 @@ class LoadedT5Tags(Loaded):
         if generation.is_cut(text, job.request, self.network.rules):
             warnings.append("the tags were cut: the last one may be incomplete")
         written = self.network.tokens.decode(text.tokens)
-        return Prediction(written.strip(), tags=split_tags(written), warnings=tuple(warnings))
+        return Prediction(written.strip(), tags=split_tags(written), warnings=tuple(warnings), tokens=len(text.tokens))
 
 
 def split_tags(text: str) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ class LoadedTrOCR(Loaded):
             confidence=text.confidence,
             lines=(Line(words, text.confidence, WHOLE_IMAGE),),
             warnings=generation.cut_warning(text, request, self.network.rules),
+            tokens=len(text.tokens),
         )
 
 
