@@ -2,10 +2,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin/python
 
-.PHONY: run test check soak audit wheel clean
+.PHONY: run install test check soak audit wheel clean
 
 run: $(VENV)/.installed
 	$(BIN) run.py
+
+# The command line too: .venv/bin/i2t
+install: $(VENV)/.installed
 
 # make test ARGS="-k healthz"
 # Two files at a time: what a file's tests share is made once.
@@ -38,6 +41,7 @@ $(VENV)/.installed: requirements.txt install.sh
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, and $(PYTHON) is older: name one, as in make $(MAKECMDGOALS) PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	sh install.sh $(BIN) requirements.txt
+	$(BIN) -m pip install --no-deps --editable .
 	touch $@
 
 $(VENV)/.installed-dev: requirements-dev.txt requirements-train.txt $(VENV)/.installed

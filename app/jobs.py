@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from app.engine.base import Engine, Ticket
 from app.errors import ClientGone, QueueFull, ServiceError
@@ -37,19 +38,21 @@ class Jobs:
         self._engine = engine
         self._timeout = timeout
         self._cancelled = cancelled
-        self._tickets: list[tuple[Entry, Ticket]] = []
+        self._has_submitted = False
+        # Not the tickets themselves, which hold what models said: the lines cut out of a page, for one.
+        self._waits: list[_Wait] = []
 
     def timings(self, decode: int = 0) -> Timings:
         """Return how long the request waited for models, and how long they worked on it.
 
         What models do at the same time counts once. `decode` is passed on.
         """
-        inference = _covered((ticket.started, ticket.finished) for _, ticket in self._tickets)
-        waited = _covered((ticket.submitted, ticket.finished) for _, ticket in self._tickets) - inference
+        inference = _covered((wait.started, wait.finished) for wait in self._waits)
+        waited = _covered((wait.submitted, wait.finished) for wait in self._waits) - inference
         load = _covered(
-            (ticket.submitted, min(entry.loaded_at, ticket.started or ticket.submitted))
-            for entry, ticket in self._tickets
-            if entry.loaded_at > ticket.submitted
+            (wait.submitted, min(wait.loaded_at, wait.started or wait.submitted))
+            for wait in self._waits
+            if wait.loaded_at > wait.submitted
         )
         load, inference, waited = (round(seconds * 1000) for seconds in (load, inference, waited))
         return Timings(decode=decode, load=load, queue=max(waited - load, 0), inference=inference)
@@ -138,12 +141,12 @@ class Jobs:
             try:
                 ticket = self._engine.submit(entry.model.name, job, self._timeout)
             except QueueFull:
-                if not self._tickets or time.monotonic() > give_up:
+                if not self._has_submitted or time.monotonic() > give_up:
                     raise
                 self.progress(Progress("queued"))
                 time.sleep(POLL)
             else:
-                self._tickets.append((entry, ticket))
+                self._has_submitted = True
                 return ticket
 
     def _wait(self, entry: Entry, ticket: Ticket) -> Prediction:
@@ -151,7 +154,18 @@ class Jobs:
             self.stop_if_cancelled()
             loading = entry.state is State.LOADING
             self.progress(Progress("loading", 0, 1) if loading else Progress("queued", position=ticket.position))
+        self._waits.append(_Wait(ticket.submitted, ticket.started, ticket.finished, entry.loaded_at))
         return ticket.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """When a job was queued, begun and finished, and when its model was loaded: seconds of the monotonic clock."""
+
+    submitted: float
+    started: float | None
+    finished: float | None
+    loaded_at: float
 
 
 def _cancel(tickets: Iterable[Ticket]) -> None:

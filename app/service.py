@@ -16,7 +16,6 @@ from app.decoding.pool import DecodingPool
 from app.decoding.selection import selected
 from app.engine.base import Engine
 from app.exports import EXPORTS, Document
-from app.exports import Page as ExportPage
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
 from app.pipelines import Pipeline, choose, placed
@@ -69,9 +68,8 @@ class Service:
         """
         with errors.as_service_errors(), _blaming_the_url(request.image_url):
             clock, options = Clock(), request.options
-            pipeline = choose(self._registry, options, self.default)
+            pipeline, tagger = self.plan(options)
             context.current().model = pipeline.name
-            tagger = self._tagging.choose(options.tagger, of_image=True) if options.tags else None
             jobs = self._jobs(progress, cancelled, request.may_download)
             for entry in pipeline.entries:
                 self._availability.require(entry, jobs, request.wait_for_download)
@@ -100,8 +98,23 @@ class Service:
                 # Each once: twenty lines may have the same warning.
                 warnings=tuple(dict.fromkeys(warnings)),
             )
-            export = self._export(answer, request.export, upload) if request.export else None
+            export = self.export(answer, request.export, upload.data) if request.export else None
             return replace(answer, timings=replace(timings, fetch=fetched, total=clock.total()), export=export)
+
+    def plan(self, options: RequestOptions) -> tuple[Pipeline, Entry | None]:
+        """Return the pipeline that answers a request with these options, and the tagger where tags are asked for and
+        there is one."""
+        with errors.as_service_errors():
+            pipeline = choose(self._registry, options, self.default)
+            tagger = self._tagging.choose(options.tagger, of_image=True) if options.tags else None
+        return pipeline, tagger
+
+    def export(self, answer: Answer, format: str, data: bytes) -> bytes:
+        """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
+        for them."""
+        with metrics.timed("export"), ExitStack() as stack:
+            file = cache(lambda: stack.enter_context(self._pages(data, documents=True)))
+            return EXPORTS[format].render(Document.of(answer, lambda number: file().image(number)))
 
     def tag(
         self,
@@ -244,7 +257,7 @@ class Service:
         clock = Clock()
         options = upload.request.options
         # A small part is looked at more closely than the model would look at the whole.
-        with self._pages(upload, pipeline.reads_documents, None if options.region else pipeline.side) as file:
+        with self._pages(upload.data, pipeline.reads_documents, None if options.region else pipeline.side) as file:
             pages = selected(file, options.pages, options.region)
             decoded = clock.lap()
             # The image is on disk before the models work, so that a full disk is found out first.
@@ -261,8 +274,8 @@ class Service:
             self._cache.put(upload.key(pipeline), answer, clock.started)
         return answer
 
-    def _pages(self, upload: "_Upload", documents: bool, side: int | None = None) -> Pages:
-        return open_pages(upload.data, self._limits, self._pool, documents, side)
+    def _pages(self, data: bytes, documents: bool, side: int | None = None) -> Pages:
+        return open_pages(data, self._limits, self._pool, documents, side)
 
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
@@ -272,22 +285,6 @@ class Service:
             return
         with self.store.keep(upload.data, upload.sha256, format) as name:
             yield f"images/{name}"
-
-    def _export(self, answer: Answer, format: str, upload: "_Upload") -> bytes:
-        """Render an answer in another format. Only the PDF asks for pixels; the file is decoded again for them."""
-        with metrics.timed("export"), ExitStack() as stack:
-            file = cache(lambda: stack.enter_context(self._pages(upload, documents=True)))
-            pages = tuple(
-                ExportPage(
-                    page.width,
-                    page.height,
-                    page.lines or (),
-                    partial(lambda number: file().image(number), page.number),
-                    page.points,
-                )
-                for page in answer.pages
-            )
-            return EXPORTS[format].render(Document(pages, answer.text, answer.model))
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,13 @@
 """What the documents say is so: settings, routes, and every command in the README and in examples/."""
 
 import re
+import shlex
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from app import create_app
 from app.config import Settings
 from models.discovery import discover
 from tests.conftest import INPUT
-from tests.server import ROOT, Server
+from tests.server import NETWORKS, ROOT, Server
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CLIENTS = (ROOT / "docs" / "clients.md").read_text(encoding="utf-8")
@@ -79,6 +81,22 @@ def test_curl_in_the_readme(block: str, plain_server: Server, pictures_at: str) 
     assert any(words in printed for words in shown)
 
 
+def test_the_command_line_in_the_readme(
+    plain_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from app.cli.main import main
+
+    (block,) = [block for block in blocks("bash") if block.startswith("i2t ")]
+    (tmp_path / "Input").symlink_to(INPUT)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NETWORK_CACHE", NETWORKS.name)
+    for line in block.strip().replace("http://localhost:5000", plain_server.url).splitlines():
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert len((tmp_path / "captions.jsonl").read_bytes().splitlines()) == 5
+    assert "tomatoes" in (tmp_path / "texts" / "note.png.txt").read_text(encoding="utf-8")
+    assert capfd.readouterr().out.splitlines()[-1] == "Input/sign.jpg"
+
+
 def test_the_first_example_prints_what_the_readme_says(plain_server: Server, pictures_at: str) -> None:
     command, _, shown = blocks("console")[0].partition("\n")
     printed = run(["bash", "-c", command.removeprefix("$ ")], plain_server, pictures_at)
@@ -96,6 +114,7 @@ def test_python_in_the_readme(plain_server: Server, pictures_at: str) -> None:
     ("command", "words"),
     [
         ([sys.executable, "examples/request_upload.py", "Input/invoice.png", "--model", "rapidocr"], "LP-20417"),
+        ([sys.executable, "examples/client.py", "Input/sign.jpg"], "MIND THE STEP"),
         ([sys.executable, "examples/request_url.py", "https://example.org/photo.jpg", "--model", "rapidocr"], "STEP"),
         (["sh", "examples/curl.sh"], "MIND THE STEP"),
     ],

@@ -62,7 +62,13 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
 
 BROUGHT = {"cv2": "rapidocr", "opentelemetry": "opentelemetry-sdk", "tokenizers": "transformers", "werkzeug": "flask"}
 """What a requirement brings as a part of itself."""
-CALLED = {"PIL": "pillow", "bidi": "python-bidi", "pillow_heif": "pillow-heif", "dotenv": "python-dotenv"}
+CALLED = {
+    "PIL": "pillow",
+    "bidi": "python-bidi",
+    "pillow_heif": "pillow-heif",
+    "dotenv": "python-dotenv",
+    "exiftool": "pyexiftool",
+}
 """Distributions whose modules have other names."""
 
 

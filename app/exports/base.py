@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
+from typing import Self
 
 from PIL import Image
 
+from app.types import Answer
 from models.base import Line
 
 PRODUCER = "Image to Text"
@@ -40,6 +43,15 @@ class Document:
     pages: tuple[Page, ...]
     text: str
     model: str
+
+    @classmethod
+    def of(cls, answer: Answer, image: Callable[[int], Image.Image]) -> Self:
+        """Return the document of an answer; `image` returns a page of its file, by the number counted from 0."""
+        pages = tuple(
+            Page(page.width, page.height, page.lines or (), partial(image, page.number), page.points)
+            for page in answer.pages
+        )
+        return cls(pages, answer.text, answer.model)
 
     @property
     def caption(self) -> str:

@@ -181,7 +181,7 @@ def test_a_named_key_is_in_the_log_and_has_its_own_limits(make_odd: Callable[...
     assert ask("two") == 200
     assert re.search(r"GET /models 200 \d+ ms \w+ scanner$", server.log, re.M)
     assert re.search(r"GET /models 429 \d+ ms \w+ guest$", server.log, re.M)
-    assert re.search(r"GET /models 200 \d+ ms \w+ -$", server.log, re.M)
+    assert re.search(r"GET /models 200 \d+ ms \w+ \d$", server.log, re.M)
 
 
 def test_every_key_is_compared_whole_and_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
