@@ -100,7 +100,8 @@ class Service:
                 warnings=tuple(dict.fromkeys(warnings)),
             )
             export = self._export(answer, request.export, upload) if request.export else None
-            return replace(answer, timings=replace(timings, fetch=fetched, total=clock.total()), export=export)
+            timings = replace(timings, fetch=fetched, total=clock.total())
+            return replace(answer, timings=timings, export=export, export_as=request.export)
 
     def tag(
         self,
