@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, Pages, open_pages
 from app.decoding.pool import DecodingPool
-from app.decoding.selection import selected
+from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
 from app.exports import EXPORTS, Document
 from app.exports import Page as ExportPage
@@ -243,7 +243,7 @@ class Service:
         options = upload.request.options
         # A small part is looked at more closely than the model would look at the whole.
         with self._pages(upload, pipeline.reads_documents, None if options.region else pipeline.side) as file:
-            pages = selected(file, options.pages, options.region)
+            pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
             # The image is on disk before the models work, so that a full disk is found out first.
             with self._kept(upload, pages.format) as saved_as:
@@ -260,7 +260,9 @@ class Service:
         return answer
 
     def _pages(self, upload: "_Upload", documents: bool, side: int | None = None) -> Pages:
-        return open_pages(upload.data, self._limits, self._pool, documents, side)
+        ranges = upload.request.options.pages
+        counted = None if ranges is None else furthest(ranges, self._limits.max_pages)
+        return open_pages(upload.data, self._limits, self._pool, documents, side, counted)
 
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
