@@ -12,7 +12,7 @@ from cachetools import TTLCache
 
 from app import context
 from app.errors import NotFound, QueueFull, ServiceError, Unavailable
-from app.types import IsCancelled, Progress, ReportProgress
+from app.types import Answer, IsCancelled, Progress, ReportProgress
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,9 @@ HEARTBEAT = 0.5
 """Seconds after which a subscriber hears the latest progress again, so that it can see whether its client is there."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished operation can be found by its id."""
-_MAX_KEPT = 1_000
+MAX_KEPT_BYTES = 200_000_000
+"""Memory for finished operations; the oldest go first."""
+_BYTES_OF_ANSWER = 10_000
 _RETRY_AFTER = 5.0
 
 Result = TypeVar("Result")
@@ -54,6 +56,12 @@ class Operation(Generic[Result]):
     def done(self) -> bool:
         """True once there is a result or an error."""
         return self._done
+
+    @property
+    def size(self) -> int:
+        """How many bytes the result takes, about: exports are the large ones."""
+        export = self._result.export if isinstance(self._result, Answer) else None
+        return _BYTES_OF_ANSWER + len(export or b"")
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so many seconds for the end, and say whether it has come."""
@@ -103,9 +111,10 @@ class Operation(Generic[Result]):
             result, error = None, raised
         # The request with its image goes with it.
         del work
+        self._result, self._error = result, error
         self._operations._ended(self)
         with self._changed:
-            self._result, self._error, self._done = result, error, True
+            self._done = True
             self._changed.notify_all()
         if self.detached:
             self.leave()
@@ -131,7 +140,9 @@ class Operations:
         self._executor = ThreadPoolExecutor(max_requests, thread_name_prefix="operation")
         self._running: dict[Hashable, Operation[Any]] = {}
         self._by_id: dict[str, Operation[Any]] = {}
-        self._kept: TTLCache[str, Operation[Any]] = TTLCache(_MAX_KEPT, KEEP_SECONDS)
+        self._kept: TTLCache[str, Operation[Any]] = TTLCache(
+            MAX_KEPT_BYTES, KEEP_SECONDS, getsizeof=lambda operation: operation.size
+        )
         self._draining = False
         self._lock = threading.Lock()
         self.in_work = 0
@@ -226,5 +237,6 @@ class Operations:
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]
-            if self._by_id.pop(operation.id, None) is not None:
+            # One that is larger than all that may be kept would drop the others for nothing.
+            if self._by_id.pop(operation.id, None) is not None and operation.size <= MAX_KEPT_BYTES:
                 self._kept[operation.id] = operation

@@ -13,7 +13,7 @@ from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, Pages, open_pages
 from app.decoding.pool import DecodingPool
-from app.decoding.selection import selected
+from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
 from app.exports import EXPORTS, Document
 from app.fetching.client import Fetcher
@@ -99,7 +99,8 @@ class Service:
                 warnings=tuple(dict.fromkeys(warnings)),
             )
             export = self.export(answer, request.export, upload.data) if request.export else None
-            return replace(answer, timings=replace(timings, fetch=fetched, total=clock.total()), export=export)
+            timings = replace(timings, fetch=fetched, total=clock.total())
+            return replace(answer, timings=timings, export=export, export_as=request.export)
 
     def plan(self, options: RequestOptions) -> tuple[Pipeline, Entry | None]:
         """Return the pipeline that answers a request with these options, and the tagger where tags are asked for and
@@ -113,7 +114,8 @@ class Service:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
         for them."""
         with metrics.timed("export"), ExitStack() as stack:
-            file = cache(lambda: stack.enter_context(self._pages(data, documents=True)))
+            counted = max(page.number for page in answer.pages) + 1
+            file = cache(lambda: stack.enter_context(self._pages(data, documents=True, counted=counted)))
             return EXPORTS[format].render(Document.of(answer, lambda number: file().image(number)))
 
     def tag(
@@ -256,9 +258,11 @@ class Service:
         """Decode the file, ask the models, and remember what they say."""
         clock = Clock()
         options = upload.request.options
+        counted = None if options.pages is None else furthest(options.pages, self._limits.max_pages)
         # A small part is looked at more closely than the model would look at the whole.
-        with self._pages(upload.data, pipeline.reads_documents, None if options.region else pipeline.side) as file:
-            pages = selected(file, options.pages, options.region)
+        side = None if options.region else pipeline.side
+        with self._pages(upload.data, pipeline.reads_documents, side, counted) as file:
+            pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
             # The image is on disk before the models work, so that a full disk is found out first.
             with self._kept(upload, pages.format) as saved_as:
@@ -274,8 +278,8 @@ class Service:
             self._cache.put(upload.key(pipeline), answer, clock.started)
         return answer
 
-    def _pages(self, data: bytes, documents: bool, side: int | None = None) -> Pages:
-        return open_pages(data, self._limits, self._pool, documents, side)
+    def _pages(self, data: bytes, documents: bool, side: int | None = None, counted: int | None = None) -> Pages:
+        return open_pages(data, self._limits, self._pool, documents, side, counted)
 
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:

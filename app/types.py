@@ -171,6 +171,8 @@ class Answer:
     image: ImageInfo | None = None
     timings: Timings = Timings()
     export: bytes | None = None
+    export_as: str | None = None
+    """The format of the export, by its name in `app.exports.EXPORTS`."""
 
 
 ReportProgress = Callable[[Progress], None]

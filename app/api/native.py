@@ -16,7 +16,7 @@ from app.api.options import GenerateOptions, TagOptions
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
 from app.api.waiting import client_gone, result_of
-from app.errors import BadRequest, InvalidOption, NotAcceptable, UnsupportedMedia
+from app.errors import BadRequest, InvalidOption, NotAcceptable, NotFound, UnsupportedMedia
 from app.exports import EXPORTS
 from app.operations import Operation, Operations
 from app.service import Service
@@ -24,10 +24,11 @@ from app.types import Answer as ServiceAnswer
 from app.types import Request
 
 MAX_TAG_BODY = 1_000_000
+_EVENTS = "text/event-stream"
 _ACCEPTED = {
     "application/json": "json",
     "text/plain": "text",
-    "text/event-stream": "events",
+    _EVENTS: "events",
     **{export.mimetype.partition(";")[0]: name for name, export in EXPORTS.items()},
 }
 _EVENT_NAMES = {Queued: "queued", Progress: "progress", Answer: "result", Problem: "error"}
@@ -51,8 +52,19 @@ def blueprint(
         """Turn an image or a document into text."""
         asked, wanted = _request(image_formats, max_upload_bytes)
         asked = replace(asked, may_download=downloads.of_caller())
-        operation = operations.submit(partial(service.generate, asked), asked.key, asked.fresh)
-        return _events(operation) if wanted == "events" else _rendered(result_of(operation), wanted)
+        streams = wanted == "events"
+        work = partial(service.generate, asked)
+        operation = operations.submit(work, asked.key, asked.fresh, keep=streams and asked.export is not None)
+        return _events(operation) if streams else _rendered(result_of(operation))
+
+    @native.get("/exports/<operation_id>")
+    def export(operation_id: str) -> Response:
+        """Return the export that a `result` event names."""
+        operation = operations.find(operation_id)
+        answer = operation.result() if operation.done else None
+        if not isinstance(answer, ServiceAnswer) or answer.export is None:
+            raise NotFound("there is no export at this address")
+        return _rendered(answer)
 
     @native.post("/generate-tags")
     def generate_tags() -> Response:
@@ -79,9 +91,12 @@ def _request(formats: Sequence[str], max_upload_bytes: int) -> tuple[Request, st
         raise BadRequest("send exactly one image: either image_file or image_url")
     options = _validated(GenerateOptions, fields)
     wanted = options.format or _accepted()
+    export = wanted if wanted in EXPORTS else None
+    # Events may come with an export.
+    if export is not None and request.accept_mimetypes.best_match(_ACCEPTED) == _EVENTS:
+        wanted = "events"
     if options.tags and wanted in EXPORTS:
         raise InvalidOption(f"an answer as {wanted} has no place for tags: leave tags out, or ask for JSON")
-    export = wanted if wanted in EXPORTS else None
     patient = wanted == "events"
     return Request(image, url, options.to_options(), export, patient, _wants_fresh(), options.store), wanted
 
@@ -112,7 +127,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
     first = next(events, None)
     if first is None:
         answer = result_of(operation)
-        return _stream(iter([_event(Answer.of(answer, request_id))]))
+        return _stream(iter([_event(Answer.of(answer, request_id, _export_address(operation, answer)))]))
 
     subscription = ExitStack()
     subscription.callback(operation.leave)
@@ -132,7 +147,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
 
 
 def _stream(events: Iterator[str]) -> Response:
-    response = Response(events, mimetype="text/event-stream")
+    response = Response(events, mimetype=_EVENTS)
     response.headers["Cache-Control"] = "no-store"
     # nginx would keep the events until there are enough to send.
     response.headers["X-Accel-Buffering"] = "no"
@@ -141,19 +156,24 @@ def _stream(events: Iterator[str]) -> Response:
 
 def _outcome(operation: Operation[ServiceAnswer], request_id: str) -> Answer | Problem:
     try:
-        return Answer.of(operation.result(), request_id)
+        answer = operation.result()
+        return Answer.of(answer, request_id, _export_address(operation, answer))
     except Exception as error:
         return problem_of(error)
+
+
+def _export_address(operation: Operation[ServiceAnswer], answer: ServiceAnswer) -> str | None:
+    return None if answer.export is None else f"exports/{operation.id}"
 
 
 def _event(data: BaseModel) -> str:
     return f"event: {_EVENT_NAMES[type(data)]}\ndata: {data.model_dump_json(exclude_none=True)}\n\n"
 
 
-def _rendered(answer: ServiceAnswer, format: str) -> Response:
-    if answer.export is None:
+def _rendered(answer: ServiceAnswer) -> Response:
+    if answer.export is None or answer.export_as is None:
         return _json(Answer.of(answer, g.request_id))
-    export = EXPORTS[format]
+    export = EXPORTS[answer.export_as]
     response = Response(answer.export, mimetype=export.mimetype)
     response.headers["Content-Disposition"] = f'inline; filename="{g.request_id}{export.extension}"'
     return response

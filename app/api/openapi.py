@@ -116,6 +116,17 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 },
             }
         },
+        "/exports/{id}": {
+            "parameters": [{**name, "name": "id"}],
+            "get": {
+                "operationId": "getExport",
+                "tags": ["text"],
+                "summary": "Get the export that a result event names",
+                "description": "For ten minutes after `POST /generate-text` with `format` and "
+                "`Accept: text/event-stream`.",
+                "responses": {"200": _texts(), **_problems(404)},
+            },
+        },
         "/generate-tags": {
             "post": {
                 "operationId": "generateTags",

@@ -93,10 +93,19 @@ class Answer(BaseModel):
     image: ImageInfo
     timings_ms: Timings
     warnings: list[str]
+    export: str | None = Field(
+        None, description="In a `result` event, with `format`: the address of the export, kept for ten minutes."
+    )
 
     @classmethod
-    def of(cls, answer: types.Answer, request_id: str) -> Self:
-        """Make the answer of a request. One page's fields stand in the answer itself; several pages are a list."""
+    def of(cls, answer: types.Answer, request_id: str, export: str | None = None) -> Self:
+        """Make the answer of a request. One page's fields stand in the answer itself; several pages are a list.
+
+        Args:
+            answer: the service's.
+            request_id: of the request.
+            export: the address of the answer in another format, if it was made.
+        """
         tags = answer.tags or types.Tags()
         fields: dict[str, Any]
         if len(answer.pages) == 1:
@@ -128,6 +137,7 @@ class Answer(BaseModel):
             image=ImageInfo(**asdict(answer.image)),
             timings_ms=Timings(**asdict(answer.timings)),
             warnings=list(answer.warnings),
+            export=export,
             **fields,
         )
 

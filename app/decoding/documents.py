@@ -29,7 +29,7 @@ class Pages(ABC):
 
     Attributes:
         format: of the file, as Pillow names it, or `PDF`.
-        count: how many pages there are, counted no further than one more than are allowed.
+        count: how many pages there are, counted no further than one more than are allowed or asked for.
         warnings: what is wrong with the pages that were decoded so far.
     """
 
@@ -72,7 +72,12 @@ class Pages(ABC):
 
 
 def open_pages(
-    data: bytes, limits: Limits, pool: DecodingPool, all_pages: bool = True, side: int | None = None
+    data: bytes,
+    limits: Limits,
+    pool: DecodingPool,
+    all_pages: bool = True,
+    side: int | None = None,
+    counted: int | None = None,
 ) -> Pages:
     """Return the pages of a PDF, a TIFF, or an image of any other format, which has one.
 
@@ -82,6 +87,8 @@ def open_pages(
         pool: decodes it.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
         side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
+        counted: how far pages are counted at least, where only some are wanted and the file may have any number; None
+            for a file that may have as many as the limits say.
 
     Raises:
         UnsupportedMedia: none of these.
@@ -90,11 +97,12 @@ def open_pages(
     """
     if is_pdf(data) and not all_pages:
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side)
-    if all_pages and pages.count > limits.max_pages:
+    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side, counted)
+    if all_pages and counted is None and pages.count > limits.max_pages:
         pages.close()
         raise InvalidImage(
-            f"the document has more than the {limits.max_pages} pages allowed: split it, or see MAX_PAGES"
+            f"the document has more than the {limits.max_pages} pages allowed: ask for some of them with pages, or see "
+            "MAX_PAGES"
         )
     return pages
 
@@ -111,7 +119,7 @@ def is_pdf(data: bytes) -> bool:
 class ImagePages(Pages):
     """The frames of a TIFF, or the one image of another format."""
 
-    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None) -> None:
+    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None, counted: int | None) -> None:
         super().__init__(pool.open("image", data))
         self._arguments: dict[str, Any] = {
             "formats": limits.formats,
@@ -120,7 +128,7 @@ class ImagePages(Pages):
         }
         self._sizes: dict[int, tuple[int, int]] = {}
         self._warnings: dict[int, list[str]] = {}
-        first = self._decoded(0, limits.max_pages)
+        first = self._decoded(0, limits.max_pages if counted is None else counted)
         self._first: Image.Image | None = _image_of(first)
         self.format = first.facts["format"]
         self.count = first.facts["frames"]

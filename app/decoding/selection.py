@@ -12,18 +12,29 @@ PageRanges = tuple[tuple[int, int | None], ...]
 """First and last pages, counted from 1; None for the last page of the document."""
 
 
-def selected(pages: Pages, ranges: PageRanges | None, region: Box | None) -> Pages:
+def furthest(ranges: PageRanges, most: int) -> int:
+    """Return the last page that ranges may need, counted from 1, where `most` pages may be asked for."""
+    return max(first + most if last is None else last for first, last in ranges)
+
+
+def selected(pages: Pages, ranges: PageRanges | None, region: Box | None, most: int) -> Pages:
     """Return those of the pages that a client asks for, or the part of each.
 
     Args:
         pages: those of the file.
         ranges: which of them; None for all.
         region: the part of each in fractions of its width and height; None for all of it.
+        most: how many pages may be asked for.
 
     Raises:
-        InvalidOption: the file has no such page.
+        InvalidOption: the file has no such page, or they are too many.
     """
-    return pages if ranges is None and region is None else _Selection(pages, ranges, region)
+    if ranges is None and region is None:
+        return pages
+    selection = _Selection(pages, ranges, region)
+    if ranges is not None and selection.count > most:
+        raise InvalidOption(f"pages: these are more than the {most} pages allowed: ask for fewer, or see MAX_PAGES")
+    return selection
 
 
 class _Selection(Pages):

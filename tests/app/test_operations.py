@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 import requests
 
+from app import operations as module
 from app.errors import ClientGone, InvalidImage, NotFound, QueueFull, Unavailable
 from app.operations import Operation, Operations
-from app.types import IsCancelled, Progress, ReportProgress
+from app.types import Answer, IsCancelled, Progress, ReportProgress
 from tests.conftest import encoded
 from tests.fakes import wait_until
 from tests.server import Server
@@ -167,6 +168,25 @@ def test_a_detached_operation_goes_on_and_is_found_by_its_id(
     monkeypatch.setattr(operations, "_kept", type(operations._kept)(10, 600, timer=lambda: now))
     with pytest.raises(NotFound):
         operations.find(operation.id)
+
+
+def test_kept_operations_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_KEPT_BYTES", 100_000)
+    operations = Operations(100)
+
+    def kept(size: int) -> Operation[Answer]:
+        answer = Answer("", "model", (), export=bytes(size))
+        operation = operations.submit(lambda progress, cancelled: answer, keep=True)
+        assert operation.result() is answer
+        operation.leave()
+        return operation
+
+    some = [kept(30_000) for _ in range(3)]
+    large = kept(100_000)
+    for gone in (some[0], large):
+        with pytest.raises(NotFound):
+            operations.find(gone.id)
+    assert all(operations.find(one.id) is one for one in some[1:])
 
 
 def test_an_operation_that_is_forgotten_is_cancelled(operations: Operations) -> None:

@@ -248,7 +248,12 @@ def test_there_are_limits_where_others_can_reach_the_service(settings: dict[str,
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server behind a proxy on this machine, whose clients may send five requests an hour."""
-    running = Server(tmp_path_factory.mktemp("strict"), rate_limit="5/hour", api_keys=KEY, trusted_proxies="127.0.0.1")
+    running = Server(
+        tmp_path_factory.mktemp("strict"),
+        rate_limit="5/hour",
+        api_keys=f"{KEY},third-key",
+        trusted_proxies="127.0.0.1",
+    )
     yield running
     running.kill()
 
@@ -278,6 +283,12 @@ def test_a_client_that_asks_too_often(strict: Server) -> None:
     assert statuses == [401] * 5 + [429]
     assert ask(X_Forwarded_For="[2001:db8:1:2::9]:51234").status_code == 429
     assert strict.get("/healthz", headers={"X-Forwarded-For": "192.0.2.1"}).ok
+
+
+def test_a_prefix_is_believed_of_a_proxy_alone(strict: Server, locked: Server) -> None:
+    headers = {"X-API-Key": "third-key", "X-Forwarded-Prefix": "/pictures"}
+    for server, expected in ((strict, "/pictures"), (locked, "/")):
+        assert server.get("/openapi.json", headers=headers).json()["servers"] == [{"url": expected}]
 
 
 def test_ipv4_is_ipv4_where_the_service_listens_on_ipv6(make_server: Callable[..., Server]) -> None:

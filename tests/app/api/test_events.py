@@ -97,6 +97,24 @@ def test_every_kind_of_model_has_events(server: Server, model: str) -> None:
     assert (found[-1][0], found[-1][1]["model"]) == ("result", model)
 
 
+def test_a_result_names_its_export(server: Server) -> None:
+    plain = server.generate(FIVE, model="rapidocr", format="tsv").text
+    found = events(server, FIVE, model="rapidocr", format="tsv", tags="true")
+    assert [name for name, _ in found].count("progress") + [name for name, _ in found].count("queued") >= 1
+    result = found[-1][1]
+    assert result["lines"]
+    assert result["tags"]
+    export = server.get(f"/{result['export']}")
+    assert export.text == plain
+    assert export.headers["Content-Type"].startswith("text/tab-separated-values")
+    assert export.headers["Content-Disposition"].endswith('.tsv"')
+    # Not only once, and no other address.
+    assert server.get(f"/{result['export']}").ok
+    assert_problem(server.get("/exports/nonesuch"), 404)
+    # Without format there is none.
+    assert "export" not in events(server, FIVE, model="rapidocr")[-1][1]
+
+
 def test_tags_come_with_the_result(server: Server) -> None:
     assert events(server, FIVE, model="rapidocr", tags="true")[-1][1]["tags"]
 

@@ -371,6 +371,24 @@ def test_documents_that_cannot_be_read(server: Server, data: bytes, options: dic
     assert_problem(server.generate(data, **options), 422, "invalid-image")
 
 
+@pytest.mark.parametrize(
+    "data", [written_pdf(count=52), drawn.tiff([Image.new("1", (8, 8))] * 60)], ids=["PDF", "TIFF"]
+)
+@pytest.mark.parametrize(
+    ("pages", "expected"),
+    [("1-2", [1, 2]), ("50,52", [50, 52]), ("51-", None), ("2-", 422), ("1-51", 422), ("61", 422)],
+)
+def test_a_few_pages_of_a_document_of_too_many(
+    server: Server, data: bytes, pages: str, expected: list[int] | int | None
+) -> None:
+    answer = server.generate(data, pages=pages, **PRINT)
+    if expected == 422:
+        assert "pages" in assert_problem(answer, 422, "invalid-option")["detail"]
+        return
+    count = 52 if data.startswith(b"%PDF") else 60
+    assert [page["page"] for page in answer.json()["pages"]] == (expected or list(range(51, count + 1)))
+
+
 def test_limits_are_settings(make_server: Callable[..., Server]) -> None:
     server = make_server(max_pages=2, max_image_pixels=500_000, pdf_dpi=100)
     assert "more than the 2 pages allowed" in assert_problem(server.generate(drawn.pdf(SHEETS), **PRINT), 422)["detail"]
