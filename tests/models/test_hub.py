@@ -20,7 +20,6 @@ from tests.conftest import encoded
 from tests.hub import COMMIT, Hub
 from tests.server import Server
 
-PUBLISHED = ("blip-base", "blip-large", "kosmos-2", "trocr-large-handwritten", "trocr-base-handwritten", "t5-tags")
 REPOSITORY = "Salesforce/blip-image-captioning-base"
 
 
