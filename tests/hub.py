@@ -46,7 +46,7 @@ class Hub:
         self.url, self.store = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
         for server in self._servers:
             server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         self.release.set()
