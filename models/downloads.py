@@ -68,6 +68,7 @@ def download(source: Source, report: Callable[[float], None], needs: Needs = ())
 
 
 def _refuse_if_offline(source: Source, needs: Needs) -> None:
+    """Raise ModelUnavailable, with the files that the cache lacks, where downloads are forbidden."""
     if os.environ.get("HF_HUB_OFFLINE", "").upper() not in ("1", "ON", "YES", "TRUE"):
         return
     found = cached(source)
