@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
-from models import weights
+from models import downloads, weights
 from models.base import (
     BudgetExhausted,
     Loaded,
@@ -171,7 +171,7 @@ class Entry:
         path = weights.find(self.model.source, self.model.files)
         if path is None:
             self._busy, self.progress, self._stopped = State.DOWNLOADING, 0.0, False
-            path = weights.download(self.model.source, self._report, self.model.files)
+            path = downloads.download(self.model.source, self._report, self.model.files)
             self._downloaded = True
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)

@@ -1,31 +1,18 @@
-"""What a whole set of a model's files is, the hub's cache on disk, and downloads into it."""
+"""What a whole set of a model's files is, and where it is on disk: in a directory, or in the hub's cache."""
 
 import hashlib
 import json
-import logging
-import os
-import threading
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError, safe_open
 
 from models.base import ModelUnavailable, Needs, Source
 
-log = logging.getLogger(__name__)
-
-_SMALL_FILES = (".json", ".jinja", ".txt", ".model")
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]
 _ONNX = ["*.onnx"]
 _SUMS = "SHA256SUMS"
-_TIMEOUT = 10.0
-"""Seconds without a byte after which the hub counts as away."""
-_ATTEMPTS, _LONGEST_WAIT = 4, 60.0
-"""How often a hub that is busy is asked, and the longest wait in seconds that it may ask for in between."""
-_BUSY = (429, 500, 502, 503, 504)
 
 
 def find(source: Source, needs: Needs = ()) -> Path | None:
@@ -37,22 +24,23 @@ def find(source: Source, needs: Needs = ()) -> Path | None:
     """
     if source.directory is not None:
         return source.directory if source.directory.is_dir() else None
-    found = _cached(source)
+    found = cached(source)
     return found if found and not missing(found, needs) else None
 
 
 def missing(directory: Path, needs: Needs) -> list[str]:
     """Return what a directory lacks of a whole set of files, such as `tokenizer.json or vocab.txt`."""
     names = {path.name for path in directory.iterdir()}
-    lacking = _lacking(names, needs)
+    lacking = lacking_files(names, needs)
     return lacking if has_weights(directory) else [*lacking, "model.safetensors or pytorch_model.bin"]
 
 
-def _lacking(names: Collection[str], needs: Needs) -> list[str]:
+def lacking_files(names: Collection[str], needs: Needs) -> list[str]:
+    """Return which small files are not among `names`."""
     return [" or ".join(need) for need in (("config.json",), *needs) if not any(name in names for name in need)]
 
 
-def _cached(source: Source) -> Path | None:
+def cached(source: Source) -> Path | None:
     """Return the directory of the hub's cache that has files of a model's revision, however many."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -114,212 +102,3 @@ def verify(directory: Path) -> None:
                     raise ValueError(name)
     except (OSError, ValueError) as error:
         raise ModelUnavailable(f"its files are not those of its {_SUMS}: get them again") from error
-
-
-def download(source: Source, report: Callable[[float], None], needs: Needs = ()) -> Path:
-    """Download a model's files, or complete them; `report` is told the fraction done.
-
-    Safetensors where the repository has them, else `pytorch_model.bin`, which is only ever read as tensors. Weights
-    whose download was broken off, even by the end of the process, go on where they were.
-
-    Raises:
-        ModelUnavailable: the hub cannot be reached, or does not have the files.
-    """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    if source.hub_id is None:
-        raise ModelUnavailable("the directory of its weights is missing")
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        found = _cached(source)
-        lacking = f": the cache lacks {', '.join(missing(found, needs))}" if found else ""
-        raise ModelUnavailable(
-            f"HF_HUB_OFFLINE forbids to download {source.hub_id}{lacking}; MODEL_PATHS can name a directory instead"
-        )
-    info, revision = _info(source)
-    sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-    weights = _weights(source.hub_id, sizes)
-    if lacking_files := _lacking(sizes, needs):
-        raise ModelUnavailable(f"{source.hub_id} has no {', no '.join(lacking_files)}")
-    small = [name for name in sizes if name.endswith(_SMALL_FILES) and "/" not in name]
-    # Only now: a hub that is away for a night is asked again and again.
-    progress = _Progress(sum(sizes[name] for name in {*small, *weights}), report)
-    log.info("downloading %s (%.0f MB)", source.hub_id, progress.total / 1e6)
-    try:
-        snapshot_download(source.hub_id, revision=revision, allow_patterns=small, tqdm_class=progress.bar)
-        for file in info.siblings:
-            if file.rfilename in weights:
-                _fetch(source.hub_id, info.sha, file, progress)
-        # What has been fetched only gets its place.
-        path = Path(
-            snapshot_download(
-                source.hub_id, revision=info.sha, allow_patterns=[*small, *weights], tqdm_class=progress.bar
-            )
-        )
-    except HfHubHTTPError as error:
-        raise _refused(source, error) from error
-    except Exception as error:
-        # Of httpx2, of the operating system: each names addresses or paths.
-        raise ModelUnavailable(
-            "the download was broken off: what has come of the weights is kept, and the next attempt goes on from there"
-        ) from error
-    if revision != source.revision:
-        _remember(path, str(source.revision))
-    if lacking_files := missing(path, needs):
-        raise ModelUnavailable(f"the download of {source.hub_id} lacks {', '.join(lacking_files)}")
-    report(1.0)
-    return path
-
-
-def _info(source: Source) -> tuple[Any, str | None]:
-    """Return what the hub says of a repository, and the revision that it has: the source's, else its fallback.
-
-    Raises:
-        ModelUnavailable: the hub cannot be reached, or refuses.
-    """
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, RevisionNotFoundError
-
-    revision = source.revision
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            # Asked first, with a short timeout: snapshot_download alone takes long to give up.
-            info = HfApi().model_info(str(source.hub_id), revision=revision, timeout=_TIMEOUT, files_metadata=True)
-            return info, revision
-        except RevisionNotFoundError as error:
-            if source.fallback is None or revision == source.fallback:
-                raise ModelUnavailable(f"the hub answered 404: {source.hub_id} has no revision {revision}") from error
-            log.warning(
-                "%s has no revision %s any more: %s is taken, which may answer otherwise than before",
-                *(source.hub_id, revision, source.fallback),
-            )
-            revision = source.fallback
-        except HfHubHTTPError as error:
-            wait = _wait(error, attempt)
-            if error.response.status_code not in _BUSY or wait > _LONGEST_WAIT or attempt == _ATTEMPTS:
-                raise _refused(source, error) from error
-            time.sleep(wait)
-        except Exception as error:
-            # Of httpx2, of the operating system: each names addresses or paths.
-            raise ModelUnavailable(
-                "the hub could not be reached: MODEL_PATHS can name a directory that holds the model instead"
-            ) from error
-    raise ModelUnavailable(f"the hub does not say what {source.hub_id} holds")
-
-
-def _wait(error: Any, attempt: int) -> float:
-    """Return the seconds that a busy hub asks to be left alone, or twice as long after each attempt."""
-    asked: str = error.response.headers.get("Retry-After", "")
-    return float(asked) if asked.isdecimal() else 2.0 ** (attempt - 1)
-
-
-def _refused(source: Source, error: Any) -> ModelUnavailable:
-    status = error.response.status_code
-    said = f"the hub answered {status} for {source.hub_id}"
-    if status in (401, 403):
-        return ModelUnavailable(f"{said}: it is private, gated or not there; set HF_TOKEN to a token that may read it")
-    if status == 404:
-        return ModelUnavailable(f"{said}: no model of that name is there")
-    return ModelUnavailable(said, max(_wait(error, 1), 30.0))
-
-
-def _weights(hub_id: str, names: Collection[str]) -> list[str]:
-    """Return the files that hold a repository's weights: the first set of those that transformers looks for.
-
-    Raises:
-        ModelUnavailable: there is none.
-    """
-    for stem, suffix in (("model", ".safetensors"), ("pytorch_model", ".bin")):
-        if stem + suffix in names:
-            return [stem + suffix]
-        if f"{stem}{suffix}.index.json" in names:
-            return [name for name in names if name.startswith(f"{stem}-") and name.endswith(suffix)]
-    raise ModelUnavailable(f"{hub_id} has no model.safetensors and no pytorch_model.bin")
-
-
-class _Progress:
-    """How much of `total` bytes has come, told to `report` as a fraction."""
-
-    def __init__(self, total: int, report: Callable[[float], None]) -> None:
-        from huggingface_hub.utils import tqdm
-
-        self.total, self._report = total, report
-        self._done = 0.0
-        self._lock = threading.Lock()
-        progress = self
-
-        class Bar(tqdm):
-            """A progress bar of the hub's client, drawn on a terminal only."""
-
-            def __init__(self, *args: Any, name: str | None = None, **kwargs: Any) -> None:
-                super().__init__(*args, name=name, **kwargs)  # type: ignore[no-untyped-call]
-                # Of the client's bars (files, bytes received, bytes written) these count bytes on the disk.
-                self._counts = name in ("huggingface_hub.snapshot_download", "huggingface_hub.http_get")
-
-            def update(self, n: float | None = 1) -> bool | None:
-                if self._counts:
-                    progress.add(n or 0)
-                return bool(super().update(n))
-
-        self.bar = Bar
-
-    def add(self, count: float) -> None:
-        """Count so many more bytes."""
-        with self._lock:
-            self._done += count
-            if self.total:
-                self._report(min(self._done / self.total, 1.0))
-
-
-def _fetch(hub_id: str, commit: str, file: Any, progress: _Progress) -> None:
-    """Bring a file of weights into the hub's cache, from where an earlier attempt was broken off.
-
-    The hub's client writes to a new file at each attempt, and would start again at the first byte.
-
-    Raises:
-        OSError: what has come is not what the hub has announced.
-    """
-    from huggingface_hub import hf_hub_url
-    from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.file_download import http_get, repo_folder_name
-    from huggingface_hub.utils import WeakFileLock, build_hf_headers
-
-    etag = file.lfs.sha256 if file.lfs else file.blob_id
-    folder = repo_folder_name(repo_id=hub_id, repo_type="model")
-    blob = Path(HF_HUB_CACHE, folder, "blobs", etag)
-    lock = Path(HF_HUB_CACHE, ".locks", folder, f"{etag}.lock")
-    for directory in (blob.parent, lock.parent):
-        directory.mkdir(parents=True, exist_ok=True)
-    with WeakFileLock(lock):
-        if blob.exists():
-            progress.add(file.size)
-            return
-        part = blob.with_name(f"{etag}.part.incomplete")
-        with part.open("ab") as out:
-            done = out.tell() if out.tell() <= file.size else out.truncate(0)
-            progress.add(done)
-            url = hf_hub_url(hub_id, file.rfilename, revision=commit)
-            http_get(
-                url,
-                out,
-                resume_size=done,
-                headers=build_hf_headers(),
-                expected_size=file.size,
-                tqdm_class=progress.bar,
-            )
-        if file.lfs and _sha256(part) != etag:
-            part.unlink()
-            raise OSError(f"{file.rfilename} of {hub_id} is damaged")
-        part.replace(blob)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _remember(snapshot: Path, revision: str) -> None:
-    """Let a revision that the hub does not have mean a snapshot in the cache, so that the next start finds it."""
-    refs = snapshot.parent.parent / "refs"
-    refs.mkdir(exist_ok=True)
-    (refs / revision).write_text(snapshot.name, encoding="utf-8")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,8 @@ class Hub:
         requests: every request's method and path.
         sent: how many bytes of each file went out, by its name.
         refuse: statuses (and a Retry-After) with which the next requests to the API are refused, the first first.
+        gated: its files are refused without a token, while its listing is open.
+        pause: seconds between the four pieces in which large files, and what it says of a repository, are sent.
         cut: a large file's connection is cut half-way so many times.
         revisions: the revisions that are known; None for all hashes and `main`.
     """
@@ -33,6 +36,8 @@ class Hub:
         self.requests: list[str] = []
         self.sent: Counter[str] = Counter()
         self.refuse: list[tuple[int, str | None]] = []
+        self.gated = False
+        self.pause = 0.0
         self.cut = 0
         self.revisions: set[str] | None = None
         self.repositories = repositories
@@ -41,7 +46,7 @@ class Hub:
         self.url, self.store = (f"http://127.0.0.1:{server.server_port}" for server in self._servers)
         for server in self._servers:
             server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
 
     def close(self) -> None:
         self.release.set()
@@ -89,6 +94,8 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, json.dumps(answer).encode(), {"Content-Type": "application/json"})
 
         def _file(self, name: str, revision: str, file: str) -> None:
+            if hub.gated:
+                return self._refuse(403, "GatedRepo")
             path = hub.repositories.get(name, Path("/nowhere")) / file
             if not path.is_file():
                 return self._refuse(404, "EntryNotFound")
@@ -111,26 +118,31 @@ def _handler(hub: Hub) -> type[BaseHTTPRequestHandler]:
             self._answer(status, b"", headers | ({"Retry-After": retry_after} if retry_after else {}))
 
         def _answer(self, status: int, body: bytes, headers: dict[str, str], name: str = "") -> None:
+            slow = len(body) > LARGE or "/revision/" in self.path
             self.send_response(status)
             for field, value in headers.items():
                 self.send_header(field, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            if self.command == "GET":
-                half = len(body) // 2
-                self._write(name, body[:half])
-                if len(body) > LARGE:
-                    hub.release.wait(60)
-                    if hub.cut and name:
-                        hub.cut -= 1
-                        self.close_connection = True
-                        return
-                self._write(name, body[half:])
+            if self.command != "GET":
+                return
+            half, large = len(body) // 2, len(body) > LARGE
+            self._write(name, body[:half], slow)
+            if large:
+                hub.release.wait(60)
+            if large and hub.cut and name:
+                hub.cut -= 1
+                self.close_connection = True
+                return
+            self._write(name, body[half:], slow)
 
-        def _write(self, name: str, body: bytes) -> None:
+        def _write(self, name: str, body: bytes, slow: bool) -> None:
+            pieces = [body[: len(body) // 2], body[len(body) // 2 :]] if slow and hub.pause else [body]
             try:
-                self.wfile.write(body)
-                hub.sent[name] += len(body)
+                for piece in pieces:
+                    self.wfile.write(piece)
+                    hub.sent[name] += len(piece)
+                    time.sleep(hub.pause if slow else 0)
             except ConnectionError:
                 # The client was killed.
                 self.close_connection = True

@@ -16,7 +16,7 @@ def forced_token(length: int, request: Request, rules: Rules) -> int | None:
 
 
 def forbidden_tokens(length: int, request: Request, rules: Rules) -> list[int]:
-    """Return the tokens that may not follow after `length` new ones, whatever they are."""
+    """Return the tokens that may not follow after `length` new ones."""
     return [*rules.suppressed_tokens, *(rules.end_tokens if length < request.min_new_tokens else ())]
 
 

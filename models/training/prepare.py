@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from models import weights
+from models import downloads, weights
 from models.backends import torch as runtime
 from models.base import ModelError, Source
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD, RecurrentCaptionerConfig
@@ -131,7 +131,7 @@ def _checkpoint(encoder: str) -> Path:
         return Path(encoder)
     source = Source(hub_id=encoder)
     try:
-        return weights.find(source) or weights.download(source, lambda _: None)
+        return weights.find(source) or downloads.download(source, lambda _: None)
     except (ModelError, ValueError) as error:
         # A ValueError where no repository could have that name.
         reason = str(error.__cause__ or error).partition("\n")[0]

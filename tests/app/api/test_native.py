@@ -43,10 +43,16 @@ def assert_problem(response: requests.Response, status: int, code: str | None = 
 # What goes in
 
 
-@pytest.mark.parametrize("field", ["image_file", "Image_file"])
-def test_a_file_as_a_form(server: Server, field: str) -> None:
-    answer = server.post("/generate-text", files={field: ("invoice.png", INVOICE)}, data=READER).json()
-    for words in ("Larkfield Paper Company", "LP-20417", "Letterpress business cards", "$844.02"):
+@pytest.mark.parametrize(
+    ("field", "image", "expected"),
+    [
+        ("image_file", INVOICE, ("Larkfield Paper Company", "LP-20417", "Letterpress business cards", "$844.02")),
+        ("Image_file", TITLE, ("Larkfield Paper Company",)),
+    ],
+)
+def test_a_file_as_a_form(server: Server, field: str, image: bytes, expected: tuple[str, ...]) -> None:
+    answer = server.post("/generate-text", files={field: ("invoice.png", image)}, data=READER).json()
+    for words in expected:
         assert words in answer["text"]
 
 
