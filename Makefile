@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin/python
 
-.PHONY: run test check soak audit wheel clean
+.PHONY: install run test check soak audit wheel clean
+
+# What the service needs, into .venv
+install: $(VENV)/.installed
 
 run: $(VENV)/.installed
 	$(BIN) run.py
