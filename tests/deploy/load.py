@@ -1,5 +1,6 @@
 """Requests of every kind that the metrics tell apart, until they are enough."""
 
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -7,15 +8,15 @@ from functools import partial
 
 from PIL import Image
 
-from tests.conftest import INPUT, encoded
-from tests.server import Server
+from tests.server import ROOT, Server
 
-SIGN = (INPUT / "sign.jpg").read_bytes()
+SIGN = (ROOT / "Input" / "sign.jpg").read_bytes()
 
 
 def _good(server: Server, number: int) -> None:
-    picture = encoded(Image.new("RGB", (64, 48), (number % 256, 80, 160)))
-    server.generate(picture, model="flickr8k-gru")
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 48), (number % 256, 80, 160)).save(picture, "PNG")
+    server.generate(picture.getvalue(), model="flickr8k-gru")
     server.generate(SIGN, model="rapidocr", format="pdf")
 
 

@@ -25,12 +25,19 @@ http {{
     fastcgi_temp_path {directory}/fastcgi;
     uwsgi_temp_path {directory}/uwsgi;
     scgi_temp_path {directory}/scgi;
-    include {directory}/image-to-text.conf;
+    include {sites}/*.conf;
 }}
 """
 
 
-def adapted(configuration: str, service: str, http: int, https: int, directory: Path) -> str:
+def around(sites: Path, directory: Path) -> str:
+    """Return the configuration around those in `sites`, for an nginx that writes to a directory only."""
+    # Its workers would be nobody, who may not write to the directories of tests.
+    user = "user root;" if os.getuid() == 0 else ""
+    return _AROUND.format(sites=sites, directory=directory, user=user)
+
+
+def adapted(configuration: str, service: str, http: int, https: int, tls: Path, logs: Path) -> str:
     """Return the configuration with other addresses and places, each of which must be in it."""
     for documented, here in (
         ("server 127.0.0.1:5000;", f"server {service};"),
@@ -38,8 +45,8 @@ def adapted(configuration: str, service: str, http: int, https: int, directory: 
         ("listen [::]:80;", ""),
         ("listen 443 ssl;", f"listen 127.0.0.1:{https} ssl;"),
         ("listen [::]:443 ssl;", ""),
-        ("/etc/nginx/tls/", f"{directory}/"),
-        ("/var/log/nginx/", f"{directory}/"),
+        ("/etc/nginx/tls/", f"{tls}/"),
+        ("/var/log/nginx/", f"{logs}/"),
     ):
         assert documented in configuration, documented
         configuration = configuration.replace(documented, here)
@@ -67,11 +74,11 @@ class Nginx:
         self.certificate = make_certificate(directory)
         self.http, https = free_port(), free_port()
         self.url = f"https://127.0.0.1:{https}/i2t"
-        configuration = adapted(CONFIGURATION.read_text(encoding="utf-8"), service, self.http, https, directory)
-        (directory / "image-to-text.conf").write_text(configuration, encoding="utf-8")
-        # Its workers would be nobody, who may not write to the directories of tests.
-        user = "user root;" if os.getuid() == 0 else ""
-        (directory / "nginx.conf").write_text(_AROUND.format(directory=directory, user=user), encoding="utf-8")
+        configuration = CONFIGURATION.read_text(encoding="utf-8")
+        site = adapted(configuration, service, self.http, https, directory, directory)
+        (directory / "sites").mkdir()
+        (directory / "sites" / "image-to-text.conf").write_text(site, encoding="utf-8")
+        (directory / "nginx.conf").write_text(around(directory / "sites", directory), encoding="utf-8")
         self.process = subprocess.Popen(
             [program("nginx"), "-e", str(directory / "error.log"), "-p", str(directory), "-c", "nginx.conf"]
         )

@@ -20,9 +20,9 @@ CONFIGURATION = ROOT / "deploy" / "prometheus"
 DASHBOARD = ROOT / "deploy" / "grafana" / "dashboards" / "image-to-text.json"
 
 
-def program(name: str) -> str:
-    """Return the path of a program; skip the test where there is none, except in CI."""
-    found = shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin")
+def program(name: str, path: str = os.environ["PATH"]) -> str:
+    """Return where a program is on a search path; skip the test where there is none, except in CI."""
+    found = shutil.which(name, path=f"{path}:/usr/sbin")
     if found is None:
         message = f"needs {name}: sh .ci/programs.sh"
         if os.environ.get("CI"):

@@ -105,7 +105,6 @@ def test_an_upload_of_200_megabytes_gets_through_and_more_does_not(nginx: Nginx,
     answer = client.post(url, data=largest, headers=picture)
     assert answer.status_code == 200, answer.text
     assert answer.json()["text"]
-    assert client.post(url, data=largest + b"\0", headers=picture).json()["code"] == "too-large"
 
     # nginx says so before it takes anything in.
     parts = urlsplit(url)
