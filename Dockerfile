@@ -6,8 +6,8 @@ ARG TORCH_BUILD=cpu
 WORKDIR /srv
 
 # Before the code, so that a change to the code installs nothing again.
-COPY requirements.txt install.sh ./
-RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore sh install.sh python requirements.txt
+COPY requirements.txt requirements-tracing.txt install.sh ./
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore sh install.sh python requirements.txt requirements-tracing.txt
 
 ENV HOST=0.0.0.0 \
     PORT=5000 \
@@ -16,7 +16,8 @@ ENV HOST=0.0.0.0 \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1
 
-# The user writes to the two volumes only; a new volume takes its owner from these folders.
+# The user writes to the two volumes and to /tmp only, so that the rest may be read-only (docker run --read-only --tmpfs
+# /tmp); a new volume takes its owner from these folders.
 RUN useradd --create-home --uid 1000 i2t \
     && install -d -o i2t -g i2t /weights /srv/images
 VOLUME ["/weights", "/srv/images"]

@@ -2,12 +2,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin/python
 
-.PHONY: run install test check soak audit wheel clean
+.PHONY: install run test check soak audit wheel clean
 
 run: $(VENV)/.installed
 	$(BIN) run.py
 
-# The command line too: .venv/bin/i2t
+# What the service needs, and the command line, .venv/bin/i2t
 install: $(VENV)/.installed
 
 # make test ARGS="-k healthz"

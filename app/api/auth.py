@@ -11,10 +11,10 @@ from app import context
 from app.errors import Unauthorized
 from app.setting_types import ApiKey
 
-_OPEN = ("/", "/healthz", "/docs")
+_OPEN = ("/", "/healthz", "/readyz", "/docs")
 _OPEN_FOLDERS = ("/static/", "/docs/")
-"""What needs no key: that the process lives, and the page and the documentation, which ask a person for the
-key and hold no secret. /openapi.json is not among them."""
+"""What needs no key: whether the process lives and answers, which Kubernetes asks without one; the page and the
+documentation, which ask a person for the key and hold no secret. /openapi.json is not among them."""
 
 KEYS = "keys"
 """Under this name an application has its Keys among its extensions."""

@@ -194,6 +194,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "operationId": "readyz",
                 "tags": ["health"],
                 "summary": "The default model is on the machine",
+                "security": [],
                 "responses": {"200": _json("Health"), **_problems(503)},
             }
         },

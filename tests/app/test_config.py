@@ -52,6 +52,8 @@ DEFAULTS: dict[str, Any] = {
     "cors_origins": (),
     "trusted_hosts": (),
     "log_level": "INFO",
+    "log_format": "text",
+    "otel_exporter_otlp_endpoint": "",
 }
 
 
@@ -131,6 +133,8 @@ def test_every_setting_is_described() -> None:
         ("TRUSTED_HOSTS", "*", ("*",)),
         ("TRUSTED_HOSTS", "a.example,b.example", ("a.example", "b.example")),
         ("LOG_LEVEL", "debug", "DEBUG"),
+        ("LOG_FORMAT", "json", "json"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318", "http://localhost:4318"),
     ],
 )
 @pytest.mark.parametrize("source", ["environment", ".env"])
@@ -194,6 +198,7 @@ def test_strangers_in_the_environment_are_ignored(directory: Path) -> None:
         ("REQUEST_TIMEOUT", "inf"),
         ("SHUTDOWN_GRACE", "-1"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
     ],
 )
 def test_a_mistake_is_one_line(name: str, text: str) -> None:

@@ -81,7 +81,7 @@ def test_nothing_else_does(locked: Server, headers: dict[str, str]) -> None:
         ("GET", f"/images/{'a' * 64}.png"),
         ("DELETE", f"/images/{'a' * 64}.png"),
         ("GET", "/openapi.json"),
-        ("GET", "/readyz"),
+        ("GET", "/metrics"),
         ("GET", "/nowhere"),
         ("GET", f"/models?api_key={KEY}"),
         ("GET", "//images/x"),
@@ -100,6 +100,7 @@ def test_everything_is_behind_the_key(locked: Server, method: str, path: str) ->
 
 def test_what_is_open(locked: Server) -> None:
     assert locked.get("/healthz").ok
+    assert locked.get("/readyz").ok
     assert locked.get("/", allow_redirects=False).status_code < 400
     asks = requests.options(
         f"{locked.url}/generate-text",

@@ -1,0 +1,33 @@
+#!/bin/sh
+# The programs that tests use besides Python's, as far as this Debian or Ubuntu lacks them.
+set -eu
+
+packages=
+need() { command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin command -v "$1" >/dev/null || packages="$packages $2"; }
+need make make
+# The exports are read back by other programs; fetching is tested over TLS.
+need pdftotext poppler-utils
+need openssl openssl
+# The page is tested in a real browser.
+need chromium chromium
+# Metadata is written by it, and read back.
+need exiftool libimage-exiftool-perl
+# Metrics, alerts and the reverse proxy are tested with the real ones.
+need prometheus prometheus
+need nginx nginx-light
+# Only what the machine lacks: a Python that was not installed by apt brings its own venv.
+"${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
+[ -n "$packages" ] || exit 0
+
+root=
+[ "$(id -u)" = 0 ] || root=sudo
+export DEBIAN_FRONTEND=noninteractive
+$root apt-get update -q
+# shellcheck disable=SC2086 # Several packages are several words.
+$root apt-get install -qy --no-install-recommends $packages
+# Debian starts what it installs; the tests start their own.
+if [ -d /run/systemd/system ]; then
+    for service in nginx prometheus; do
+        case "$packages" in *"$service"*) $root systemctl disable --now "$service" ;; esac
+    done
+fi
