@@ -10,7 +10,7 @@ import click
 from app.cli.exits import CommandError, Exit, NoModel
 from app.cli.progress import Progress
 from app.config import Settings, SettingsError
-from models import weights
+from models import downloads, weights
 from models.base import Model, ModelUnavailable
 from models.discovery import discover, with_local_paths, with_revisions
 
@@ -60,7 +60,7 @@ def download(name: str) -> int:
 
     def fetch() -> None:
         try:
-            weights.download(model.source, lambda done: fraction.__setitem__(0, done), model.files)
+            downloads.download(model.source, lambda done: fraction.__setitem__(0, done), model.files)
         except ModelUnavailable as error:
             failed.append(error)
 
