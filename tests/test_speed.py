@@ -19,7 +19,7 @@ from benchmarks.speed.client import Request, Run, form, load
 from benchmarks.speed.limits import Cost, Machine
 from benchmarks.speed.sections import SECTIONS
 from tests.conftest import encoded
-from tests.server import ROOT
+from tests.server import NETWORKS, ROOT
 
 
 class Stub:
@@ -171,7 +171,7 @@ def test_the_plain_way_says_what_the_service_says(checkpoints: dict[str, Path], 
     options = Options(min_new_tokens=20, max_new_tokens=20)
     for name in ("blip-base", "kosmos-2", "trocr-large-handwritten"):
         model = with_local_paths(discover(), checkpoints)[name]
-        loaded = model.load(checkpoints[name], Placement(precision="float32"))
+        loaded = model.load(checkpoints[name], Placement(precision="float32", cache=NETWORKS))
         ours = [prediction.text for prediction in loaded.predict([Job(image, options=options) for image in pictures])]
         texts = plain.load(checkpoints[name], torch.float32)(pictures)
         assert [text.strip() for text in texts] == ours

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models import weights
+from models import downloads, weights
 from models.backends import check_placement
 from models.base import Job, ModelUnavailable, Needs, Options, Placement, Source, UnknownModel
 from models.discovery import discover, with_local_paths, with_revisions
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, registry_of
-from tests.server import ROOT
+from tests.server import NETWORKS, ROOT
 
 PUBLISHED = {
     "blip-base": "Salesforce/blip-image-captioning-base",
@@ -153,7 +153,8 @@ def test_all_models_load_at_once(checkpoints: dict[str, Path]) -> None:
     entries = [registry.entry(name) for name in checkpoints]
     with ThreadPoolExecutor(len(entries)) as pool:
         loaded = list(pool.map(Entry.load, entries))
-    alone = [entry.model.load(checkpoints[entry.model.name], Placement(precision="float32")) for entry in entries]
+    placement = Placement(precision="float32", cache=NETWORKS)
+    alone = [entry.model.load(checkpoints[entry.model.name], placement) for entry in entries]
     job = Job(Image.new("RGB", (60, 40), "teal"), "a dog", Options())
     for together, one in zip(loaded, alone, strict=True):
         assert together.predict([job]) == one.predict([job])
@@ -274,7 +275,7 @@ def test_the_old_default_answers_until_the_new_one_is_loaded(monkeypatch: pytest
         loading.set()
 
     monkeypatch.setattr(weights, "find", lambda source, needs: tmp_path if source.hub_id in {None, *here} else None)
-    monkeypatch.setattr(weights, "download", download)
+    monkeypatch.setattr(downloads, "download", download)
     registry = registry_of(Fake("blip-base", Source("a/blip")).behave(load=load), fake("flickr8k-gru"))
     new = registry.entry("blip-base")
     new.load()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from models.base import Job, Options, Placement
 from models.families.trocr import MODELS
+from tests.server import NETWORKS
 
 
 @pytest.mark.parametrize("num_beams", [1, 3])
@@ -20,7 +21,7 @@ def test_confidence_is_the_geometric_mean_of_the_tokens_probabilities(
     """The same text, forced on plain transformers: texts that end early in their batch are no surer for it."""
     directory = checkpoints["trocr-large-handwritten"]
     jobs = [Job(picture, options=Options(num_beams=num_beams, max_new_tokens=12)) for picture in pictures]
-    predictions = MODELS[0].load(directory, Placement(precision="float32")).predict(jobs)
+    predictions = MODELS[0].load(directory, Placement(precision="float32", cache=NETWORKS)).predict(jobs)
     processor = transformers.TrOCRProcessor.from_pretrained(directory)
     network = transformers.VisionEncoderDecoderModel.from_pretrained(directory).eval()
     for picture, prediction in zip(pictures, predictions, strict=True):

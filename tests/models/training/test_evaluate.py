@@ -12,7 +12,7 @@ import jiwer
 import pytest
 from PIL import Image
 
-from models import weights
+from models import downloads, weights
 from models.base import Job, Options, Placement
 from models.discovery import discover, with_local_paths
 from models.families.blip import MODELS as BLIP
@@ -22,7 +22,7 @@ from models.training.measure import measure
 from models.training.samples import Sample, captioned, written
 from tests.models.training.conftest import CAPTIONS, LINES
 from tests.models.training.test_report import Page
-from tests.server import ROOT
+from tests.server import NETWORKS, ROOT
 
 
 def test_captioners_are_scored_by_what_they_say(
@@ -44,7 +44,7 @@ def test_captioners_are_scored_by_what_they_say(
     ]
     names = (dataset / "dev.txt").read_text().split()
     pictures = [Sample(dataset / "images" / name, ()).open() for name in names]
-    loaded = BLIP[0].load(checkpoints["blip-base"], Placement(precision="float32"))
+    loaded = BLIP[0].load(checkpoints["blip-base"], Placement(precision="float32", cache=NETWORKS))
     for one, beams in zip(found["runs"], (1, 3), strict=False):
         options = Options(num_beams=beams, max_new_tokens=6)
         said = [
@@ -83,7 +83,7 @@ def test_the_batch_changes_nothing_and_the_limit_takes_the_first(run: Callable[.
 
 def test_a_model_that_was_measured_is_let_go(dataset: Path, checkpoints: dict[str, Path]) -> None:
     model = with_local_paths(discover(), checkpoints)["blip-base"]
-    entry = Entry(model, Placement(precision="float32"))
+    entry = Entry(model, Placement(precision="float32", cache=NETWORKS))
     samples = captioned(dataset / "images", dataset / "captions.txt")[:2]
     (run,) = measure(entry, samples, [Options(max_new_tokens=3)])
     assert (run.model, run.device, run.precision, len(run.outcomes)) == ("blip-base", "cpu", "float32", 2)
@@ -190,7 +190,7 @@ def test_weights_that_are_not_here_are_fetched_only_when_asked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(weights, "find", lambda *_: None)
-    monkeypatch.setattr(weights, "download", lambda *_: checkpoints["blip-base"])
+    monkeypatch.setattr(downloads, "download", lambda *_: checkpoints["blip-base"])
     arguments = ("blip-base", "--limit", "2", "--max-new-tokens", "3")
     assert run(*arguments, model_paths=None) == 2
     printed = capsys.readouterr().err
