@@ -53,7 +53,7 @@ Request = Callable[[str, random.Random], int]
 
 def good(url: str, chance: random.Random) -> int:
     """Send a line of text."""
-    return _post(url, _line(str(chance.randrange(100))), headers=FRESH)
+    return _post(url, line(str(chance.randrange(100))), headers=FRESH)
 
 
 def bad(url: str, chance: random.Random) -> int:
@@ -61,8 +61,8 @@ def bad(url: str, chance: random.Random) -> int:
     form, json = ({"Content-Type": f"application/{kind}"} for kind in ("x-www-form-urlencoded", "json"))
     wrong: list[tuple[bytes, dict[str, object]]] = [
         (b"no image", {}),
-        (_line("broken")[:700], {}),
-        (_line("what"), {"params": {"model": "nonesuch"}}),
+        (line("broken")[:700], {}),
+        (line("what"), {"params": {"model": "nonesuch"}}),
         (b"a=1&" * 200_000, {"headers": form}),
         (b'{"image_url": "http://127.0.0.1/"}', {"headers": json}),
     ]
@@ -77,7 +77,7 @@ def huge(url: str, chance: random.Random) -> int:
 
 def slow(url: str, chance: random.Random) -> int:
     """Send a request over some seconds, piece by piece."""
-    data = _line("slow")
+    data = line("slow")
 
     def pieces() -> Iterator[bytes]:
         for start in range(0, len(data), len(data) // 8):
@@ -90,7 +90,7 @@ def slow(url: str, chance: random.Random) -> int:
 def cancelled(url: str, chance: random.Random) -> int:
     """Hang up in the middle of a request, or before its answer; 499 stands for what nobody reads."""
     host, port = urlsplit(url).netloc.split(":")
-    data = _line("gone")
+    data = line("gone")
     head = f"POST /generate-text?model=rapidocr HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(data)}\r\n\r\n"
     with socket.create_connection((host, int(port)), timeout=PATIENCE) as connection:
         connection.sendall(head.encode() + data[: chance.choice([0, 100, len(data)])])
@@ -147,7 +147,8 @@ def _post(url: str, data: bytes | Iterator[bytes], **options: object) -> int:
 
 # Drawn once: what is measured is not how fast clients draw.
 @cache
-def _line(text: str) -> bytes:
+def line(text: str) -> bytes:
+    """Return a picture of a line of text."""
     image = Image.new("L", (320, 48), "white")
     ImageDraw.Draw(image).text((12, 8), text, "black", ImageFont.load_default(size=28))
     return _encoded(image)

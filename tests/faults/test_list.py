@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.faults.mutants import GUARDS
 from tests.server import ROOT
 
 ITEM = re.compile(r"^(\d+)\. (.*(?:\n {3}.*)*)", re.MULTILINE)
@@ -32,6 +33,11 @@ def test_each_test_has_the_words_of_the_list() -> None:
     listed = faults()
     for number, words in written():
         assert words == listed[number]
+
+
+def test_the_code_of_each_guard_is_where_it_is_said_to_be() -> None:
+    for guard in GUARDS:
+        assert guard.code in (ROOT / guard.file).read_text(encoding="utf-8"), guard
 
 
 def test_each_number_is_tested_once() -> None:
