@@ -1,4 +1,4 @@
-"""From a client's prompt or JSON schema to what is asked of the service, and from its answer to what is wanted.
+"""Interprets a client's prompt or JSON schema as a request to the service, and renders the answer as the client wants.
 
 Chat protocols send prompts; the models here have tasks. docs/clients.md lists what is recognised.
 """
@@ -71,7 +71,7 @@ def wish_of(prompt: str, schema: Mapping[str, Any] | None = None, as_json: bool 
     """Return what a prompt and a JSON schema ask for; the schema wins.
 
     Raises:
-        InvalidOption: neither says anything that the service does.
+        InvalidOption: neither asks for something that the service does.
     """
     if schema is not None:
         return _of_schema(schema)

@@ -15,7 +15,7 @@ from models.registry import TAGGER, Entry, Registry
 
 
 class Tagging:
-    """Finds taggers, and remembers the tags of texts."""
+    """Chooses taggers, makes tags, and caches the tags of texts."""
 
     def __init__(self, registry: Registry, availability: Availability, cache: ResultCache) -> None:
         self._registry = registry
@@ -23,11 +23,11 @@ class Tagging:
         self._cache = cache
 
     def choose(self, name: str | None, of_image: bool) -> Entry | None:
-        """Return the tagger of that name, or with none named the best on the machine; None when there is none.
+        """Return the named tagger, or the best one on the machine if none is named; None if there is none.
 
         Args:
-            name: of a tagger; None or `auto` for any.
-            of_image: whether an image is tagged, or what was said of it; else a text alone.
+            name: of a tagger; None or `auto` for the best.
+            of_image: whether the tags are of an image or its caption; False for tags of a text alone.
 
         Raises:
             InvalidOption: the model is no tagger of that kind.
@@ -51,15 +51,15 @@ class Tagging:
         fresh: bool,
         answer_again: Callable[[Pipeline, Jobs], Answer],
     ) -> Tags:
-        """Tag the image of an answer, or its text. An answer without tags is still an answer: a warning says why it has
-        none.
+        """Tag the image of an answer, or its text. A tagger that fails does not fail the request: the tags then have a
+        warning instead of names.
 
         Args:
-            answer: what was said of the image.
+            answer: the answer for the image.
             tagger: what `choose` returned.
             jobs: those of the request.
-            fresh: whether to compute tags that are remembered.
-            answer_again: returns what another pipeline says of the same image.
+            fresh: whether to compute tags even if they are cached.
+            answer_again: returns the answer of another pipeline for the same image.
         """
         if tagger is None:
             why = f"no tags: no tagger is on this machine; POST /models/{TAGGER}/load fetches one"
@@ -82,7 +82,7 @@ class Tagging:
             return Tags(warnings=(f"no tags: {error.detail}",))
 
     def of_text(self, text: str, tagger: Entry | None, fresh: bool, jobs: Jobs) -> Tags:
-        """Tag a text, or recall its tags.
+        """Return the tags of a text, cached or computed.
 
         Raises:
             Unavailable: the tagger is not on the machine.

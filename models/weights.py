@@ -29,7 +29,7 @@ def find(source: Source, needs: Needs = ()) -> Path | None:
 
 
 def missing(directory: Path, needs: Needs) -> list[str]:
-    """Return what a directory lacks of a whole set of files, such as `tokenizer.json or vocab.txt`."""
+    """Return the files that a directory lacks, such as `tokenizer.json or vocab.txt`."""
     names = {path.name for path in directory.iterdir()}
     lacking = lacking_files(names, needs)
     return lacking if has_weights(directory) else [*lacking, "model.safetensors or pytorch_model.bin"]
@@ -51,7 +51,7 @@ def cached(source: Source) -> Path | None:
 
 
 def has_weights(directory: Path) -> bool:
-    """True when a whole set of weights is there: a download that was broken off leaves small files, or some shards."""
+    """Return whether the weights are complete. An interrupted download leaves only small files, or some shards."""
     for name in ("model.safetensors", "pytorch_model.bin"):
         if (directory / name).is_file():
             return True
@@ -78,15 +78,15 @@ def _files(directory: Path, patterns: list[str]) -> list[Path]:
 
 
 def verify(directory: Path) -> None:
-    """Look whether safetensors are whole, and compare the files of a checkpoint with its SHA256SUMS, where it has one,
-    as those of this project do.
+    """Check that safetensors are complete, and compare the files of a checkpoint with its SHA256SUMS if it has one, as
+    the checkpoints of this project do.
 
     Raises:
         ModelUnavailable: a file is missing or cut off, or is not the one that was published.
     """
     for path in _files(directory, _SAFETENSORS):
         try:
-            # It reads the header, and compares the length of the file with it.
+            # `safe_open` reads the header, and checks the length of the file against it.
             with safe_open(path, framework="numpy"):
                 pass
         except SafetensorError as error:
@@ -101,4 +101,4 @@ def verify(directory: Path) -> None:
                 if hashlib.file_digest(file, "sha256").hexdigest() != expected:
                     raise ValueError(name)
     except (OSError, ValueError) as error:
-        raise ModelUnavailable(f"its files are not those of its {_SUMS}: get them again") from error
+        raise ModelUnavailable(f"its files do not match its {_SUMS}: download them again") from error

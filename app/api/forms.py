@@ -1,5 +1,7 @@
-"""The fields and files of a form. What reading it takes of memory is in proportion to its length, whatever it holds:
-libraries take up to eighty bytes for each that a percent sign, a short field or a header of a part came in."""
+"""Reads the fields and files of forms, in memory proportional to the length of the body, whatever it contains.
+
+Parsers of libraries take up to eighty bytes of memory for each byte of percent escapes, short fields or part headers.
+"""
 
 import binascii
 import io
@@ -21,8 +23,7 @@ _CHUNK = 65_536
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """In their order: fields, each a name and a text, and files, each the name of its field, that of the file, and its
-    bytes."""
+    """The content of a form, in order: `fields` as (name, text), and `files` as (field name, file name, bytes)."""
 
     fields: list[tuple[str, str]] = field(default_factory=list)
     files: list[tuple[str, str, bytes]] = field(default_factory=list)
@@ -32,15 +33,15 @@ def multipart(stream: IO[bytes], boundary: str) -> Form:
     """Read a form of `multipart/form-data`.
 
     Raises:
-        BadRequest: without a boundary, cut off, or not such a form.
-        RequestEntityTooLarge: more parts than are taken, or one with headers without end.
+        BadRequest: the boundary is missing, or the form is cut off or malformed.
+        RequestEntityTooLarge: the form has more than MAX_FIELDS parts, or a part whose headers exceed the buffer.
     """
     if not boundary:
         raise BadRequest(
             "the Content-Type names no boundary: leave that header to your HTTP client, which writes "
             "multipart/form-data; boundary=... itself"
         )
-    # What a part begins with has to fit into two pieces; its content passes through piece by piece.
+    # The buffer of two chunks must hold the headers of a part; its content passes through in chunks.
     decoder = _Decoder(boundary.encode(), 2 * _CHUNK, max_parts=MAX_FIELDS)
     form, part, content = Form(), None, io.BytesIO()
     try:
@@ -64,7 +65,7 @@ def urlencoded(body: bytes) -> Form:
     """Read a form of `application/x-www-form-urlencoded`.
 
     Raises:
-        TooLarge: more fields than are taken.
+        TooLarge: the form has more than MAX_FIELDS fields.
     """
     form = Form()
     pairs = body.split(b"&", MAX_FIELDS)
@@ -77,13 +78,13 @@ def urlencoded(body: bytes) -> Form:
 
 
 class _Decoder(MultipartDecoder):
-    """Takes file names in any encoding: Latin-1, GBK and Shift JIS besides UTF-8."""
+    """A multipart decoder that accepts file names in any encoding: UTF-8, Latin-1, GBK and Shift JIS."""
 
     def _parse_headers(self, data: bytes | bytearray) -> Headers:
         try:
             data.decode()
         except UnicodeDecodeError:
-            # A backslash after such a byte is the second half of a character, and does not escape the closing quote.
+            # In GBK and Shift JIS, a backslash after a non-ASCII byte is the second byte of a character, not an escape.
             data = re.sub(rb"([\x80-\xff])\\", rb"\1_", data).decode("utf-8", "replace").encode()
         return super()._parse_headers(data)
 
@@ -95,7 +96,7 @@ def _add(form: Form, part: Field | File, content: bytes) -> None:
     if isinstance(part, File):
         form.files.append((part.name, part.filename, content))
     elif part.name in FILE_FIELDS and not _is_text(content, part.headers.get("Content-Type", "")):
-        # Some clients give files no name.
+        # Some clients send a file without a file name.
         form.files.append((part.name, "", content))
     else:
         form.fields.append((part.name, content.decode("utf-8", "replace")))

@@ -1,4 +1,4 @@
-"""GET /healthz and /readyz: for whatever starts and watches the service."""
+"""GET /healthz and /readyz: health checks for process managers and load balancers."""
 
 from flask import Blueprint, Response
 
@@ -16,12 +16,12 @@ def blueprint(service: Service, operations: Operations) -> Blueprint:
 
     @health.get("/healthz")
     def healthz() -> Response:
-        """Say that the process lives."""
+        """Report that the process is running."""
         return _json(Health(status="alive", model=None))
 
     @health.get("/readyz")
     def readyz() -> Response:
-        """Say whether requests that name no model are answered, be it after a wait until the model is in memory."""
+        """Report whether the default model is on the machine. While it loads, requests wait for it."""
         if operations.draining:
             raise Unavailable("the service is shutting down", _RETRY_AFTER)
         return _json(Health(status="ready", model=service.check_ready().model.name))

@@ -18,12 +18,12 @@ def blueprint(service: Service) -> Blueprint:
 
     @saved.get("/images/<name>")
     def get_image(name: str) -> Response:
-        """Return a saved image as the bytes that came."""
+        """Return a saved image, as the bytes that were uploaded."""
         try:
             response = send_file(store().find(name).resolve(), as_attachment=True, download_name=name)
         except FileNotFoundError as error:
             raise NotFound(f"the image {name!r} has just been removed") from error
-        # The bytes are a stranger's: whatever else they are, no browser may run them.
+        # The bytes are untrusted, and may also be valid HTML: no browser may run them.
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
         return response

@@ -1,4 +1,4 @@
-"""Behind a reverse proxy: whom to believe about where a request comes from."""
+"""Reverse proxies: X-Forwarded headers are applied if they come from a trusted one."""
 
 import re
 from collections.abc import Iterable
@@ -15,8 +15,8 @@ _WITH_PORT = re.compile(r"(?P<four>[0-9.]+):[0-9]+|\[(?P<six>[0-9a-f:.]+)\](:[0-
 
 
 def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
-    """Take X-Forwarded-For, -Proto, -Host and -Prefix for true when they come from these networks; from
-    others they are what anyone could have written."""
+    """Apply X-Forwarded-For, -Proto, -Host and -Prefix of requests from the `trusted` networks. From other addresses
+    they are ignored, because any client can send them."""
     networks = tuple(trusted)
     plain = app.wsgi_app
     proxied = ProxyFix(plain, x_for=0, x_proto=1, x_host=1, x_prefix=1)
@@ -31,7 +31,7 @@ def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
         environ["REMOTE_ADDR"] = _plain(environ.get("REMOTE_ADDR", ""))
         if not is_trusted(environ["REMOTE_ADDR"]):
             return plain(environ, start_response)
-        # Each proxy adds at the end whom it heard from: the client is before the last run of trusted ones.
+        # Each proxy appends the address of its peer, so the client is the last address that is not a trusted proxy.
         said = [_plain(address) for address in environ.get("HTTP_X_FORWARDED_FOR", "").split(",")]
         hops = 1
         while hops < len(said) and is_trusted(said[-hops]):
@@ -43,8 +43,8 @@ def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
 
 
 def _plain(address: str) -> str:
-    """Return an address as it is: without the port that some proxies add, and where the service listens on IPv6, those
-    of IPv4 come within one of IPv6."""
+    """Return an address without the port that some proxies add. An IPv4-mapped IPv6 address, as a service that listens
+    on IPv6 sees it, becomes an IPv4 address."""
     address = address.strip().lower()
     if with_port := _WITH_PORT.fullmatch(address):
         address = with_port["four"] or with_port["six"]

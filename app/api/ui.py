@@ -41,7 +41,7 @@ _HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-# Windows may have registered another type for it, which no browser takes for a module.
+# Windows may have registered another type for .js, with which browsers refuse to run modules.
 mimetypes.add_type("text/javascript", ".js")
 
 
@@ -53,7 +53,7 @@ TASKS = {
     "tags": "Tags",
     "alt": "Alt text",
 }
-"""What a person may want of a picture, by the name under which `tasks.js` says which models can do it."""
+"""The labels of the tasks that the page offers, by the names under which `tasks.js` lists the models for them."""
 
 
 class Sample(NamedTuple):
@@ -74,9 +74,9 @@ SAMPLES = (
 
 
 def blueprint(max_upload_bytes: int, image_formats: Sequence[str], max_pages: int) -> Blueprint:
-    """Return the routes of the page, which says the limits before anything is sent."""
+    """Return the routes of the page. The page knows the limits, and checks them before it sends an image."""
     ui = Blueprint("ui", __name__)
-    # Named in the page, so that none waits until another that imports it has come.
+    # The page preloads all modules: otherwise each would wait until the module that imports it has loaded.
     modules = _with_imports("main.js", [])
 
     @ui.get("/")
@@ -106,7 +106,7 @@ def blueprint(max_upload_bytes: int, image_formats: Sequence[str], max_pages: in
 
 
 def _with_imports(module: str, found: list[str]) -> list[str]:
-    """Add a module of the page to `found`, and those without which it does not start."""
+    """Add a module of the page and all modules that it imports to `found`, and return `found`."""
     if module not in found:
         found.append(module)
         for imported in _IMPORT.findall((_MODULES_DIR / module).read_text(encoding="utf-8")):

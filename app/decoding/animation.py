@@ -1,4 +1,4 @@
-"""Animations whose first frame is blank: the first frame that shows something stands for them."""
+"""Animations whose first frame is blank: the first frame that is not blank is used instead."""
 
 import struct
 from collections.abc import Callable
@@ -7,9 +7,9 @@ import numpy as np
 from PIL import Image, ImageFile
 
 _PIXELS_LOOKED_AT = 32_000_000
-"""Of all frames together: under a second of work."""
+"""The most pixels that are examined, over all frames, which takes less than a second."""
 _BLANK = 8
-"""Grey levels within which lossy compression leaves a single colour."""
+"""The largest range of grey levels of a single colour after lossy compression."""
 
 
 def is_blank(image: Image.Image) -> bool:
@@ -20,14 +20,14 @@ def is_blank(image: Image.Image) -> bool:
 def first_with_content(
     file: ImageFile.ImageFile, first: Image.Image, to_rgb: Callable[[Image.Image], Image.Image]
 ) -> tuple[Image.Image, tuple[str, ...]]:
-    """Return the first frame of an animation that is not blank, and a warning that says which it is.
+    """Return the first frame of an animation that is not blank, and a warning with its number.
 
     Args:
-        file: at its first frame.
-        first: that frame, which is returned if no other is found.
+        file: the animation, at its first frame.
+        first: the first frame, which is returned if no other is found.
         to_rgb: converts a frame.
     """
-    # An RGB image is the file itself, which changes with the frame.
+    # An RGB image is the file object itself, which `seek` changes.
     first = first.copy()
     number = 0
     while (number + 1) * first.width * first.height <= _PIXELS_LOOKED_AT:
@@ -37,9 +37,9 @@ def first_with_content(
             file.load()
             frame = to_rgb(file)
         except (EOFError, OSError, ValueError, SyntaxError, KeyError, struct.error, MemoryError):
-            # The end, or a later frame is broken or too large: the first one is there.
+            # The file ends here, or a later frame is broken or too large: return the first frame.
             break
         if frame.size == first.size and not is_blank(frame):
             blank = "the first frame is" if number == 1 else f"the first {number} frames are"
-            return frame, (f"this is an animation of which {blank} blank: frame {number + 1} stands for it",)
+            return frame, (f"this is an animation of which {blank} blank: frame {number + 1} is used instead",)
     return first, ()

@@ -8,14 +8,14 @@ from app.decoding.tiff import white_is_zero
 
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _LIGHT = 180
-"""A grey level from which a colour has a contrast below 2.1 to 1 with white, as WCAG 2 computes it."""
+"""The grey level from which the contrast with white is below 2.1 to 1, as WCAG 2 computes it."""
 _LOOKED_AT = 4_000_000
 """Pixels that are enough to choose a background."""
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert an image of any mode. What is transparent becomes white, or black behind what is so light that it
-    would not be seen on white."""
+    """Convert an image of any mode. Transparency is laid on white, or on black if the image is too light to be seen on
+    white."""
     negative = isinstance(image, TiffImageFile) and white_is_zero(image)
     if image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _to_8_bits(image)
@@ -33,11 +33,11 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _is_light_on_nothing(image: Image.Image) -> bool:
-    """True if an RGBA image is light, as white lettering is, where it is shown and where it borders on transparency."""
+    """Return whether an RGBA image is light, as white lettering is, in its opaque pixels and at their border."""
     if image.width * image.height > _LOOKED_AT:
         scale = (_LOOKED_AT / (image.width * image.height)) ** 0.5
         size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
-        # The nearest pixels, not their mean: a transparent pixel may have any colour.
+        # Take the nearest pixels instead of their mean, because a transparent pixel may have any colour.
         image = image.resize(size, Image.Resampling.NEAREST)
     alpha = image.getchannel("A")
     highest = int(np.max(alpha.getextrema()))
@@ -55,7 +55,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     """Scale grey levels of more than 8 bits, which `convert` would clip."""
     levels = np.asarray(image)
     if image.mode.startswith("I;"):
-        # Of what Pillow reads so, TIFF alone may hold 12 bits.
+        # Of the formats that Pillow reads in this mode, only TIFF may have 12 bits.
         bits = image.tag_v2[BITSPERSAMPLE][0] if isinstance(image, TiffImageFile) else 16
         return Image.fromarray((levels >> (bits - 8)).astype(np.uint8))
     finite = levels[np.isfinite(levels)]
@@ -63,7 +63,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     if image.mode == "I" and low >= 0 and high <= 65535:
         return Image.fromarray((levels >> 8 if high > 255 else levels).astype(np.uint8))
     scaled = levels.astype(np.float64)
-    # In place: these are 800 MB for the largest image.
+    # Compute in place: for the largest image, the array takes 800 MB.
     scaled -= low
     scaled *= 255 / ((high - low) or 1)
     np.nan_to_num(scaled, copy=False, posinf=255, neginf=0)

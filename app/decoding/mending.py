@@ -1,7 +1,7 @@
-"""Files that lack their end, or whose remarks are damaged, made whole where no pixel is missing.
+"""Mends files that lack their end or have a damaged comment, if no pixel is missing.
 
-Viewers show such files: a download that broke off at the last bytes, a comment that a tool has changed. What is wrong
-with them becomes a warning. Where pixels are missing, nothing is mended.
+Viewers show such files: a download that broke off at the last bytes, or a comment that a tool has changed. The defect
+becomes a warning. A file that lacks pixels is not mended.
 """
 
 import re
@@ -21,28 +21,29 @@ _NEXT_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 _HUFFMAN_CODED = (0xC0, 0xC1, 0xC2)
 _FRAMES = (*_HUFFMAN_CODED, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 _FILLING = (bytes(64), b"\xaa" * 64, b"\x55" * 64, b"\xdb" * 64)
-"""What may stand in place of a missing end. If the pixels depend on it, some are missing. The first two bits are all
-that there are: a code that one of them completes may end a block, and what follows would not be seen."""
+"""Bytes that replace a missing end. If the decoded pixels depend on them, pixels are missing. Their first two bits are
+the four possible pairs, because a code that these bits complete may end a block, and later bits then have no effect."""
 _BLOCK = 65_536
 
 
 def possible_ends(data: bytes) -> Iterator[bytes]:
-    """Yield the file with different ends. Of a JPEG without its end marker, a
-    GIF, a BMP and a TIFF all pixels are there if they are the same whichever end follows; of a JPEG, some detail of the
-    last block may be missing all the same."""
+    """Yield a JPEG without its end marker, a GIF, a BMP or a TIFF with different ends.
+
+    If all of them decode to the same pixels, no pixel is missing. The last block of a JPEG may still lack some detail.
+    """
     is_jpeg = data[:2] == b"\xff\xd8"
     for filling in _FILLING:
-        # Half a marker at the end would take the first byte of the filling.
+        # Remove half a marker at the end, which would combine with the first byte of the filling.
         yield data.removesuffix(b"\xff") + filling + JPEG_END if is_jpeg else data + filling
 
 
 class Scans(NamedTuple):
-    """How much of a JPEG without its end marker is known.
+    """Which DCT coefficients the scans of a JPEG without its end marker hold.
 
     Attributes:
-        whole: there is a scan of every coefficient, and nothing is left to be refined, if the last scan is whole.
-        covered: there is a scan of every coefficient, if the last scan is whole.
-        covered_before: there is, even without the last scan.
+        whole: all, with all their bits, provided that the last scan is complete.
+        covered: all, with some of their bits at least, provided that the last scan is complete.
+        covered_before: all, with some of their bits at least, even without the last scan.
     """
 
     whole: bool
@@ -51,7 +52,7 @@ class Scans(NamedTuple):
 
 
 def scans_of(jpeg: bytes) -> Scans | None:
-    """Return what the scans of a JPEG hold that has no end marker; None for one that has, and for other files.
+    """Return what the scans of a JPEG without an end marker hold; None for one with it, or of another coding.
 
     A progressive JPEG (ITU-T T.81, annex G) sends the coefficients of each component in several scans, the upper bits
     first. Each scan says which coefficients it holds, and how many bits are still to come.
@@ -88,15 +89,15 @@ def _note_scan(header: bytes, missing_bits: dict[int, list[int | None]]) -> None
 
 
 def mended_png(data: bytes, max_pixels: int) -> tuple[bytes, list[str]]:
-    """Check the checksums of a PNG. Return it without remarks whose checksum is wrong and with the end that it lacks,
-    and warnings that say so; a file in order comes back as it is.
+    """Check the checksums of a PNG. Return it without ancillary chunks whose checksum is wrong, with the end that it
+    lacks, and with warnings about both. An intact file is returned unchanged.
 
     Args:
         data: the file.
-        max_pixels: the largest width times height of which the pixels are looked at.
+        max_pixels: the largest width times height whose pixels are checked.
 
     Raises:
-        InvalidImage: the checksum of something necessary is wrong, or pixels are missing.
+        InvalidImage: the checksum of a critical chunk is wrong, or pixels are missing.
     """
     good: list[bytes] = []
     warnings: list[str] = []
@@ -124,7 +125,7 @@ def mended_png(data: bytes, max_pixels: int) -> tuple[bytes, list[str]]:
         content = _whole_pixels(content, data, max_pixels)
         warnings.append(WITHOUT_END)
         good.append(_chunk(b"IEND", b""))
-    # The pixels stand where the first of their chunks stood.
+    # Insert the pixels in place of the first of their chunks.
     first = good.index(b"") if b"" in good else len(good)
     return b"".join([_PNG, *good[:first], _chunk(b"IDAT", content), *good[first:]]), warnings
 
@@ -142,7 +143,7 @@ def _whole_pixels(content: bytes, png: bytes, max_pixels: int) -> bytes:
     """Return the compressed pixels of a PNG that is cut off, with the checksum at their end.
 
     Raises:
-        InvalidImage: they are not all there.
+        InvalidImage: pixels are missing.
     """
     size = _size_of_pixels(png, max_pixels)
     decompressor = zlib.decompressobj()
@@ -162,7 +163,7 @@ def _whole_pixels(content: bytes, png: bytes, max_pixels: int) -> bytes:
 
 
 def _decompressed(decompressor: "zlib._Decompress", content: bytes) -> Iterator[bytes]:
-    """Yield what a decompressor makes of some bytes, in blocks; in and out, for it copies what it has not read yet."""
+    """Yield the decompressed bytes in blocks. The input is passed in blocks too, because zlib copies unread input."""
     for start in range(0, len(content), _BLOCK):
         rest = content[start : start + _BLOCK]
         while rest:
@@ -184,8 +185,8 @@ def _ends_with(decompressor: "zlib._Decompress", tail: bytes) -> bool:
 
 
 def _size_of_pixels(png: bytes, max_pixels: int) -> int:
-    """Return how many bytes the pixels have before compression, with a filter's byte for each row; 0 if that cannot be
-    said. PNG specification, sections 7.2 and 8.2."""
+    """Return the number of bytes of the uncompressed pixels, with a filter byte for each row; 0 if it is not known. PNG
+    specification, sections 7.2 and 8.2."""
     if len(png) < 33:
         return 0
     width, height, depth, colours, interlaced = struct.unpack(">IIBBxxB", png[16:29])
@@ -203,9 +204,9 @@ def _size_of_pixels(png: bytes, max_pixels: int) -> int:
 
 
 def mended_webp(data: bytes) -> bytes | None:
-    """Return a WebP without the part in which it is cut off, if that is metadata or a later frame; None otherwise.
+    """Return a WebP without the chunk in which it is cut off, if that is metadata or a later frame; None otherwise.
 
-    The parts are those of the WebP container: https://developers.google.com/speed/webp/docs/riff_container.
+    The WebP container: https://developers.google.com/speed/webp/docs/riff_container.
     """
     kinds: list[bytes] = []
     at = 12

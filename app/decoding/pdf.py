@@ -1,4 +1,4 @@
-"""The pages of a PDF to images, with PDFium. It keeps its state in globals: one thread at a time."""
+"""Renders the pages of a PDF with PDFium, which keeps its state in globals: only one thread may use it at a time."""
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -21,13 +21,13 @@ def opened(data: bytes) -> Iterator[pypdfium2.PdfDocument]:
     """
     try:
         with closing(pypdfium2.PdfDocument(data)) as document:
-            # What was filled into forms is drawn only then.
+            # PDFium draws the values of form fields only after this call.
             document.init_forms()
             yield document
     except pypdfium2.PdfiumError as error:
-        # PDFium's last error may be that of an earlier file.
+        # PDFium may report the error of an earlier file, so check that this one is encrypted.
         if error.err_code in _LOCKED and b"/Encrypt" in data:
-            raise InvalidImage("the PDF is locked with a password: unlock it, and send it without") from error
+            raise InvalidImage("the PDF is locked with a password: remove the password, and send it again") from error
         raise InvalidImage("the PDF is broken, or without pages") from error
 
 
@@ -44,7 +44,7 @@ def sizes(document: pypdfium2.PdfDocument) -> list[tuple[float, float]]:
 
 
 def render(document: pypdfium2.PdfDocument, number: int, dpi: int, max_pixels: int) -> Image.Image:
-    """Render a page, counted from 0, at a resolution, or one so much lower that it has no more pixels than allowed.
+    """Render a page, counted from 0, at `dpi`, or at a lower resolution that keeps it within `max_pixels`.
 
     Raises:
         InvalidImage: broken.
@@ -52,8 +52,8 @@ def render(document: pypdfium2.PdfDocument, number: int, dpi: int, max_pixels: i
     try:
         with closing(document[number]) as page:
             width, height = page.get_size()
-            # A page of any size can be rendered; the limit only makes it coarser.
-            # However thin it is, it is a pixel wide.
+            # The limit lowers the resolution of a large page instead of refusing the page.
+            # The last term limits a thin page, whose width is rounded up to one pixel.
             scale = min(
                 dpi / _POINTS_PER_INCH,
                 (max_pixels / max(width * height, 1)) ** 0.5,

@@ -26,27 +26,28 @@ from app.errors import InvalidImage
 
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE, _SUB_IFDS, _DNG_VERSION = 254, 255, 330, 50_706
 _REDUCED_OR_MASK = 1 | 4
-"""Bits of NewSubfileType: a smaller version of another frame, and its transparency."""
+"""Bits of NewSubfileType: a reduced version of another frame, and a transparency mask."""
 _OLD_REDUCED = 2
 _THUMBNAILS = 4_000
-"""Frames that are looked at besides the pages."""
+"""The most frames that are examined besides the pages."""
 _OF_SENSORS = (32_803, 34_892)
 """Photometric interpretations of raw files: the mosaic of a sensor, and colours that are not developed yet."""
 _RAW_FILES = (b"FUJIFILMCCD-RAW", b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FOVb", b"\0MRM", b"II\x1a\0\0\0HEAPCCDR")
 """How raw files begin that are no TIFF: those of Fujifilm, Olympus, Panasonic, Sigma, Minolta and (older) Canon."""
 _FAX_LINES = (2, 3)
 _ENTRIES, _LOOK_AT = 500, 64
-"""Entries of a directory, and directories of a file, that may say that it is raw."""
+"""The most entries of a directory, and the most directories of a file, that are examined."""
 
 for (prefix, photometric, *others), modes in list(OPEN_INFO.items()):
-    # Pillow opens some of the deep greys only where black is zero. `white_is_zero` says which to invert.
+    # Pillow opens some deep grey modes only if 0 is black. Register them also for 0 as white: `white_is_zero` tells
+    # which images to invert.
     if photometric == 1 and modes[0].startswith(("I", "F", "LA")):
         OPEN_INFO.setdefault((prefix, 0, *others), modes)  # type: ignore[arg-type]
 
 
 def pages_of(file: TiffImageFile, most: int) -> list[int]:
-    """Return the numbers of the frames that are pages, and no more than `most` and one of them. Thumbnails, smaller
-    versions and masks are none, unless there is nothing else."""
+    """Return the numbers of the frames that are pages, at most `most` + 1 of them. Thumbnails, reduced versions and
+    masks are not pages, unless the file has nothing else."""
     frames = 0
     pages: list[int] = []
     while len(pages) <= most and frames <= most + _THUMBNAILS:
@@ -65,7 +66,7 @@ def pages_of(file: TiffImageFile, most: int) -> list[int]:
 
 
 def white_is_zero(file: TiffImageFile) -> bool:
-    """True for an image that Pillow gives as a negative."""
+    """Return whether Pillow decodes the image as a negative."""
     return file.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0 and file.mode.startswith(("I", "F", "LA"))
 
 
@@ -103,7 +104,7 @@ def _directories(data: bytes) -> Iterator[dict[int, tuple[int, ...]]]:
 
 
 def _directory(data: bytes, order: str, at: int) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the numbers in a directory, short lists of them by their tag, and where the next directory is."""
+    """Return the integers of a directory by tag, without long lists, and the offset of the next directory."""
     end = at + 2 + 12 * struct.unpack_from(f"{order}H", data, at)[0]
     tags = {}
     for entry in range(at + 2, min(end, at + 2 + 12 * _ENTRIES), 12):

@@ -18,11 +18,11 @@ from app.errors import InvalidImage, ServiceError, UnsupportedMedia
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """As malloc.h of glibc defines them."""
 _MAX_KEPT_BLOCK, _MAX_KEPT = 32 * 2**20, 128 * 2**20
-"""Bytes of the largest block that glibc keeps for later (its own maximum), and of all that it keeps."""
+"""Bytes of the largest freed block that glibc keeps (its own maximum), and of all freed memory that it keeps."""
 _PAUSE = 5.0
-"""Seconds without a request after which nothing is kept for later."""
+"""Seconds without a request after which freed memory is returned to the kernel."""
 
-# As many threads as libheif takes. libaom would take one for each core, whose stacks count as memory.
+# The number of threads that libheif uses. libaom would start one for each core, and their stacks count as memory.
 AvifImagePlugin.DEFAULT_MAX_THREADS = 4
 
 Facts = dict[str, Any]
@@ -41,7 +41,7 @@ def main(seconds: float, memory: int) -> None:
     # A core dump would be a copy of the file on the disk.
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with contextlib.suppress(OSError):
-        # Where memory runs out all the same, Linux ends this process and not the service.
+        # If the machine runs out of memory, Linux kills this process and not the service.
         Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
     _keep_memory()
     service, worker = Connection(0), _Worker()
@@ -51,7 +51,7 @@ def main(seconds: float, memory: int) -> None:
             if not service.poll(_PAUSE):
                 _return_memory()
             header, data = receive(service, memory)
-            # Unlike RLIMIT_CPU, the timer can be set anew. There is no handler: it would not run while C code hangs.
+            # Unlike RLIMIT_CPU, the timer can be reset. A handler of its signal would not run while C code hangs.
             signal.setitimer(signal.ITIMER_PROF, seconds)
             if "close" in header:
                 worker.close()
@@ -66,10 +66,10 @@ class _File(Protocol):
     """A file that is open."""
 
     def facts(self) -> Facts:
-        """Return what is known of all pages."""
+        """Return facts about all pages."""
 
     def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
-        """Return what is known of a page, and the page as an RGB image."""
+        """Return facts about a page, and the page as an RGB image."""
 
     def close(self) -> None:
         """Free what the file takes."""
@@ -120,7 +120,7 @@ class _Worker:
         self._file: _File | None = None
 
     def answer(self, header: Header, data: bytes) -> tuple[Header, bytes]:
-        """Do what a request says, and return the header of the answer and the pixels."""
+        """Handle a request. Return the header of the answer, and the pixels."""
         try:
             facts, image = self._page(header, data)
             answer: Header = {"facts": facts, "size": image.size if image else None}
@@ -128,7 +128,7 @@ class _Worker:
         except (InvalidImage, UnsupportedMedia) as error:
             answer, pixels = self._error(header, error), b""
         except MemoryError:
-            too_large = InvalidImage("the file takes more memory to decode than there is")
+            too_large = InvalidImage("decoding the file takes more memory than is allowed")
             answer, pixels = self._error(header, too_large), b""
         return answer | {"is_open": self._file is not None}, pixels
 
@@ -140,7 +140,7 @@ class _Worker:
 
     def _error(self, header: Header, error: ServiceError) -> Header:
         if header["open"] is not None:
-            # Nobody asks for further pages of a file of which the first is refused.
+            # The service requests no further page of a file whose first page fails.
             self.close()
         return {"error": type(error).__name__, "detail": error.detail}
 
@@ -155,14 +155,14 @@ class _Worker:
 
 
 def _keep_memory() -> None:
-    """Have glibc keep freed memory for the next page: to ask the kernel for it anew takes a third of the time of a
-    photo, or more."""
+    """Make glibc keep freed memory for the next page. Getting it from the kernel again takes a third of the decoding
+    time of a photo, or more."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(_M_MMAP_THRESHOLD, _MAX_KEPT_BLOCK)
         mallopt(_M_TRIM_THRESHOLD, _MAX_KEPT)
 
 
 def _return_memory() -> None:
-    """Have glibc return freed memory to the kernel."""
+    """Make glibc return freed memory to the kernel."""
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)

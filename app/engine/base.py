@@ -6,7 +6,7 @@ from models.base import Job, Prediction
 
 
 class Ticket(Protocol):
-    """A job that an engine has taken on."""
+    """A job that an engine has accepted."""
 
     submitted: float
     """When the job was queued, in seconds of the monotonic clock."""
@@ -16,7 +16,7 @@ class Ticket(Protocol):
     """When the outcome was known."""
 
     def wait(self, seconds: float) -> bool:
-        """Wait for the outcome, at most so many seconds, and say whether it is known."""
+        """Wait at most `seconds` for the outcome. Return whether it is known."""
 
     def result(self) -> Prediction:
         """Wait for the prediction and return it.
@@ -25,7 +25,7 @@ class Ticket(Protocol):
             QueueTimeout: the prediction did not begin in time.
             PredictionFailed: the model raised.
             Unavailable: the engine was closed, or the job cancelled.
-            models.base.ModelError: the model cannot be had, or not take the job.
+            models.base.ModelError: the model cannot be loaded, or cannot do the job.
         """
 
     def cancel(self) -> None:
@@ -33,31 +33,31 @@ class Ticket(Protocol):
 
     @property
     def position(self) -> int:
-        """How many jobs are before this one, itself included; 0 once it runs."""
+        """The position of the job in the queue, counted from 1; 0 once it runs."""
 
 
 class Engine(Protocol):
     """Runs jobs on models."""
 
     def submit(self, model: str, job: Job, timeout: float) -> Ticket:
-        """Queue a job at once, or refuse it. `timeout` limits, in seconds, the wait for a busy model; neither the time
-        that the model takes to load counts, nor the prediction itself once it has begun.
+        """Queue a job, or refuse it at once. `timeout` limits the wait for a busy model, in seconds. Loading the model
+        and the prediction itself do not count.
 
         Raises:
-            QueueFull: as many jobs as may wait for the model do.
+            QueueFull: the queue of the model is full.
             Unavailable: the engine is closed.
         """
 
     def refuse_if_full(self, model: str) -> None:
-        """Refuse what `submit` would refuse now, before work is put into making a job.
+        """Raise what `submit` would raise now, for callers that would have to do work to make a job.
 
         Raises:
-            QueueFull: as many jobs as may wait for the model do.
+            QueueFull: the queue of the model is full.
             Unavailable: the engine is closed.
         """
 
     def prepare(self, model: str, until_loaded: bool = False) -> None:
-        """Start downloading and loading a model, without waiting for it; once, or until it succeeds."""
+        """Start downloading and loading a model, without waiting for it. `until_loaded` repeats failed attempts."""
 
     def unload(self, model: str) -> bool:
         """Take a model out of memory or stop its download; return False if it is at work, and stays."""
@@ -66,7 +66,7 @@ class Engine(Protocol):
         """Return how many jobs wait for a model."""
 
     def ready(self) -> bool:
-        """True while jobs are taken on."""
+        """Return whether the engine accepts jobs."""
 
     def close(self) -> None:
-        """Take no more jobs, and answer those that wait with Unavailable."""
+        """Refuse new jobs, and end waiting ones with Unavailable."""

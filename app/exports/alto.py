@@ -15,7 +15,7 @@ _CAPTION = "caption"
 
 
 def render(document: Document) -> bytes:
-    """Write a document; a caption, which lies nowhere on the page, becomes a tag of the image."""
+    """Write a document. A caption, which has no position on the page, becomes a tag of the image."""
     alto = ET.Element(
         "alto",
         {
@@ -41,7 +41,7 @@ def render(document: Document) -> bytes:
 def _description(alto: ET.Element, model: str) -> None:
     description = ET.SubElement(alto, "Description")
     ET.SubElement(description, "MeasurementUnit").text = "pixel"
-    # What OCRProcessing was before version 4 deprecated it.
+    # Processing replaces OCRProcessing, which version 4 deprecates.
     processing = ET.SubElement(description, "Processing", {"ID": "processing_1"})
     ET.SubElement(processing, "processingCategory").text = "contentGeneration"
     ET.SubElement(processing, "processingStepSettings").text = f"model: {printable(model)}"

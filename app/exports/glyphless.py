@@ -40,7 +40,7 @@ class GlyphlessFont:
         return self._codes.setdefault(char, len(self._codes) + 1)
 
     def finish(self) -> None:
-        """Write what is known once every text is encoded."""
+        """Write the font. Call this after all texts are encoded."""
         self.dictionary.update(
             {
                 "Type": "/Font",

@@ -1,7 +1,7 @@
 """hOCR 1.2 as well-formed XHTML: https://kba.github.io/hocr-spec/1.2/.
 
-A paragraph is a content area of its own.  Pages, areas, lines and words have their `bbox`; lines have a `baseline`, or
-a `textangle` where they are steeper than that can say.
+A paragraph is a content area of its own. Pages, areas, lines and words have a `bbox`. Lines have a `baseline`, or a
+`textangle` if they are too steep for one.
 """
 
 import math
@@ -14,7 +14,7 @@ _CAPABILITIES = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_wconf"
 
 
 def render(document: Document) -> bytes:
-    """Write a document; a caption, which lies nowhere on the page, becomes the text of its image."""
+    """Write a document. A caption, which has no position on the page, becomes the text of its image."""
     html = ET.Element("html", {"xmlns": "http://www.w3.org/1999/xhtml"})
     _head(ET.SubElement(html, "head"), document)
     body = ET.SubElement(html, "body")
@@ -24,7 +24,7 @@ def render(document: Document) -> bytes:
             _caption(division, page, document.caption)
     ET.indent(html)
     content = ET.tostring(html, "unicode")
-    # The one document type that is fit for readers of XML and of HTML alike.
+    # This document type is valid in XML and in HTML.
     return f'<?xml version="1.0" encoding="UTF-8"?>\n<!DOCTYPE html>\n{content}\n'.encode()
 
 
@@ -45,7 +45,7 @@ def _head(head: ET.Element, document: Document) -> None:
 def _page(body: ET.Element, number: int, page: Page) -> ET.Element:
     title = f"{_bbox(Box(0, 0, page.width, page.height))}; ppageno {number - 1}"
     element = ET.SubElement(body, "div", {"class": "ocr_page", "id": f"page_{number}", "title": title})
-    # A page without text: an HTML reader takes <div/> for a <div> that is still open.
+    # Text keeps an empty page from becoming <div/>, which HTML parsers take for an open <div>.
     element.text = "\n"
     for position, block in enumerate(blocks(page), 1):
         _block(element, f"{number}_{position}", block)

@@ -1,4 +1,4 @@
-"""Images in a PDF, as small as they can be without looking worse: ISO 32000-1, section 8.9."""
+"""Images in a PDF, compressed without a visible loss: ISO 32000-1, section 8.9."""
 
 import io
 import zlib

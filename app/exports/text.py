@@ -7,7 +7,7 @@ from app.exports.base import Document, Page, printable
 
 
 def render(document: Document) -> bytes:
-    """Write a document's text in UTF-8, with nothing after its last line: it is what the model said, and no file."""
+    """Write a document's text in UTF-8, without a newline at the end, because it is an answer and not a file."""
     if document.caption:
         return document.caption.encode()
     return "\f".join(map(_page, document.pages)).rstrip("\n").encode()

@@ -13,7 +13,7 @@ COLUMNS = (
     *("level", "page_num", "block_num", "par_num", "line_num", "word_num"),
     *("left", "top", "width", "height", "conf", "text"),
 )
-# Tesseract's word for a row that has no confidence of its own.
+# Tesseract's value for a row without a confidence.
 _NO_CONFIDENCE = "-1"
 
 
@@ -40,7 +40,7 @@ def _block(page: int, number: int, block: Block) -> Iterator[str]:
 
 
 def _caption(page: Page, caption: str) -> Iterator[str]:
-    """What is said of the image as a whole: one line with no confidence, each of whose words lies on all of it."""
+    """Yield the rows of a caption: one line without confidence, whose words have the box of the whole page."""
     box = _whole(page)
     for number in ((1,), (1, 1), (1, 1, 1)):
         yield _row(1, number, box)
@@ -49,7 +49,7 @@ def _caption(page: Page, caption: str) -> Iterator[str]:
 
 
 def _row(page: int, number: tuple[int, ...], box: Box, confidence: str = _NO_CONFIDENCE, text: str = "") -> str:
-    """Write a row; `number` counts the block, the paragraph, the line and the word, as far as the row goes down."""
+    """Return a row. `number` is the numbers of the block, paragraph, line and word, down to the level of the row."""
     missing = (0,) * (4 - len(number))
     values = (len(number) + 1, page, *number, *missing, box.left, box.top, box.width, box.height, confidence, text)
     return "\t".join(map(str, values))

@@ -1,4 +1,4 @@
-"""`data:` URLs: images that are their own address."""
+"""`data:` URLs, which contain the image, and the encodings in them."""
 
 import base64
 import re
@@ -40,13 +40,13 @@ def decode_data_url(url: str, max_bytes: int) -> bytes:
 
 
 def decode_base64(text: bytes, max_bytes: int = sys.maxsize) -> bytes:
-    """Return the bytes that base64 holds, in any spelling that encoders and forms give it.
+    """Decode base64, in all variants that encoders and forms produce.
 
     The alphabet is the standard or the URL-safe one (RFC 4648, sections 4 and 5), padding may be missing, and line
     breaks are skipped. A space is white space, or a "+" that was decoded as in a form.
 
     Raises:
-        BadRequest: other characters, data after padding, or a length that no data has.
+        BadRequest: other characters, data after padding, or an impossible length.
         TooLarge: more than `max_bytes`.
     """
     text = text.strip()
@@ -63,17 +63,17 @@ def decode_base64(text: bytes, max_bytes: int = sys.maxsize) -> bytes:
 
 
 def _without_spaces(text: bytes) -> bytes:
-    """Leave spaces out of base64, or make each the "+" that it was, whichever gives a length that base64 has."""
+    """Remove the spaces of base64, or turn each back into a "+", whichever gives a valid length."""
     lines = text.translate(None, _LINE_BREAKS)
     left_out, plus = lines.replace(b" ", b""), lines.replace(b" ", b"+")
     if any(sign in text for sign in b"+-_"):
-        # A form would have made a space of this "+" too; the URL-safe alphabet has none.
+        # Decoding a form would have turned this "+" into a space too, and the URL-safe alphabet has no "+".
         return left_out
     width = lines.find(b" ")
     wrapped = width % 4 == 0 and lines[width :: width + 1] == b" " * lines.count(b" ")
     indented = not re.search(rb"\S +\S", text)
     readings = [left_out, plus] if wrapped or indented else [plus, left_out]
-    # The first of these, unless only the other one can be right.
+    # Take the first reading, unless only the second has a valid length.
     return min(readings, key=_has_wrong_length)
 
 
@@ -82,7 +82,7 @@ def _has_wrong_length(base64: bytes) -> bool:
 
 
 def unquoted(text: str) -> bytes:
-    """Undo percent-encoding, piece by piece: `unquote_to_bytes` takes two hundred bytes of memory for an escape."""
+    """Undo percent-encoding in chunks, because `unquote_to_bytes` takes two hundred bytes of memory for each escape."""
     pieces = []
     start = 0
     while start < len(text):

@@ -1,4 +1,4 @@
-"""What `image_url` may lead to: which URLs are read, and which addresses are dialled."""
+"""Protection against server-side request forgery (SSRF): which URLs are fetched, and which addresses are dialled."""
 
 import ipaddress
 import re
@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from app.errors import ForbiddenUrl
 
-# Not for users although Python counts them as global: what a cloud answers on (Azure's metadata and DNS service),
-# relays of tunnels, and in IPv6 protocol assignments and documentation.
+# Forbidden addresses that Python counts as global: Azure's metadata and DNS service, tunnel relays, and IPv6 protocol
+# assignments and documentation.
 _NOT_FOR_USERS = tuple(
     map(
         ipaddress.ip_network,
@@ -26,17 +26,17 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 def is_public(address: Address) -> bool:
-    """True for an address that anyone on the internet could have named; whatever it embeds is checked too."""
+    """Return whether an address is on the public internet. An IPv4 address that it embeds is checked too."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
         if address in _NAT64:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
-        # Only 2000::/3 is given out; the rest is local, reserved or not in use. Of it, 6to4 holds an IPv4 address, as
-        # does Teredo, which is among the protocol assignments.
+        # Only 2000::/3 is global unicast; the rest is local, reserved or unassigned. Within it, 6to4 embeds an IPv4
+        # address, as does Teredo, which is among the protocol assignments.
         if address not in _GIVEN_OUT or address in _6TO4:
             return False
-        # So does ISATAP, behind any prefix: it ends in 0:5efe and an IPv4 address.
+        # An ISATAP address, with any prefix, ends in 0:5efe and an IPv4 address.
         if (int(address) >> 32) & 0xFDFF_FFFF == 0x0000_5EFE:
             return False
     return (
@@ -75,15 +75,15 @@ class Guard:
         return found
 
     def refuse_itself(self, host: str, dialled: tuple[Any, ...], own: tuple[Any, ...]) -> None:
-        """Refuse a connection to an address of this machine, public as it may be, before anything is sent.
+        """Refuse a connection to this machine, even by a public address, before anything is sent.
 
         Args:
-            host: what was asked for; one that the settings name may be on this machine, but for this service.
+            host: the host of the URL. One that the settings allow may be on this machine, but not this service.
             dialled: the socket address of the other end.
             own: the socket address of this end.
 
         Raises:
-            ForbiddenUrl: it is.
+            ForbiddenUrl: the other end is this machine.
         """
         here = dialled[0] == own[0] or _address(dialled).is_loopback
         if here and (dialled[1] == self.own_port or not self._named(host, dialled[1])):
@@ -103,7 +103,7 @@ def _host_and_port(text: str) -> tuple[str, int | None]:
 
 
 def check_url(url: str) -> None:
-    """Refuse what is not a plain http or https URL: parsers that read the rest differently are an attacker's friend.
+    """Refuse all but plain http and https URLs, because attackers exploit URLs that parsers read differently.
 
     Raises:
         ForbiddenUrl: with what is wrong.

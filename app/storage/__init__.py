@@ -1,1 +1,1 @@
-"""Where the images that come are kept."""
+"""Storage of uploaded images."""

@@ -6,14 +6,14 @@ from typing import Protocol
 
 
 class Store(Protocol):
-    """Keeps images as the bytes that came."""
+    """Stores images as the bytes that were uploaded."""
 
     def keep(self, data: bytes, sha256: str, format: str) -> AbstractContextManager[str]:
-        """Write an image, and keep it if the block ends well; the same image twice is one file. The block is given the
-        name that the image has from its end on, and for as long as it runs the image is not removed to make room.
+        """Write an image, and keep it if the block succeeds. Equal images are one file. The block gets the name that
+        the image has after it. While the block runs, the image is not removed to free space.
 
         Raises:
-            StorageFull: there is no room for it.
+            StorageFull: there is no space for it.
             StorageFailed: it cannot be written.
         """
 
@@ -33,4 +33,4 @@ class Store(Protocol):
         """
 
     def tidy(self) -> None:
-        """Remove what is too old, and the oldest of what is too much."""
+        """Remove the images that are too old, and the oldest ones beyond the limit of size."""

@@ -22,12 +22,12 @@ _EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
 _NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 86_400.0
-"""Seconds after which a partial file belongs to nobody, where the file system has no locks."""
+"""Seconds after which a partial file counts as abandoned, on file systems without locks."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class _Kept(NamedTuple):
-    """The size of an image in bytes, and when it came, in seconds of the clock on the wall."""
+    """The size of an image in bytes, and when it was stored, in seconds of wall-clock time."""
 
     size: int
     came: float
@@ -38,7 +38,7 @@ class LocalStore:
 
     Args:
         directory: where they are.
-        max_bytes: how much they may take in all: the oldest go first; 0 for any amount.
+        max_bytes: the limit of their total size, beyond which the oldest are removed; 0 for none.
         max_age: after how many seconds an image is removed; 0 for never.
     """
 
@@ -48,12 +48,12 @@ class LocalStore:
         self._max_age = max_age
         self._lock = threading.Lock()
         self._kept: dict[str, _Kept] = {}
-        """What is there, the oldest first; files that others add are counted from the next start on."""
+        """The stored images, the oldest first. Files that other programs add count from the next start on."""
         self._total = 0
         self._in_use: Counter[str] = Counter()
 
     def open(self) -> None:
-        """Make the directory, remove what killed processes left half-written, and warn if it cannot be written."""
+        """Make the directory, remove partial files of killed processes, and warn if the directory is not writable."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True)
             for leftover in self._directory.glob(f"{_PARTIAL}*"):
@@ -118,7 +118,7 @@ class LocalStore:
                     self._forget(name)
 
     def _to_go(self) -> list[str]:
-        """Return what is too old, and as many of the oldest as are too much, but none in use."""
+        """Return the images to remove: those too old, and the oldest beyond the limit of size, except those in use."""
         too_much = self._total - self._max_bytes if self._max_bytes else 0
         oldest = time.time() - self._max_age if self._max_age else 0.0
         names = []
@@ -132,7 +132,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def _using(self, name: str, size: int) -> Iterator[None]:
-        """Count an image as kept, and as in use; not so any more at the end if it is not there."""
+        """Count an image as stored and in use during the block. Afterwards, forget it if it has no file."""
         if 0 < self._max_bytes < size:
             raise StorageFull("the image is larger than all that may be kept: see MAX_STORE_MB")
         with self._lock:
@@ -145,7 +145,7 @@ class LocalStore:
                 self._in_use[name] -= 1
                 if not self._in_use[name]:
                     del self._in_use[name]
-                    # Of a directory that is not one, too.
+                    # This is False as well if the directory itself is missing or not a directory.
                     if not os.path.exists(self._directory / name):
                         self._forget(name)
 
@@ -161,7 +161,7 @@ class LocalStore:
 
 
 def _renewed(path: Path) -> bool:
-    """Make a file as young as a new one, and say whether there is one. `Path.touch` would make an empty one."""
+    """Set the time of a file to now. Return whether the file exists; `Path.touch` would create it."""
     try:
         os.utime(path)
     except FileNotFoundError:
@@ -171,16 +171,16 @@ def _renewed(path: Path) -> bool:
 
 @contextlib.contextmanager
 def _written(path: Path, data: bytes) -> Iterator[None]:
-    """Write a partial file. It is locked while the block runs, and gone at its end unless it was renamed.
+    """Write a partial file. It is locked while the block runs, and removed at its end unless it was renamed.
 
-    The lock ends with the process, so that another instance on the same directory can tell what is in work from what a
-    killed one has left.
+    The lock ends with the process. By it, another instance on the same directory distinguishes a file in work from that
+    of a killed process.
     """
     with contextlib.ExitStack() as stack:
         stack.callback(_remove, path)
         file = _locked(path)
         while not path.exists():
-            # Another instance swept it before it was locked.
+            # Another instance removed the file before it was locked.
             file.close()
             file = _locked(path)
         stack.enter_context(file)
@@ -191,7 +191,7 @@ def _written(path: Path, data: bytes) -> Iterator[None]:
 
 def _locked(path: Path) -> BinaryIO:
     file = path.open("wb")
-    # Some network file systems have no locks: `_sweep` goes by the age there.
+    # Some network file systems have no locks. There, `_sweep` decides by the age of the file.
     with contextlib.suppress(OSError):
         fcntl.flock(file, fcntl.LOCK_EX)
     return file

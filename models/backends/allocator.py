@@ -1,4 +1,4 @@
-"""Memory that was freed goes back to the operating system: from Python, torch's CUDA cache and glibc's malloc."""
+"""Returns freed memory to the operating system: from Python, torch's CUDA cache and glibc's malloc."""
 
 import ctypes
 import gc

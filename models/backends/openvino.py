@@ -37,7 +37,7 @@ def precision_of(placement: Placement) -> str:
 
 
 def computed_in(precision: str) -> ov.Type:
-    """Return the type of activations. `int8` only says how weights are stored and multiplied."""
+    """Return the type of activations. `int8` only concerns how weights are stored and multiplied."""
     if precision == "int8":
         return ov.Type.bf16 if _has_bfloat16() else ov.Type.f32
     return ov.Type.bf16 if precision == "bfloat16" else ov.Type.f32

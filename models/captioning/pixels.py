@@ -1,4 +1,4 @@
-"""Images as the recurrent captioners see them."""
+"""The input of the recurrent captioners: images as normalised pixels."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ def stack(images: Sequence[Image.Image]) -> torch.Tensor:
 
 
 def normalise(pixels: torch.Tensor, mean: Sequence[float], std: Sequence[float]) -> torch.Tensor:
-    """Return bytes (batch, 3, height, width) as floats with the mean and deviation, of each channel, that are given."""
+    """Return bytes (batch, 3, height, width) as floats, normalised with each channel's mean and standard deviation."""
     shape = (1, 3, 1, 1)
     scale = pixels.new_tensor(std, dtype=torch.float32).mul(255).reciprocal().view(shape)
     offset = pixels.new_tensor(mean, dtype=torch.float32).div(pixels.new_tensor(std, dtype=torch.float32)).view(shape)

@@ -22,14 +22,14 @@ class Vocabulary:
         return len(self.tokens)
 
     def ids(self, words: Sequence[str]) -> list[int]:
-        """Return the id of each word; that of the unknown one for a word that is not here."""
+        """Return the id of each word; UNKNOWN for a word that is not in the vocabulary."""
         return [self._ids.get(word, UNKNOWN) for word in words]
 
     def text(self, ids: Iterable[int]) -> str:
-        """Return the sentence that tokens spell: lower-case words with spaces between, and nothing else.
+        """Return the sentence of tokens: lower-case words separated by spaces.
 
-        Captioners are trained on captions without case and punctuation, so there is none to restore. What follows the
-        end is dropped, and so are special tokens.
+        Captioners are trained on captions without case and punctuation, so there is none to restore. Special tokens are
+        dropped, and so is all that follows the end token.
         """
         words = []
         for index in ids:

@@ -22,7 +22,7 @@ class Network(Protocol):
     """
 
     def encode(self, *inputs: Array) -> list[Floats]:
-        """Encode a batch, whose size is the first dimension of each input. The batch before is forgotten.
+        """Encode a batch, whose size is the first dimension of each input. It replaces the previous batch.
 
         Returns:
             The outputs of the encoder that are not meant for the decoder, such as scores of tags.

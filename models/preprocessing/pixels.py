@@ -41,11 +41,11 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 
 
 def image_processor(directory: Path) -> dict[str, Any]:
-    """Return what a checkpoint says of its image processor: as transformers 5 writes it, nested in
-    `processor_config.json`, else the `preprocessor_config.json` of older ones.
+    """Return the config of a checkpoint's image processor. transformers 5 nests it in `processor_config.json`; older
+    versions write `preprocessor_config.json`.
 
     Raises:
-        ValueError: it says nothing.
+        ValueError: the checkpoint has neither.
     """
     for name, key in (("processor_config.json", "image_processor"), ("preprocessor_config.json", None)):
         if (directory / name).is_file():
@@ -65,7 +65,7 @@ class Pixels:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Read what a checkpoint says of its image processor.
+        """Read the config of a checkpoint's image processor.
 
         Raises:
             ValueError: the file describes a processor that this class does not implement.
@@ -74,7 +74,7 @@ class Pixels:
         kind = str(given.get("image_processor_type") or given.get("feature_extractor_type"))
         kind = kind.replace("FeatureExtractor", "ImageProcessor").removesuffix("Fast").removesuffix("Pil")
         if kind not in _DEFAULTS:
-            raise ValueError(f"{directory} wants its images from {kind}, which is not implemented here")
+            raise ValueError(f"{directory} needs the image processor {kind}, which is not implemented here")
         config = _DEFAULTS[kind] | given
         size = config["size"] if config.get("do_resize", True) else None
         self.shorter_side = size["shortest_edge"] if isinstance(size, dict) and "shortest_edge" in size else None
@@ -84,7 +84,7 @@ class Pixels:
         self.crop = _height_and_width(config["crop_size"]) if config.get("do_center_crop") else None
         smallest = (self.shorter_side,) * 2 if self.shorter_side else self.size
         if smallest is None or (self.crop and any(a > b for a, b in zip(self.crop, smallest, strict=True))):
-            raise ValueError(f"{directory} gives its images no size, or crops more than there is")
+            raise ValueError(f"the image processor of {directory} has no size, or a crop that is larger than it")
         self._resample = Image.Resampling(config["resample"])
         self._table = _table(config)
 

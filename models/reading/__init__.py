@@ -1,1 +1,1 @@
-"""Reading pages: where the text is, in which order, and what it says."""
+"""Reads pages: detects the text, orders its lines, and recognises their characters."""

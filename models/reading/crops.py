@@ -8,14 +8,15 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
-INK_HEIGHT, INK_BLUR = 48, 8.0  # pixels: crops are made so small, which levels the grain, and the paper so smooth
+INK_HEIGHT = 48  # pixels: the height that crops are scaled down to, which averages out the grain of the paper
+INK_BLUR = 8.0  # pixels: the deviation of the blur that gives the colour of the paper
 INK = 8.0  # grey levels, of 255, by which the faintest ink differs from the paper around it
 
 
 def cut(image: Pixels, polygon: Floats, margin: float = 0.0) -> Pixels:
     """Return the upright crop of a polygon (4, 2) in pixels, with a margin in heights on every side.
 
-    What lies outside the image repeats its edge, so that no black corner looks like ink.
+    Outside the image, its edge is repeated, because black corners would look like ink.
     """
     corners = widen(polygon, margin)
     width = max(1, round(float(np.linalg.norm(corners[1] - corners[0]))))
@@ -37,21 +38,21 @@ def widen(polygon: Floats, margin: float) -> Floats:
 
 
 def turn(image: Pixels, degrees: int) -> Pixels:
-    """Turn an image clockwise by 0, 90, 180 or 270 degrees."""
+    """Return an image turned clockwise by 0, 90, 180 or 270 degrees."""
     return cv2.rotate(image, TURNS[degrees]).astype(np.uint8) if degrees else image
 
 
 def turn_back(points: Floats, degrees: int) -> Floats:
-    """Take points (..., 2), fractions of an image turned clockwise by `degrees`, back to the image as it was."""
+    """Convert points (..., 2) from fractions of an image turned clockwise by `degrees` to those of the original."""
     x, y = points[..., 0], points[..., 1]
     back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
     return np.stack(back, axis=-1)
 
 
 def has_ink(crop: Pixels) -> bool:
-    """Tell a crop (height, width, 3) with anything on it from blank paper, even where that has grain and shade.
+    """Return whether a crop (height, width, 3) has ink on it, and is not blank paper with grain or shade.
 
-    On blank paper the detector is apt to see one text as large as the page, and a recogniser to invent what it says.
+    On blank paper, the detector often finds one text as large as the page, and a recogniser invents the words of it.
     """
     grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY)
     scale = min(1.0, INK_HEIGHT / min(grey.shape))

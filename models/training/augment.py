@@ -1,4 +1,4 @@
-"""Photos changed at random: what a network sees of one is never twice the same."""
+"""Random augmentation of photos, so that the network never sees the same pixels twice."""
 
 import math
 
@@ -35,8 +35,8 @@ def augment(
         size: side of the result.
         smallest: least part of the photo's area that is kept.
         colour: how much brightness, contrast and saturation change at most, as a factor of 1 - colour to 1 + colour.
-        flip: whether to mirror every other one.
-        random: where chance comes from; the same state gives the same result.
+        flip: whether to mirror the photo with a probability of 1/2.
+        random: the generator; the same state gives the same result.
     """
     box = crop_box(image.width, image.height, smallest, random)
     result = image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)

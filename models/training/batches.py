@@ -1,6 +1,6 @@
-"""Batches of photos with captions, in an order and with changes that depend on nothing but the seed and the epoch.
+"""Batches of photos with captions. Their order and augmentation depend only on the seed and the epoch.
 
-So a run that is resumed sees what the killed one would have seen, however many processes read.
+So a resumed run sees the same batches as an uninterrupted one, whatever the number of reading processes.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from models.training.formats import DatasetError
 from models.training.settings import Settings
 
 _MOST_WORDS = 30
-# What mirroring would make wrong.
+# Words that make a caption wrong for the mirrored photo.
 _SIDES = frozenset({"left", "right"})
 
 
@@ -49,8 +49,8 @@ class Photo:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Photos (batch, 3, size, size) as bytes, tokens (batch * captions, length) and said words (batch, tags); and which
-    of the photos these are, by index."""
+    """Photos (batch, 3, size, size) as bytes, their tokens (batch * captions, length), whether each tag is in a caption
+    (batch, tags), and the indices of the photos."""
 
     pixels: Tensor
     tokens: Tensor
@@ -62,7 +62,7 @@ Item = tuple[Image.Image, list[list[int]], list[float], int]
 
 
 class TrainingPhotos(Dataset[Batch | DatasetError]):
-    """Photos as they are trained on: cropped, mirrored and tinted by chance, with some of their captions."""
+    """Photos for training: randomly cropped, mirrored and tinted, with some of their captions."""
 
     def __init__(
         self, photos: Sequence[Photo], vocabulary: Vocabulary, tags: Sequence[str], settings: Settings
@@ -78,7 +78,8 @@ class TrainingPhotos(Dataset[Batch | DatasetError]):
     def __getitem__(self, places: Sequence[tuple[int, int]]) -> Batch | DatasetError:
         """Return photos, each by epoch and index, as a batch.
 
-        Where one cannot be read the error is returned: raised in another process, it would come with a traceback in it.
+        If one cannot be read, the error is returned and not raised: from another process, its message would contain a
+        traceback.
         """
         try:
             return collate([self._item(*place) for place in places])
@@ -121,7 +122,7 @@ def training_batches(photos: TrainingPhotos, settings: Settings, epoch: int, sta
         sampler=places,
         num_workers=settings.workers,
         worker_init_fn=interrupt.ignore,
-        # Its own: the loader draws a seed for its processes, and would take it from the dropout's.
+        # The loader draws a seed for its processes. Drawn from the global generator, it would change the dropout.
         generator=torch.Generator(),
     )
     for batch in loader:
@@ -136,7 +137,7 @@ def steps_in_epoch(photos: TrainingPhotos, settings: Settings) -> int:
 
 
 def collate(items: Sequence[Item]) -> Batch:
-    """Put photos together, captions of one photo below one another, padded to the longest."""
+    """Join photos into a batch. The captions of a photo are consecutive rows, padded to the longest."""
     images, tokens, words, photos = zip(*items, strict=True)
     rows = [torch.tensor(row) for captions in tokens for row in captions]
     padded = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=PAD)
@@ -144,6 +145,6 @@ def collate(items: Sequence[Item]) -> Batch:
 
 
 def squashed_batches(photos: Sequence[Photo], size: int, batch: int = 50) -> Iterator[Tensor]:
-    """Return photos in order as they are captioned: bytes of shape (batch, 3, size, size)."""
+    """Yield photos in order, scaled for captioning: bytes of shape (batch, 3, size, size)."""
     for start in range(0, len(photos), batch):
         yield stack([squash(photo.open(), size) for photo in photos[start : start + batch]])

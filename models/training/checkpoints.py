@@ -18,12 +18,12 @@ BEST, LAST = "best", "last"
 
 
 def holds_run(directory: Path) -> bool:
-    """True where a training has left something to go on from, or something that it would overwrite."""
+    """Return whether the directory contains the state, the models or the log of a run."""
     return any((directory / name).exists() for name in (STATE, BEST, LAST, LOG))
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:
-    """Write the state of a training; whoever is killed meanwhile leaves the one before."""
+    """Write the state of a training. If the process is killed meanwhile, the previous state stays."""
     new = directory / f"{STATE}.new"
     with new.open("wb") as file:
         torch.save(state, file)
@@ -41,7 +41,7 @@ def load_state(directory: Path) -> dict[str, Any] | None:
     file = directory / STATE
     if not file.is_file():
         if holds_run(directory):
-            raise TrainingError(f"{file} is missing, without which the run cannot go on: another --out starts anew")
+            raise TrainingError(f"{file} is missing, so the run cannot be resumed: use another --out for a new run")
         return None
     try:
         # Tensors and numbers only: no code from the file is run.

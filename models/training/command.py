@@ -5,7 +5,7 @@ from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """A command line of which only what is wrong is said, not all that it takes."""
+    """A parser whose errors name only the mistake, without the usage of the command."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}\n{self.prog} --help says what there is\n")
+        self.exit(2, f"error: {message}\nsee {self.prog} --help\n")

@@ -17,7 +17,7 @@ from models.training.formats import DatasetError, rows
 log = logging.getLogger(__name__)
 
 _WORD = re.compile(r"[^\W_]+(?:['-][^\W_]+)*")
-# Flickr's captions set some words' endings apart: `the dog 's ball`.
+# Flickr's captions separate some endings from their words: `the dog 's ball`.
 _ENDING = re.compile(r"\s+'(s|t|d|m|re|ve|ll)\b")
 
 
@@ -46,7 +46,7 @@ def read_captions(
 
     Args:
         file: captions in one of the formats of models/training/formats.py.
-        report: is told of every row that is skipped.
+        report: is called with each row that is skipped.
 
     Raises:
         DatasetError: there is no such file, it is in none of the formats, or no row of it can be used.
@@ -89,13 +89,13 @@ def read_split(file: Path, captions: Mapping[str, object]) -> list[str]:
 
 
 def split(names: Iterable[str], seed: int = 0, dev: float = 0.125, test: float = 0.0) -> dict[str, list[str]]:
-    """Divide names at random, always alike for the same names and seed, into `train`, `dev` and `test`.
+    """Divide names at random into `train`, `dev` and `test`. The same names and seed give the same split.
 
     Args:
         names: images, in any order.
-        seed: another one is another split.
+        seed: of the random division.
         dev: fraction of the names; at least one name where it is not 0.
-        test: likewise.
+        test: the same for `test`.
 
     Raises:
         DatasetError: too few names for every part that is asked for.

@@ -1,4 +1,4 @@
-"""The formats that captions files are in, told apart by content.
+"""The formats of captions files, recognised by their content.
 
 - Flickr8k's token file: `1000.jpg#0<tab>A dog runs .`
 - Kaggle's `captions.txt`: a header `image,caption`, then `1000.jpg,A dog runs .`, in quotes where it holds a comma
@@ -28,8 +28,8 @@ def rows(file: Path, data: bytes) -> Iterator[Row]:
     """Return the rows of a captions file.
 
     Args:
-        file: what errors name.
-        data: what is in it.
+        file: the path, for errors.
+        data: the content.
 
     Raises:
         DatasetError: it is in none of the formats.
@@ -42,7 +42,7 @@ def rows(file: Path, data: bytes) -> Iterator[Row]:
 
 @dataclass(frozen=True, slots=True)
 class _LineFormat:
-    """What a row, and what a header looks like."""
+    """A format of lines: the patterns of a row and of a header, and the form of a row in words."""
 
     row: re.Pattern[str]
     header: re.Pattern[str]
@@ -62,7 +62,7 @@ def _format(file: Path, lines: Sequence[bytes]) -> _LineFormat:
     for known in _LINE_FORMATS:
         if known.header.fullmatch(first[0]):
             return known
-    # A comma may be in any line, so without a header it says nothing.
+    # Any line may have a comma, so the format with commas is recognised only by its header.
     for known in _LINE_FORMATS[:2]:
         if 2 * sum(known.row.fullmatch(line) is not None for line in first) > len([line for line in first if line]) - 1:
             return known

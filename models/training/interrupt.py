@@ -1,11 +1,11 @@
-"""Ctrl-C and SIGTERM, held back until what is half done is done."""
+"""Delays Ctrl-C and SIGTERM until the current step is done."""
 
 import signal
 from typing import Any
 
 
 class Interrupt:
-    """While it is entered, the first Ctrl-C or SIGTERM only sets `asked`; a second one does what it did before."""
+    """A context in which the first Ctrl-C or SIGTERM only sets `asked`. A second one has its previous effect."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -25,7 +25,7 @@ class Interrupt:
 
 
 def ignore(*_: Any) -> None:
-    """Leave Ctrl-C, which a terminal sends to all processes of a command, to the first of them. SIGTERM ends this
-    one, which may have been forked off where it would only be noted."""
+    """Make a reading process ignore Ctrl-C, which a terminal also sends to the main process. Restore the default effect
+    of SIGTERM, because the process may be forked with the handler of `Interrupt`."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Let a model predict every sample, and score what it says."""
+"""Runs a model on every sample, and scores its predictions."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ READERS = (Task.READ_LINE, Task.READ_PAGE)
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model said of a sample, and the score of that alone: CIDEr, or the character error rate."""
+    """A model's text for a sample, and its own score: CIDEr, or the character error rate."""
 
     sample: Sample
     text: str
@@ -58,7 +58,7 @@ class Run:
 def measure(
     entry: Entry, samples: Sequence[Sample], variants: Sequence[Options], batch: int | None = None
 ) -> list[Run]:
-    """Load a model, measure it with each of the options, and let go of it.
+    """Load a model, measure it with each of the options, and unload it.
 
     Args:
         entry: the model.
@@ -77,7 +77,7 @@ def measure(
         scores, each = score(texts, samples, model.task)
         outcomes = [Outcome(*values) for values in zip(samples, texts, each, strict=True)]
         runs.append(Run(model.name, model.task, options, loaded.device, loaded.precision, scores, seconds, outcomes))
-    # With a name for it here, it would stay in memory.
+    # Drop this reference, which would keep the model in memory.
     del loaded
     entry.unload()
     return runs
@@ -86,7 +86,7 @@ def measure(
 def predict(
     loaded: Loaded, samples: Sequence[Sample], options: Options, batch: int, label: str
 ) -> tuple[list[str], float]:
-    """Return what a model says of every sample and the seconds that took, with a progress bar on a terminal.
+    """Return a model's text for every sample, and the seconds of predicting. Shows a progress bar on a terminal.
 
     Raises:
         InvalidJob: the model refuses the options.

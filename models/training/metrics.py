@@ -3,7 +3,7 @@
 Captions: BLEU (Papineni et al. 2002, https://aclanthology.org/P02-1040), ROUGE-L (Lin 2004,
 https://aclanthology.org/W04-1013) and CIDEr (Vedantam et al. 2015, https://arxiv.org/abs/1411.5726), by the scorers of
 the COCO caption evaluation, https://github.com/salaniz/pycocoevalcap. What its `Cider` computes is the paper's CIDEr-D.
-Its tokenizer needs Java; `normalise` stands in for it, so scores are to be compared with such as were measured alike.
+Its tokenizer needs Java; `normalise` replaces it, so scores can be compared only with others that this module measured.
 
 Reading: character and word error rate, by https://github.com/jitsi/jiwer.
 """
@@ -20,7 +20,7 @@ from pycocoevalcap.rouge.rouge import Rouge
 
 CAPTION_SCORES = ("BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr")
 _WITHIN_WORDS = frozenset("'’-‐‑")
-# Flickr's captions set some endings apart: `the dog 's ball`.
+# Flickr's captions separate some endings from their words: `the dog 's ball`.
 _ENDING = re.compile(r"\s+(?=['’](?:s|t|d|m|re|ve|ll)\b)")
 
 

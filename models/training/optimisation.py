@@ -40,7 +40,7 @@ def caption_loss(network: RecurrentCaptioner, memory: Tensor, tokens: Tensor, sm
 
 
 def begin(network: RecurrentCaptioner, memory: Tensor, sentences: int) -> State:
-    """Return the state before the first word of sentences on photos, equally many for each; memory as above."""
+    """Return the state before the first word, for equally many sentences on each photo of `memory`."""
     return tuple(tensor.repeat_interleave(sentences // len(memory), dim=0) for tensor in network.begin(memory))
 
 

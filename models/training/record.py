@@ -1,4 +1,4 @@
-"""What a training writes down: a row for each epoch, and the curves."""
+"""The record of a training: a row for each epoch, and curves."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class Record:
                 self._rows = [row for row in csv.DictReader(file) if int(row["epoch"]) <= epochs_done]
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Add the row of an epoch, and draw the curves anew."""
+        """Add the row of an epoch, write the log, and redraw the curves."""
         self._rows.append({name: f"{value:.6g}" for name, value in row.items()})
         with (self._directory / LOG).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, restval="")

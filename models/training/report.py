@@ -48,7 +48,7 @@ def table(runs: Sequence[Run]) -> str:
 
 
 def as_json(runs: Sequence[Run], dataset: Mapping[str, Any]) -> str:
-    """Return everything: scores in full precision, and what was said of every image."""
+    """Return the scores in full precision, and the text for every image."""
     found = [
         {
             "model": run.model,
@@ -76,7 +76,7 @@ def as_json(runs: Sequence[Run], dataset: Mapping[str, Any]) -> str:
 
 
 def as_html(runs: Sequence[Run], dataset: Mapping[str, Any], pictures: int) -> str:
-    """Return one page that needs no other file: the table, and so many pictures of the best and of the worst."""
+    """Return a self-contained page: the table, and the `pictures` best and worst pictures of each run."""
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
@@ -91,7 +91,7 @@ def as_html(runs: Sequence[Run], dataset: Mapping[str, Any], pictures: int) -> s
 
 
 def best_and_worst(run: Run, count: int) -> dict[str, list[Outcome]]:
-    """Return at most `count` of each, the most telling first, no image in both."""
+    """Return at most `count` of each, the most extreme first. No image is in both."""
     ranked = run.from_best()
     best = ranked[: min(count, (len(ranked) + 1) // 2)]
     return {"Best": best, "Worst": ranked[len(best) :][::-1][:count]}

@@ -1,4 +1,4 @@
-"""What a drawn sentence earns, word by word compared with what people wrote of the photo: CIDEr, and a part of BLEU."""
+"""The reward of a sampled sentence, compared with the references of the photo: CIDEr, and BLEU-4 with a weight."""
 
 import math
 from collections import Counter
@@ -28,8 +28,8 @@ class _Vector:
 class Cider:
     """CIDEr-D (Vedantam et al. 2014, https://arxiv.org/abs/1411.5726) of one sentence at a time.
 
-    How rare an n-gram is is counted once, over the references of all photos; pycocoevalcap's scorer, which gives the
-    same values, counts it anew over whatever it is asked to score.
+    The document frequencies of n-grams are counted once, over the references of all photos. pycocoevalcap's scorer
+    gives the same values, but counts them again in each call.
     """
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
@@ -60,7 +60,7 @@ def _ngrams(sentence: Words) -> Ngrams:
 
 
 def _similarity(said: _Vector, reference: _Vector) -> float:
-    """Return the mean over n of the cosine of two sentences' n-grams; repeated words do not pay."""
+    """Return the mean over n of the cosine of two sentences' n-grams. Repeated words do not raise it."""
     total = 0.0
     for mine, theirs, norm, their_norm in zip(
         said.weights, reference.weights, said.norms, reference.norms, strict=True
@@ -81,7 +81,7 @@ class Bleu:
     """
 
     def __init__(self, references: Sequence[Sequence[Words]]) -> None:
-        # How often an n-gram may be said: as often as in the reference that has it most.
+        # The clipped count of an n-gram is at most its largest count in one reference.
         self._most: list[Ngrams] = [_union(map(_ngrams, texts)) for texts in references]
         self._lengths = [[len(text) for text in texts] for texts in references]
 
@@ -107,13 +107,13 @@ def _union(counts: Iterable[Ngrams]) -> Ngrams:
 
 
 class Reward:
-    """What sentences earn: their CIDEr, and `bleu` times their BLEU-4."""
+    """The reward of sentences: their CIDEr plus `bleu` times their BLEU-4."""
 
     def __init__(self, references: Sequence[Sequence[Words]], bleu: float) -> None:
         self._cider, self._bleu, self._weight = Cider(references), Bleu(references), bleu
 
     def __call__(self, photos: Sequence[int], sentences: Sequence[Words]) -> Tensor:
-        """Return what sentences, equally many for each photo one after the other, earn: (photos, sentences)."""
+        """Return the rewards (photos, sentences) of sentences, equally many for each photo and in its order."""
         each = len(sentences) // len(photos)
         earned = [self._score(photos[place // each], sentence) for place, sentence in enumerate(sentences)]
         return torch.tensor(earned).view(len(photos), each)

@@ -1,4 +1,4 @@
-"""What models are measured on: pictures with captions, and images of lines with what is written on them."""
+"""The samples that models are measured on: pictures with captions, and images of lines with their text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ def captioned(images: Path, captions: Path, split: Path | None = None, skip_miss
 
     Args:
         images: the folder of the pictures.
-        captions: in any of the formats that `read_captions` tells apart.
+        captions: in any format of models/training/formats.py.
         split: a file of image names, one a line.
         skip_missing: leave out pictures that are not in the folder, instead of refusing.
 

@@ -1,8 +1,8 @@
-"""Self-critical training: sentences that the network draws itself are weighed by what they earn.
+"""Self-critical training: the network samples sentences, and learns from their rewards.
 
-Rennie et al. 2016 (https://arxiv.org/abs/1612.00563). Several sentences are drawn for each photo, and what one earns is
-compared with the mean of the others (Luo 2020, https://arxiv.org/abs/2003.09971): better ones become likelier, worse
-ones less so. Cross entropy asks for one given sentence word by word; this asks for any that the scorer likes.
+Rennie et al. 2016 (https://arxiv.org/abs/1612.00563). Several sentences are sampled for each photo, and the baseline of
+each is the mean reward of the others (Luo 2020, https://arxiv.org/abs/2003.09971): sentences above it become likelier,
+those below it less likely. Cross entropy trains on given sentences word by word; this trains for the score itself.
 """
 
 import math
@@ -18,12 +18,12 @@ _NEVER_DRAWN = [index for index in range(len(SPECIAL)) if index != END]
 
 @torch.no_grad()
 def draw(network: RecurrentCaptioner, state: State, most: int) -> Tensor:
-    """Draw sentences by chance, each word as likely as the network says.
+    """Sample sentences from the distribution of the network.
 
     Args:
-        network: what writes.
-        state: what the sentences begin with.
-        most: how many tokens a sentence has at most, besides the start.
+        network: the captioner.
+        state: the state before the first word.
+        most: the most tokens of a sentence, besides the start.
 
     Returns:
         Tokens of shape (sentences, length) with start and end, padded.
@@ -41,20 +41,21 @@ def draw(network: RecurrentCaptioner, state: State, most: int) -> Tensor:
 
 
 def log_probabilities(network: RecurrentCaptioner, written: Tensor) -> Tensor:
-    """Return the logarithms of the next words' probabilities (…, vocabulary); tokens that are no words have none."""
+    """Return the log-probabilities of the next word (…, vocabulary), minus infinity for tokens never sampled."""
     logits = network.output(written).float()
     logits[..., _NEVER_DRAWN] = -math.inf
     return torch.log_softmax(logits, dim=-1)
 
 
 def self_critical_loss(network: RecurrentCaptioner, state: State, tokens: Tensor, earned: Tensor) -> Tensor:
-    """Return a loss whose gradient is that of the expected reward, turned round; its value, minus the mean reward.
+    """Return a loss whose gradient is the negative gradient of the expected reward, and whose value is minus the mean
+    reward.
 
     Args:
-        network: what drew the sentences.
-        state: what the sentences began with.
-        tokens: what was drawn, of shape (photos * sentences, length).
-        earned: the reward of each sentence, of shape (photos, sentences); two sentences a photo at least.
+        network: the captioner that sampled the sentences.
+        state: the state before the first word.
+        tokens: the sampled sentences, of shape (photos * sentences, length).
+        earned: the reward of each sentence, of shape (photos, sentences), with at least two sentences for a photo.
     """
     others = (earned.sum(dim=1, keepdim=True) - earned) / (earned.shape[1] - 1)
     advantage = (earned - others).flatten()

@@ -1,7 +1,7 @@
 """Make one captioner of several: `python -m models.training.soup DIR DIR ... --out DIR`.
 
-Its weights are the means of theirs (Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482). That is
-mostly better than the best of them, and costs nothing more, where all were fine-tuned from the same one.
+Its weights are the means of the others' (Wortsman et al. 2022, "Model soups", https://arxiv.org/abs/2203.05482). If all
+were fine-tuned from the same captioner, it is mostly better than the best of them, and as fast.
 """
 
 import sys
@@ -18,7 +18,7 @@ from models.training.command import Parser
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the mean; the exit status is 1 where there is none."""
+    """Write the mean of captioners. The exit status is 1 if there is an error."""
     parser = Parser("python -m models.training.soup", description="Make one captioner of several.")
     parser.add_argument("captioners", nargs="+", type=Path, metavar="DIR", help="what a training left as best or last")
     parser.add_argument("--out", type=Path, required=True, help="directory for the mean; must not be there yet")
@@ -46,7 +46,7 @@ def mean(directories: Sequence[Path]) -> RecurrentCaptioner:
     for directory, shape, tokens in zip(directories, shapes, words, strict=True):
         if (shape, tokens) != (shapes[0], words[0]):
             raise ValueError(f"{directory} has other layers or other words than {directories[0]}")
-    # All of them first: two names may be of one tensor.
+    # Compute all means before loading any, because two names may share a tensor.
     means = {
         name: torch.stack([state[name] for state in states]).mean(dim=0)
         for name, tensor in states[0].items()

@@ -1,8 +1,8 @@
 """Train a captioner: `python -m models.training.train --images DIR --captions FILE --out DIR`.
 
-Leaves in the output directory: `best` and `last`, models that MODEL_PATHS can name; `log.csv` and `curves.png`; and
-`state.pt`, from which `--resume` goes on exactly where it was saved: after Ctrl-C or SIGTERM,
-after each epoch and in between.
+The output directory gets `best` and `last`, models that MODEL_PATHS can name; `log.csv` and `curves.png`; and
+`state.pt`, from which `--resume` continues exactly. The state is saved at Ctrl-C or SIGTERM, after each epoch, and
+every --save-every steps.
 """
 
 import logging
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Train as the command line says; the exit status is 1 where that cannot be."""
+    """Train as the command line says. The exit status is 1 if there is an error."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings, resume = parse(arguments)
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from models.captioning.vocabulary import Vocabulary
 
-# Words that say nothing of what is in a picture. Numbers are among them: captions count what happens to be nearest.
+# Words that do not describe the content of a picture. Numbers are among them, because captions count only what is near.
 _TEXT = (
     "a about above across after against all along alongside also among amongst amid an and another any apart are around"
     " as aside at atop away back be beautiful because been before behind being below beneath beside besides between"
@@ -31,7 +31,7 @@ def build(captions: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
 
 
 def content_words(images: Mapping[str, Sequence[Sequence[str]]], number: int) -> dict[str, float]:
-    """Return the commonest words for things, deeds and looks, and the fraction of the images that each is said of.
+    """Return the most common content words, each with the fraction of the images whose captions contain it.
 
     Args:
         images: the captions of each image, cut into words.
@@ -42,5 +42,5 @@ def content_words(images: Mapping[str, Sequence[Sequence[str]]], number: int) ->
 
 
 def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
-    # Equally common words in alphabetical order: the order of a set is another in every process.
+    # Equally common words are in alphabetical order, because the order of a set differs between processes.
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
