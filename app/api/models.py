@@ -1,4 +1,4 @@
-"""GET /models and POST /models/<name>/load: which models there are, and in what state."""
+"""GET /models, POST /models/<name>/load and /unload: the models and their states."""
 
 from flask import Blueprint, Response
 

@@ -48,13 +48,13 @@ class GenerateOptions(BaseModel):
     segment: Choice[Literal["auto", "lines", "none"]] = Field(
         None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
     )
-    pages: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
+    pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",
         max_length=500,
         description="Pages of a document, such as `1-3,7` or `5-`; all when absent.",
     )
-    region: Annotated[str | None, BeforeValidator(_empty_is_absent)] = Field(
+    region: Text = Field(
         None,
         pattern=r"^\s*[01]?(\.\d{1,9})?\s*(,\s*[01]?(\.\d{1,9})?\s*){3}$",
         max_length=100,

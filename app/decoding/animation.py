@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageFile
 
-_PIXELS_LOOKED_AT = 32_000_000
+_MAX_EXAMINED_PIXELS = 32_000_000
 """The most pixels that are examined, over all frames, which takes less than a second."""
 _BLANK = 8
 """The largest range of grey levels of a single colour after lossy compression."""
@@ -30,7 +30,7 @@ def first_with_content(
     # An RGB image is the file object itself, which `seek` changes.
     first = first.copy()
     number = 0
-    while (number + 1) * first.width * first.height <= _PIXELS_LOOKED_AT:
+    while (number + 1) * first.width * first.height <= _MAX_EXAMINED_PIXELS:
         number += 1
         try:
             file.seek(number)

@@ -9,7 +9,7 @@ from app.decoding.tiff import white_is_zero
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 _LIGHT = 180
 """The grey level from which the contrast with white is below 2.1 to 1, as WCAG 2 computes it."""
-_LOOKED_AT = 4_000_000
+_MAX_EXAMINED_PIXELS = 4_000_000
 """Pixels that are enough to choose a background."""
 
 
@@ -34,8 +34,8 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 def _is_light_on_nothing(image: Image.Image) -> bool:
     """Return whether an RGBA image is light, as white lettering is, in its opaque pixels and at their border."""
-    if image.width * image.height > _LOOKED_AT:
-        scale = (_LOOKED_AT / (image.width * image.height)) ** 0.5
+    if image.width * image.height > _MAX_EXAMINED_PIXELS:
+        scale = (_MAX_EXAMINED_PIXELS / (image.width * image.height)) ** 0.5
         size = max(1, int(image.width * scale)), max(1, int(image.height * scale))
         # Take the nearest pixels instead of their mean, because a transparent pixel may have any colour.
         image = image.resize(size, Image.Resampling.NEAREST)

@@ -12,7 +12,7 @@ from app.errors import ForbiddenUrl
 
 # Forbidden addresses that Python counts as global: Azure's metadata and DNS service, tunnel relays, and IPv6 protocol
 # assignments and documentation.
-_NOT_FOR_USERS = tuple(
+_FORBIDDEN = tuple(
     map(
         ipaddress.ip_network,
         ("168.63.129.16/32", "192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
@@ -20,7 +20,7 @@ _NOT_FOR_USERS = tuple(
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _6TO4 = ipaddress.ip_network("2002::/16")
-_GIVEN_OUT = ipaddress.ip_network("2000::/3")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -34,7 +34,7 @@ def is_public(address: Address) -> bool:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
         # Only 2000::/3 is global unicast; the rest is local, reserved or unassigned. Within it, 6to4 embeds an IPv4
         # address, as does Teredo, which is among the protocol assignments.
-        if address not in _GIVEN_OUT or address in _6TO4:
+        if address not in _GLOBAL_UNICAST or address in _6TO4:
             return False
         # An ISATAP address, with any prefix, ends in 0:5efe and an IPv4 address.
         if (int(address) >> 32) & 0xFDFF_FFFF == 0x0000_5EFE:
@@ -43,7 +43,7 @@ def is_public(address: Address) -> bool:
         address.is_global
         and not address.is_multicast
         and not address.is_reserved
-        and not any(address in network for network in _NOT_FOR_USERS if network.version == address.version)
+        and not any(address in network for network in _FORBIDDEN if network.version == address.version)
     )
 
 

@@ -145,7 +145,7 @@ class PageReader:
         fragments = self._find(image, may_be_one_line)
         choices = (90, 270) if on_its_side(fragments) else (0, 180)
         samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
-        degrees = max(choices, key=lambda choice: self._sureness([turn(sample, choice) for sample in samples]))
+        degrees = max(choices, key=lambda choice: self._mean_confidence([turn(sample, choice) for sample in samples]))
         if degrees == 0:
             return 0, image, fragments
         upright = turn(image, degrees)
@@ -160,7 +160,7 @@ class PageReader:
         inked = [fragment for fragment in fragments if has_ink(cut(image, fragment))]
         return np.array(inked, np.float64).reshape(-1, 4, 2)
 
-    def _sureness(self, crops: Sequence[Pixels]) -> float:
+    def _mean_confidence(self, crops: Sequence[Pixels]) -> float:
         return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_LOOK_AT = 50
+_MAX_EXAMINED_LINES = 50
 
 
 class DatasetError(ValueError):
@@ -58,7 +58,7 @@ _LINE_FORMATS = (
 
 def _format(file: Path, lines: Sequence[bytes]) -> _LineFormat:
     """Return the format whose header the first line is, else the one that most of the first lines are in."""
-    first = [line.decode("utf-8", "replace") for line in lines[:_LOOK_AT]]
+    first = [line.decode("utf-8", "replace") for line in lines[:_MAX_EXAMINED_LINES]]
     for known in _LINE_FORMATS:
         if known.header.fullmatch(first[0]):
             return known

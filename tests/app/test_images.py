@@ -530,7 +530,7 @@ def test_a_blank_first_frame_stays_where_no_other_can_be_shown(format: str) -> N
     assert decoded.warnings == ()
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8))
     data = encoded(blank, format, save_all=True, append_images=[noise])
-    assert read(data).warnings[0].endswith("frame 2 stands for it")
+    assert read(data).warnings[0].endswith("frame 2 is used instead")
     assert_same(read(data[: len(data) * 8 // 10]).image, blank, tolerance=3)
 
 

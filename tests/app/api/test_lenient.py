@@ -103,7 +103,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str]] = {
     "thumbnail before the page": (lambda: tiff([grey(page().resize((52, 8)), tag254=1), grey(page())]), ""),
     "thumbnail, as it was marked before": (lambda: tiff([grey(page()), grey(page().resize((52, 8)), tag255=2)]), ""),
     "transparency mask after the page": (lambda: tiff([grey(page()), grey(shape(), tag254=4)]), ""),
-    "GIF whose first frame is blank": (lambda: blank_first("GIF"), "frame 2 stands for it"),
+    "GIF whose first frame is blank": (lambda: blank_first("GIF"), "frame 2 is used instead"),
     "WebP whose first frame is blank": (lambda: blank_first("WEBP"), "blank: frame"),
     "APNG whose first frame is blank": (lambda: blank_first("PNG"), "blank: frame"),
     "white lettering, RGBA": (lambda: white_lettering("RGBA"), ""),
