@@ -57,10 +57,10 @@ def blueprint(
         operation = operations.submit(work, asked.key, asked.fresh, keep=streams and asked.export is not None)
         return _events(operation) if streams else _rendered(result_of(operation))
 
-    @native.get("/exports/<operation_id>")
-    def export(operation_id: str) -> Response:
+    @native.get("/exports/<id>")
+    def export(id: str) -> Response:
         """Return the export that a `result` event names."""
-        operation = operations.find(operation_id)
+        operation = operations.find(id)
         answer = operation.result() if operation.done else None
         if not isinstance(answer, ServiceAnswer) or answer.export is None:
             raise NotFound("there is no export at this address")
