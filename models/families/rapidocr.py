@@ -78,8 +78,9 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         from models.reading.crops import cut
 
         sheet = self._reader.lay_out(_pixels(job), may_be_one_line=job.options.segment != "lines")
-        lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in sheet.lines)
-        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in sheet.lines)
+        found = sheet.lines()
+        lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in found)
+        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in found)
         return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
 
 

@@ -4,6 +4,7 @@ RapidOCR provides the networks and the detector's postprocessing. What lies betw
 tight crops, spaces put back, lines joined and ordered, pages that lie on their side or upside down.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,11 @@ from models.backends.threads import TURN, cores
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import decode
 from models.reading.detection import find_fragments
-from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
+from models.reading.layout import Layout, TextLine, arrange
+from models.reading.pieces import cut_pieces
+from models.reading.runs import runs
+from models.reading.zeros import letters_for_zeros
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 RECOGNISER = "PP-OCRv6_rec_small.onnx"
@@ -33,6 +38,7 @@ WIDTHS = 200  # for which the recogniser keeps what it prepared; the detector me
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
+AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
 SAMPLES = 6  # fragments that decide which way up a page is
 
 
@@ -48,12 +54,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page turned upright, with its text found but not read. `cut(image, line.polygon, margin)` gives a line."""
+    """A page turned upright, with its text found but not read. `cut(image, crop)` gives the pixels of a piece."""
 
     degrees: int  # by how many the page was turned clockwise to be upright: 0, 90, 180 or 270
     image: Pixels  # (height, width, 3), upright
-    fragments: Floats  # (n, 4, 2), pixels of the upright page
-    lines: list[TextLine]  # in reading order, pixels of the upright page
+    pieces: Floats  # (n, 4, 2), pixels of the upright page, bounded by their ink
+    crops: Floats  # (n, 4, 2), the same with the paper around
+
+    def lines(self) -> list[TextLine]:
+        """Return the lines in reading order, as far as they can be known before they are read, none across a gap."""
+        return arrange(self.pieces, layout="columns")
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -100,17 +110,22 @@ class PageReader:
         `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
         """
         degrees, upright, fragments = self._upright(image, may_be_one_line)
-        return Sheet(degrees, upright, fragments, arrange(fragments))
+        pieces, crops = cut_pieces(fragments, [runs(cut(upright, fragment)) for fragment in fragments])
+        return Sheet(degrees, upright, pieces, crops)
 
-    def read(self, image: Pixels) -> list[Line]:
+    def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = [(line, *self._read_line(sheet, line)) for line in sheet.lines]
-        return [
-            Line(text, confidence, sheet.fractions(line.polygon), line.paragraph)
-            for line, text, confidence in read
-            if is_text(text, confidence)
-        ]
+        read = [self._read_piece(cut(sheet.image, crop)) for crop in sheet.crops]
+        kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
+        amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
+        lines = []
+        for line in arrange(sheet.pieces[kept], amounts, layout):
+            parts = [read[kept[piece]] for piece in line.fragments]
+            text, confidence = " ".join(text for text, _ in parts), mean_confidence(parts)
+            if is_text(text, confidence):
+                lines.append(Line(text, confidence, sheet.fractions(line.polygon), line.paragraph))
+        return lines
 
     def recognise(self, crop: Pixels) -> tuple[str, float]:
         """Return text and confidence of one upright line or word."""
@@ -123,17 +138,10 @@ class PageReader:
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         with TURN:
             probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
-        return decode(probabilities, self._characters)
+        text, confidence = decode(probabilities, self._characters)
+        return letters_for_zeros(text), confidence
 
-    def _read_line(self, sheet: Sheet, line: TextLine) -> tuple[str, float]:
-        """Read a line fragment by fragment: across the wide gaps between them the recogniser loses spaces."""
-        parts = [self._read_fragment(cut(sheet.image, sheet.fragments[index])) for index in line.fragments]
-        kept = [(text, confidence) for text, confidence in parts if text and confidence >= LEAST_CONFIDENCE]
-        letters = sum(len(text) for text, _ in kept)
-        confidence = sum(len(text) * confidence for text, confidence in kept) / max(letters, 1)
-        return " ".join(text for text, _ in kept), confidence
-
-    def _read_fragment(self, crop: Pixels) -> tuple[str, float]:
+    def _read_piece(self, crop: Pixels) -> tuple[str, float]:
         """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""
         if crop.shape[0] < TALL * crop.shape[1]:
             return self.recognise(crop)
@@ -178,6 +186,17 @@ def _compile(core: Any, network: Path, shapes: int) -> Any:
     take a gigabyte for twenty pages of different sizes."""
     settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
     return core.compile_model(network, "CPU", settings).create_infer_request()
+
+
+def mean_confidence(read: Sequence[tuple[str, float]]) -> float:
+    """Return the mean confidence over the characters of texts, each with its own."""
+    letters = sum(len(text) for text, _ in read)
+    return sum(len(text) * confidence for text, confidence in read) / max(letters, 1)
+
+
+def is_amount(text: str) -> bool:
+    """Tell a number with at most its unit or currency, as the cells of a table and the prices of a receipt are."""
+    return AMOUNT.fullmatch(text) is not None
 
 
 def is_text(text: str, confidence: float) -> bool:
