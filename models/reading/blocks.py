@@ -12,18 +12,16 @@ Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with t
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
-Flags = NDArray[np.bool_]
+from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.tables import find_tables
 
+OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
 GUTTER = 0.5  # narrowest gap between two columns
 PROSE_WIDTH = 5.5  # narrowest column of running text
 PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
 PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
-ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row of a block differ at most
 MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
 SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
@@ -36,14 +34,25 @@ SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between 
 
 
 def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Indices]:
-    """Cut boxes into blocks in reading order; headings and footers that span columns are blocks of their own."""
+    """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
     bands = cut_bands(boxes, members)
+    found: list[Indices] = []
+    start = 0
+    for first, last in find_tables(boxes, amounts, bands):
+        found += [*columns(boxes, amounts, bands[start:first]), np.concatenate(bands[first:last])]
+        start = last
+    return found + columns(boxes, amounts, bands[start:])
+
+
+def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Indices]:
+    """Cut bands without tables into columns, and what spans these into sections."""
     found: list[Indices] = []
     rest: list[Indices] = []
     while bands:
         count, gutter = column_bands(boxes, amounts, bands)
         if not count:
-            rest.append(bands.pop(0))
+            rest.append(bands[0])
+            bands = bands[1:]
             continue
         found += sections(boxes, amounts, rest)
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
@@ -54,8 +63,10 @@ def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Indices]:
 
 def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
     """Cut boxes at every blank strip across the page: bands from top to bottom, each of one or more rows."""
-    starts, _ = blank_strips(boxes[members, 1], boxes[members, 3])
-    band = np.searchsorted(starts, boxes[members, 3], side="left")
+    # The boxes of rows that are set close overlap a little.
+    margin = OVERLAP * (boxes[members, 3] - boxes[members, 1])
+    starts, _ = blank_strips(boxes[members, 1] + margin, boxes[members, 3] - margin)
+    band = np.searchsorted(starts, boxes[members, 3] - margin, side="left")
     return [members[band == number] for number in range(len(starts) + 1)]
 
 
@@ -125,9 +136,10 @@ def find_gutter(boxes: Floats, amounts: Flags, members: Indices, columns: bool) 
     for index in np.argsort(-widths, kind="stable"):
         left, right = strips[index], strips[index + 1]
         gap = float(widths[index])
-        if columns and are_columns(boxes[left], boxes[right], amounts[right], gap, height):
-            return float(starts[index])
         whole = members[place <= index], members[place > index]
+        numbers = max(amounts[right].mean(), amounts[whole[1]].mean()) >= 0.5
+        if columns and not numbers and are_columns(boxes[left], boxes[right], gap, height):
+            return float(starts[index])
         if not columns and are_blocks(boxes, whole, number_beside(amounts, left, right), gap, height):
             return float(starts[index])
     return None
@@ -138,15 +150,7 @@ def number_beside(amounts: Flags, left: Indices, right: Indices) -> bool:
     return bool(max(amounts[left].mean(), amounts[right].mean()) >= 0.5)
 
 
-def blank_strips(low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Return starts and widths of the blanks between intervals low..high (each (n,)) on one axis."""
-    order = np.argsort(low)
-    reach = np.maximum.accumulate(high[order])[:-1]
-    widths = low[order][1:] - reach
-    return reach[widths > 0], widths[widths > 0]
-
-
-def are_columns(left: Floats, right: Floats, amounts: Flags, gap: float, height: float) -> bool:
+def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
     """Tell whether two sets of boxes side by side are columns of running text, or one such and short lines beside."""
     rows = [row_middles(side, height) for side in (left, right)]
     prose = [is_prose(side, len(middles), height) for side, middles in zip((left, right), rows, strict=True)]
@@ -156,9 +160,11 @@ def are_columns(left: Floats, right: Floats, amounts: Flags, gap: float, height:
     if all(prose):
         return counts[1] >= PROSE_ROWS
     running = len(rows[prose.index(True)]) if any(prose) else 0
-    if running <= PROSE_ROWS or counts[0] < 2 or amounts.mean() >= 0.5:
+    if running <= PROSE_ROWS or counts[0] < 2:
         return False
-    return counts[0] <= SIDEBAR * running or meeting(rows[0], rows[1], height) < ALIGNED
+    if meeting(rows[0], rows[1], height) < ALIGNED:
+        return True
+    return counts[0] <= SIDEBAR * running and pitch(min(rows, key=len)) <= TIGHT * height
 
 
 def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap: float, height: float) -> bool:
@@ -170,9 +176,13 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
-    pitch = float(np.median(np.concatenate([np.diff(middles) for middles in rows])))
     needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
-    return pitch <= TIGHT * height and gap >= needed * height
+    return pitch(max(rows, key=len)) <= TIGHT * height and gap >= needed * height
+
+
+def pitch(middles: Floats) -> float:
+    """Return the usual distance of rows, two or more, from one to the next."""
+    return float(np.median(np.diff(middles)))
 
 
 def are_beside(left: Floats, right: Floats) -> bool:
@@ -187,20 +197,8 @@ def is_prose(boxes: Floats, rows: int, height: float) -> bool:
     return rows >= PROSE_ROWS - 1 and width >= PROSE_WIDTH * height and filled >= PROSE_FILL * width
 
 
-def row_middles(boxes: Floats, height: float) -> Floats:
-    """Return the middles (n,) of the rows that boxes stand on, from top to bottom."""
-    middles = np.sort(boxes[:, 1] + boxes[:, 3]) / 2
-    new = np.diff(middles, prepend=-np.inf) > ROW_TOLERANCE * height
-    return np.asarray(middles[new], np.float64)
-
-
 def meeting(first: Floats, second: Floats, height: float) -> float:
     """Return the share of the rows, of the side with fewer of them, that meet a row of the other."""
     fewer, more = sorted((first, second), key=len)
     nearest = np.abs(fewer[:, None] - more[None]).min(axis=1)
     return float((nearest <= MEETING * height).mean())
-
-
-def typical_height(boxes: Floats) -> float:
-    """Return the median height of boxes (n, 4), at least one pixel."""
-    return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)

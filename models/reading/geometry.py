@@ -7,11 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 
 SLANT_ASPECT = 3.0  # fragments longer than this tell the slant of the page
 SLANT_SPREAD = 1.0  # degrees by which the fragments of a page differ from one another, most of them
 MAX_SLANT = 30.0  # degrees; steeper fragments say nothing of the page
 TALL = 1.5  # fragments this much higher than wide hold text on its side
+ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
 LINE_CROP_ASPECT = 4.0  # an image this much wider than high may be one line
 LINE_CROP_FILL = 0.6  # and is, if a fragment takes this share of its height
 
@@ -90,3 +93,23 @@ def is_line_crop(points: Floats, height: int, width: int) -> bool:
     if width < LINE_CROP_ASPECT * height:
         return False
     return not len(points) or float(np.ptp(points[..., 1], axis=1).max()) >= LINE_CROP_FILL * height
+
+
+def blank_strips(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return starts and widths of the blanks between intervals low..high (each (n,)) on one axis."""
+    order = np.argsort(low)
+    reach = np.maximum.accumulate(high[order])[:-1]
+    widths = low[order][1:] - reach
+    return reach[widths > 0], widths[widths > 0]
+
+
+def row_middles(boxes: Floats, height: float) -> Floats:
+    """Return the middles (n,) of the rows that boxes stand on, from top to bottom."""
+    middles = np.sort(boxes[:, 1] + boxes[:, 3]) / 2
+    new = np.diff(middles, prepend=-np.inf) > ROW_TOLERANCE * height
+    return np.asarray(middles[new], np.float64)
+
+
+def typical_height(boxes: Floats) -> float:
+    """Return the median height of boxes (n, 4), at least one pixel."""
+    return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)

@@ -10,8 +10,18 @@ from typing import Literal
 
 import numpy as np
 
-from models.reading.blocks import Flags, Floats, Indices, blocks, typical_height
-from models.reading.geometry import enclose, rotate, row_overlap, slant, upright_boxes
+from models.reading.blocks import blocks
+from models.reading.geometry import (
+    Flags,
+    Floats,
+    Indices,
+    enclose,
+    rotate,
+    row_overlap,
+    slant,
+    typical_height,
+    upright_boxes,
+)
 
 Layout = Literal["auto", "rows", "columns", "plain"]
 
@@ -84,11 +94,16 @@ def order_rows(boxes: Floats, groups: list[Indices]) -> list[Indices]:
     outlines = [enclose(boxes[group]) for group in groups]
     rows: list[list[int]] = []
     for index in sorted(range(len(groups)), key=lambda i: float(outlines[i][1] + outlines[i][3])):
-        if rows and row_overlap(outlines[rows[-1][0]], outlines[index]) > ROW_OVERLAP:
+        if rows and all(beside(outlines[other], outlines[index]) for other in rows[-1]):
             rows[-1].append(index)
         else:
             rows.append([index])
     return [groups[i] for row in rows for i in sorted(row, key=lambda i: float(outlines[i][0]))]
+
+
+def beside(first: Floats, second: Floats) -> bool:
+    """Tell whether two boxes (4,) stand on one row, neither above the other."""
+    return row_overlap(first, second) > ROW_OVERLAP and (first[0] >= second[2] or second[0] >= first[2])
 
 
 def paragraph_starts(outlines: Floats) -> list[bool]:

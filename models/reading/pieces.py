@@ -4,25 +4,33 @@ A fragment, as a piece, is a quadrilateral (4, 2) in pixels, clockwise from the 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reading.blocks import Floats, Indices, blocks
-from models.reading.geometry import slant, upright_boxes
+from models.reading.blocks import blocks
+from models.reading.geometry import Floats, Indices, slant, upright_boxes
 
-CELL_GAP = 0.9  # widest gap within a piece, in heights of its fragment: across more, a recogniser loses spaces
-MARGIN = 0.2  # paper left and right of a piece that was cut out of a fragment, in heights
+CELL_GAP = 0.9  # widest gap within a piece, in heights of its fragment
 
 
-def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> tuple[Floats, Floats]:
+@dataclass(frozen=True)
+class Pieces:
+    """The parts of fragments that belong to one block and one cell each."""
+
+    polygons: Floats  # (n, 4, 2), pixels, bounded by their ink
+    owners: Indices  # (n,), the fragment of each; those of one fragment follow one another
+    bounds: Floats  # (n, 2), shares of the fragment's length between which the piece and the paper around it lie
+
+
+def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     """Cut fragments (n, 4, 2) where a gutter or the gap between two cells runs through them.
 
-    `runs` holds for each fragment the starts and ends of its ink as shares of its length. Returns the pieces, bounded
-    by their ink, and what to read of each: the same with the paper around it, both (m, 4, 2).
+    `runs` holds for each fragment the starts and ends of its ink as shares of its length.
     """
     if not len(fragments):
-        return fragments, fragments
+        return Pieces(fragments, np.zeros(0, np.intp), np.zeros((0, 2)))
     owner = np.repeat(np.arange(len(fragments)), [len(parts) for parts in runs])
     spans = np.concatenate(list(runs))
     tight = parts_of(fragments[owner], spans)
@@ -30,16 +38,16 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> tuple[Floats, Float
     sizes = lengths(fragments)[owner]
     aspect = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-6)  # a height as a share of the length
     gaps = (spans[1:, 0] - spans[:-1, 1]) / np.maximum(aspect[1:], 1e-6)
-    apart = (owner[1:] != owner[:-1]) | (block[1:] != block[:-1]) | (gaps > CELL_GAP)
+    other = owner[1:] != owner[:-1]
+    apart = other | (block[1:] != block[:-1]) | (gaps > CELL_GAP)
     firsts = np.flatnonzero(np.append(True, apart))
     lasts = np.append(firsts[1:], len(spans)) - 1
-    starts, ends = spans[firsts, 0], spans[lasts, 1]
-    margins = MARGIN * aspect[firsts]
-    outer = np.stack([starts - margins, ends + margins], axis=1)
-    outer[np.append(True, owner[firsts][1:] != owner[firsts][:-1]), 0] = 0.0
-    outer[np.append(owner[firsts][1:] != owner[firsts][:-1], True), 1] = 1.0
-    whole = fragments[owner[firsts]]
-    return parts_of(whole, np.stack([starts, ends], axis=1)), parts_of(whole, outer)
+    middles = (spans[1:, 0] + spans[:-1, 1]) / 2
+    starts = np.append(-np.inf, np.where(other, -np.inf, middles))[firsts]
+    ends = np.append(np.where(other, np.inf, middles), np.inf)[lasts]
+    inked = np.stack([spans[firsts, 0], spans[lasts, 1]], axis=1)
+    owners = owner[firsts]
+    return Pieces(parts_of(fragments[owners], inked), owners, np.stack([starts, ends], axis=1))
 
 
 def _block_numbers(points: Floats) -> Indices:

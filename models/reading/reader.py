@@ -6,7 +6,7 @@ tight crops, spaces put back, lines joined and ordered, pages that lie on their 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
-from models.reading.ctc import decode
+from models.reading.ctc import Reading, decode
 from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
 from models.reading.layout import Layout, TextLine, arrange
-from models.reading.pieces import cut_pieces
+from models.reading.pieces import Pieces, cut_pieces
 from models.reading.runs import runs
 from models.reading.zeros import letters_for_zeros
 
@@ -39,6 +39,7 @@ LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
 AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
+WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is
 
 
@@ -58,12 +59,13 @@ class Sheet:
 
     degrees: int  # by how many the page was turned clockwise to be upright: 0, 90, 180 or 270
     image: Pixels  # (height, width, 3), upright
-    pieces: Floats  # (n, 4, 2), pixels of the upright page, bounded by their ink
-    crops: Floats  # (n, 4, 2), the same with the paper around
+    fragments: Floats  # (n, 4, 2), pixels of the upright page: where the detector sees text
+    runs: list[Floats]  # for each fragment, starts and ends (m, 2) of its ink as shares of its length
+    pieces: Pieces  # of the fragments
 
     def lines(self) -> list[TextLine]:
         """Return the lines in reading order, as far as they can be known before they are read, none across a gap."""
-        return arrange(self.pieces, layout="columns")
+        return arrange(self.pieces.polygons, layout="columns")
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -110,25 +112,27 @@ class PageReader:
         `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
         """
         degrees, upright, fragments = self._upright(image, may_be_one_line)
-        pieces, crops = cut_pieces(fragments, [runs(cut(upright, fragment)) for fragment in fragments])
-        return Sheet(degrees, upright, pieces, crops)
+        # A line that was cut out already is handed on as it is.
+        whole = may_be_one_line and is_whole(fragments, upright)
+        found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
+        return Sheet(degrees, upright, fragments, found, cut_pieces(fragments, found))
 
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = [self._read_piece(cut(sheet.image, crop)) for crop in sheet.crops]
+        read = self._read_pieces(sheet)
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
         amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
         lines = []
-        for line in arrange(sheet.pieces[kept], amounts, layout):
+        for line in arrange(sheet.pieces.polygons[kept], amounts, layout):
             parts = [read[kept[piece]] for piece in line.fragments]
             text, confidence = " ".join(text for text, _ in parts), mean_confidence(parts)
             if is_text(text, confidence):
                 lines.append(Line(text, confidence, sheet.fractions(line.polygon), line.paragraph))
         return lines
 
-    def recognise(self, crop: Pixels) -> tuple[str, float]:
-        """Return text and confidence of one upright line or word."""
+    def recognise(self, crop: Pixels) -> Reading:
+        """Read one upright line or word."""
         scale = CROP_HEIGHT / crop.shape[0]
         width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -138,15 +142,28 @@ class PageReader:
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         with TURN:
             probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
-        text, confidence = decode(probabilities, self._characters)
-        return letters_for_zeros(text), confidence
+        reading = decode(probabilities, self._characters)
+        return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width)
 
-    def _read_piece(self, crop: Pixels) -> tuple[str, float]:
+    def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
+        """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
+        among others."""
+        readings = [
+            self._read_fragment(cut(sheet.image, fragment)).spaced((spans[1:, 0] + spans[:-1, 1]) / 2)
+            for fragment, spans in zip(sheet.fragments, sheet.runs, strict=True)
+        ]
+        parts = [
+            readings[owner].part(start, end)
+            for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
+        ]
+        return [(letters_for_zeros(part.text), part.confidence) for part in parts]
+
+    def _read_fragment(self, crop: Pixels) -> Reading:
         """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""
         if crop.shape[0] < TALL * crop.shape[1]:
             return self.recognise(crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
-        return max(readings, key=lambda reading: reading[1])
+        return max(readings, key=lambda reading: reading.confidence)
 
     def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats]:
         """Return by how many degrees the page must be turned, the page so turned, and its fragments."""
@@ -164,12 +181,12 @@ class PageReader:
         fragments = self.detect(image)
         height, width = image.shape[:2]
         if may_be_one_line and is_line_crop(fragments, height, width):
-            fragments = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
+            fragments = corners(image)[None]
         inked = [fragment for fragment in fragments if has_ink(cut(image, fragment))]
         return np.array(inked, np.float64).reshape(-1, 4, 2)
 
     def _mean_confidence(self, crops: Sequence[Pixels]) -> float:
-        return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
+        return float(np.mean([self.recognise(crop).confidence for crop in crops])) if crops else 0.0
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
@@ -179,6 +196,17 @@ class PageReader:
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+
+
+def corners(image: Pixels) -> Floats:
+    """Return the corners (4, 2) of an image (height, width, 3), clockwise from the top left."""
+    height, width = image.shape[:2]
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+
+
+def is_whole(fragments: Floats, image: Pixels) -> bool:
+    """Tell whether the only fragment, of (n, 4, 2), is the image as a whole: a line that was cut out already."""
+    return len(fragments) == 1 and np.array_equal(fragments[0], corners(image))
 
 
 def _compile(core: Any, network: Path, shapes: int) -> Any:

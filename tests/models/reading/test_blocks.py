@@ -5,7 +5,8 @@ from itertools import groupby
 import numpy as np
 import pytest
 
-from models.reading.blocks import Floats, blank_strips, blocks, cut_bands, is_prose, row_middles, typical_height
+from models.reading.blocks import blocks, cut_bands, is_prose
+from models.reading.geometry import Floats, blank_strips, row_middles, typical_height
 
 HEIGHT, STEP = 20, 32
 

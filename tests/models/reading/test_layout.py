@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from models.reading.blocks import Floats
-from models.reading.geometry import is_line_crop, longest, on_its_side, rotate, slant, weighted_median
+from models.reading.geometry import Floats, is_line_crop, longest, on_its_side, rotate, slant, weighted_median
 from models.reading.layout import TextLine, arrange, line_polygon
 
 HEIGHT, STEP = 20, 32

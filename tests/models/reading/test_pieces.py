@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from models.reading.blocks import Floats
 from models.reading.crops import Pixels
+from models.reading.geometry import Floats
 from models.reading.pieces import cut_pieces
 from models.reading.runs import runs
 
@@ -40,29 +40,26 @@ def row(top: float) -> Floats:
     return np.array([[0, top], [820, top], [820, top + HEIGHT], [0, top + HEIGHT]], np.float64)
 
 
-def test_fragments_across_a_gutter_are_cut_there_and_margins_do_not_meet() -> None:
+def test_fragments_across_a_gutter_are_cut_there() -> None:
     rows = np.array([row(number * STEP) for number in range(8)])
-    pieces, crops = cut_pieces(rows, [np.array([[0, 400 / 820], [412 / 820, 1]])] * 8)
-    assert len(pieces) == 16
-    assert np.allclose(pieces[:2, 0, 0], [0, 412])
-    assert crops[0, 1, 0] <= crops[1, 0, 0] < 412
-    assert crops[0, 0, 0] == 0
-    assert crops[1, 1, 0] == pytest.approx(820)
+    pieces = cut_pieces(rows, [np.array([[0, 400 / 820], [412 / 820, 1]])] * 8)
+    assert pieces.owners.tolist() == [number // 2 for number in range(16)]
+    assert np.allclose(pieces.polygons[:2, 0, 0], [0, 412])
+    assert np.allclose(pieces.bounds[:2], [[-np.inf, 406 / 820], [406 / 820, np.inf]]), "the paper between is shared"
 
 
 def test_one_wide_space_in_a_line_is_no_gutter() -> None:
     whole = [np.array([[0.0, 1.0]])] * 7
-    pieces, _ = cut_pieces(
-        np.array([row(number * STEP) for number in range(8)]), [np.array([[0, 400 / 820], [412 / 820, 1]]), *whole]
-    )
-    assert len(pieces) == 8
+    rows = np.array([row(number * STEP) for number in range(8)])
+    pieces = cut_pieces(rows, [np.array([[0, 400 / 820], [412 / 820, 1]]), *whole])
+    assert pieces.owners.tolist() == list(range(8))
+    assert np.isinf(pieces.bounds).all()
 
 
 def test_cells_are_pieces_of_their_own() -> None:
-    pieces, _ = cut_pieces(row(0)[None], [np.array([[0, 0.4], [0.6, 1]])])
-    assert len(pieces) == 2
+    assert len(cut_pieces(row(0)[None], [np.array([[0, 0.4], [0.6, 1]])]).polygons) == 2
 
 
 def test_a_page_without_fragments_has_no_pieces() -> None:
-    pieces, crops = cut_pieces(np.zeros((0, 4, 2)), [])
-    assert len(pieces) == len(crops) == 0
+    pieces = cut_pieces(np.zeros((0, 4, 2)), [])
+    assert (len(pieces.polygons), len(pieces.owners), len(pieces.bounds)) == (0, 0, 0)

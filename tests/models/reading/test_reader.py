@@ -163,7 +163,7 @@ def test_lines_are_cut_out_upright_with_a_margin(reader: PageReader, cutter: Loa
     page = drawn.page(lines, (600, 340)).rotate(degrees, expand=True)
     (prediction,) = cutter.predict([Job(page)])
     assert prediction.crops is not None
-    assert [reader.recognise(pixels(crop))[0].replace(" ", "") for crop in prediction.crops] == [
+    assert [reader.recognise(pixels(crop)).text.replace(" ", "") for crop in prediction.crops] == [
         line.replace(" ", "") for line in lines
     ]
     for crop in prediction.crops:
@@ -206,4 +206,4 @@ def test_reading_waits_for_its_turn(reader: PageReader) -> None:
             reading = pool.submit(reader.recognise, image)
             with pytest.raises(TimeoutError):
                 reading.result(0.3)
-        assert reading.result(30) == reader.recognise(image)
+        assert reading.result(30).text == reader.recognise(image).text
