@@ -10,6 +10,7 @@ Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with t
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,20 +34,28 @@ TIGHT = 1.9  # widest pitch of the rows of an address
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
 
 
-def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Indices]:
+class Block(NamedTuple):
+    """Boxes that are read together, row by row."""
+
+    members: Indices
+    is_table: bool = False
+
+
+def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Block]:
     """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
     bands = cut_bands(boxes, members)
-    found: list[Indices] = []
+    found: list[Block] = []
     start = 0
     for first, last in find_tables(boxes, amounts, bands):
-        found += [*columns(boxes, amounts, bands[start:first]), np.concatenate(bands[first:last])]
+        found += columns(boxes, amounts, bands[start:first])
+        found.append(Block(np.concatenate(bands[first:last]), is_table=True))
         start = last
     return found + columns(boxes, amounts, bands[start:])
 
 
-def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Indices]:
+def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Block]:
     """Cut bands without tables into columns, and what spans these into sections."""
-    found: list[Indices] = []
+    found: list[Block] = []
     rest: list[Indices] = []
     while bands:
         count, gutter = column_bands(boxes, amounts, bands)
@@ -54,11 +63,11 @@ def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Indices
             rest.append(bands[0])
             bands = bands[1:]
             continue
-        found += sections(boxes, amounts, rest)
+        found += map(Block, sections(boxes, amounts, rest))
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
         left = boxes[block, 2] <= gutter
         found += blocks(boxes, amounts, block[left]) + blocks(boxes, amounts, block[~left])
-    return found + sections(boxes, amounts, rest)
+    return [*found, *map(Block, sections(boxes, amounts, rest))]
 
 
 def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:

@@ -6,11 +6,12 @@ height, so that nothing depends on the resolution.
 """
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
 
-from models.reading.blocks import blocks
+from models.reading.blocks import Block, blocks
 from models.reading.geometry import (
     Flags,
     Floats,
@@ -22,6 +23,7 @@ from models.reading.geometry import (
     typical_height,
     upright_boxes,
 )
+from models.reading.tables import column_numbers
 
 Layout = Literal["auto", "rows", "columns", "plain"]
 
@@ -38,6 +40,14 @@ class TextLine:
     fragments: list[int]  # indices of the pieces, from the line's start to its end
     paragraph: int  # counted from 0 in reading order
     block: int  # likewise
+    columns: list[int] | None = None  # in a table, the column of each piece, counted from 0
+
+    def cells(self) -> list[tuple[int, list[int]]]:
+        """Return the column and the pieces of each cell of a table's row; outside of tables, each piece is one."""
+        if self.columns is None:
+            return [(0, [piece]) for piece in self.fragments]
+        pairs = groupby(zip(self.columns, self.fragments, strict=True), lambda pair: pair[0])
+        return [(column, [piece for _, piece in of_column]) for column, of_column in pairs]
 
 
 def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto") -> list[TextLine]:
@@ -52,17 +62,20 @@ def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto
     boxes = upright_boxes(points, angle)
     amounts = np.zeros(len(points), np.bool_) if amounts is None else amounts
     everything = np.arange(len(boxes))
-    cut = blocks(boxes, amounts, everything) if layout in ("auto", "columns") else [everything]
+    cut = blocks(boxes, amounts, everything) if layout in ("auto", "columns") else [Block(everything)]
     reach = np.inf if layout in ("auto", "rows") else LINE_GAP
     lines: list[TextLine] = []
     paragraph = 0
-    for number, block in enumerate(cut):
+    for number, (block, is_table) in enumerate(cut):
+        column = np.zeros(len(boxes), np.intp)
+        column[block] = column_numbers(boxes, block, typical_height(boxes)) if is_table else 0
         groups = order_rows(boxes, join_row(boxes, block, reach))
-        starts = paragraph_starts(np.array([enclose(boxes[group]) for group in groups]))
+        starts = paragraph_starts(np.array([enclose(boxes[group]) for group in groups]), whole=is_table)
         for group, start in zip(groups, starts, strict=True):
             paragraph += int(start)
+            places = column[group].tolist() if is_table and layout == "auto" else None
             polygon = line_polygon(points[group], angle)
-            lines.append(TextLine(polygon, [int(i) for i in group], paragraph - 1, number))
+            lines.append(TextLine(polygon, group.tolist(), paragraph - 1, number, places))
     return lines
 
 
@@ -106,8 +119,11 @@ def beside(first: Floats, second: Floats) -> bool:
     return row_overlap(first, second) > ROW_OVERLAP and (first[0] >= second[2] or second[0] >= first[2])
 
 
-def paragraph_starts(outlines: Floats) -> list[bool]:
-    """Tell for each line of a column, boxes (n, 4) in reading order, whether a paragraph starts with it."""
+def paragraph_starts(outlines: Floats, whole: bool = False) -> list[bool]:
+    """Tell for each line of a block, boxes (n, 4) in reading order, whether a paragraph starts with it; a `whole` one
+    is a single paragraph."""
+    if whole:
+        return [number == 0 for number in range(len(outlines))]
     above = np.maximum.accumulate(outlines[:, 3])[:-1]
     gaps = outlines[1:, 1] - above
     usual = float(np.median(gaps)) if len(gaps) > 1 else 0.0

@@ -53,7 +53,7 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
 def _block_numbers(points: Floats) -> Indices:
     numbers = np.zeros(len(points), np.intp)
     boxes = upright_boxes(points, slant(points))
-    for number, members in enumerate(blocks(boxes, np.zeros(len(boxes), np.bool_), np.arange(len(boxes)))):
+    for number, (members, _) in enumerate(blocks(boxes, np.zeros(len(boxes), np.bool_), np.arange(len(boxes)))):
         numbers[members] = number
     return numbers
 

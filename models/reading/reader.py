@@ -20,7 +20,7 @@ from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import Reading, decode
 from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
-from models.reading.layout import Layout, TextLine, arrange
+from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
 from models.reading.runs import runs
 from models.reading.zeros import letters_for_zeros
@@ -33,8 +33,8 @@ CANDIDATES = 10_000  # fragments on one page
 CROP_HEIGHT = 48  # pixels, the recogniser's
 MARGIN = 10  # pixels of repeated edge left and right of a crop
 LONGEST_CROP = 4800  # pixels at CROP_HEIGHT
-STEP = 32  # pixels; crops are as wide as a multiple, so that the recogniser meets few widths
-WIDTHS = 200  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
+STEP = 32  # pixels; crops are as wide as a multiple, in eighths of the next lower power of two: 50 widths up to 4,864
+WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
@@ -51,6 +51,18 @@ class Line:
     confidence: float  # 0..1
     polygon: Floats  # (4, 2), fractions of the image's width and height
     paragraph: int  # counted from 0 in reading order
+    parts: list["Part"]  # what it consists of, from its start to its end
+    is_row: bool  # of a table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a line as it was read."""
+
+    text: str
+    confidence: float  # 0..1
+    polygon: Floats  # (4, 2), fractions of the image's width and height
+    column: int  # of a table, counted from 0
 
 
 @dataclass(frozen=True)
@@ -63,9 +75,9 @@ class Sheet:
     runs: list[Floats]  # for each fragment, starts and ends (m, 2) of its ink as shares of its length
     pieces: Pieces  # of the fragments
 
-    def lines(self) -> list[TextLine]:
-        """Return the lines in reading order, as far as they can be known before they are read, none across a gap."""
-        return arrange(self.pieces.polygons, layout="columns")
+    def lines(self, layout: Layout = "columns") -> list[TextLine]:
+        """Return the lines in reading order, as far as they can be known before they are read."""
+        return arrange(self.pieces.polygons, layout=layout)
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -125,10 +137,13 @@ class PageReader:
         amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
         lines = []
         for line in arrange(sheet.pieces.polygons[kept], amounts, layout):
-            parts = [read[kept[piece]] for piece in line.fragments]
-            text, confidence = " ".join(text for text, _ in parts), mean_confidence(parts)
+            parts = [
+                self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
+            ]
+            text, confidence = " ".join(part.text for part in parts), mean_confidence(parts)
             if is_text(text, confidence):
-                lines.append(Line(text, confidence, sheet.fractions(line.polygon), line.paragraph))
+                polygon = sheet.fractions(line.polygon)
+                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None))
         return lines
 
     def recognise(self, crop: Pixels) -> Reading:
@@ -137,13 +152,19 @@ class PageReader:
         width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         small = cv2.resize(crop, (width, CROP_HEIGHT), interpolation=method)
-        right = MARGIN + -(width + 2 * MARGIN) % STEP
+        right = bucket(width + 2 * MARGIN) - width - MARGIN
         padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         with TURN:
             probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
         reading = decode(probabilities, self._characters)
         return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width)
+
+    def _part(self, sheet: Sheet, read: list[tuple[str, float]], pieces: list[int], column: int) -> Part:
+        """Return pieces that follow one another as one part of a line."""
+        parts = [Part(*read[piece], sheet.pieces.polygons[piece], column) for piece in pieces]
+        polygon = line_polygon(sheet.pieces.polygons[pieces], 0.0) if len(parts) > 1 else parts[0].polygon
+        return Part(" ".join(part.text for part in parts), mean_confidence(parts), sheet.fractions(polygon), column)
 
     def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
         """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
@@ -198,6 +219,12 @@ class PageReader:
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
 
 
+def bucket(width: int) -> int:
+    """Return the width that crops are padded to: few widths, each at most an eighth more than the one below."""
+    step = max(STEP, 1 << max(width.bit_length() - 4, 0))
+    return -(-width // step) * step
+
+
 def corners(image: Pixels) -> Floats:
     """Return the corners (4, 2) of an image (height, width, 3), clockwise from the top left."""
     height, width = image.shape[:2]
@@ -216,10 +243,10 @@ def _compile(core: Any, network: Path, shapes: int) -> Any:
     return core.compile_model(network, "CPU", settings).create_infer_request()
 
 
-def mean_confidence(read: Sequence[tuple[str, float]]) -> float:
-    """Return the mean confidence over the characters of texts, each with its own."""
-    letters = sum(len(text) for text, _ in read)
-    return sum(len(text) * confidence for text, confidence in read) / max(letters, 1)
+def mean_confidence(parts: Sequence[Part]) -> float:
+    """Return the mean confidence over the characters of a line's parts."""
+    letters = sum(len(part.text) for part in parts)
+    return sum(len(part.text) * part.confidence for part in parts) / max(letters, 1)
 
 
 def is_amount(text: str) -> bool:

@@ -18,7 +18,7 @@ LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of a column's cells that hold a number in a column of numbers
 FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
-RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 4, 10.0, 0.88  # least rows, width in heights, and mean share of it
+RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
 
 
 def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[tuple[int, int]]:
@@ -79,14 +79,23 @@ def is_running(boxes: Floats, height: float) -> bool:
     """Tell a column of running text, whose rows are long and almost as long as one another, from cells."""
     widths = boxes[:, 2] - boxes[:, 0]
     width = float(np.ptp(boxes[:, [0, 2]]))
-    return len(boxes) >= RUNNING_ROWS and width >= RUNNING_WIDTH * height and widths.mean() >= RUNNING_FILL * width
+    return (
+        len(boxes) >= RUNNING_ROWS
+        and width >= RUNNING_WIDTH * height
+        and bool(np.median(widths) >= RUNNING_FILL * width)
+    )
 
 
 def split_columns(boxes: Floats, members: Indices, height: float) -> list[Indices]:
     """Return the boxes of each column of the table that they make, from left to right."""
+    number = column_numbers(boxes, members, height)
+    return [members[number == column] for column in range(number.max() + 1)]
+
+
+def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
+    """Return the column (n,), counted from 0, of each of the boxes that make a table."""
     edges, _ = column_gaps(boxes, members, height)
-    number = np.searchsorted(edges, boxes[members, 2], side="left")
-    return [members[number == column] for column in range(len(edges) + 1)]
+    return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
 
 
 def column_gaps(boxes: Floats, members: Indices, height: float) -> tuple[Floats, Floats]:

@@ -24,8 +24,10 @@ def cut(*parts: Floats, amounts: int | None = None) -> list[set[int]]:
     source = np.concatenate([np.full(len(part), number) for number, part in enumerate(parts)])
     order = np.random.default_rng(0).permutation(len(boxes))
     found = blocks(boxes[order], source[order] == amounts, np.arange(len(boxes)))
-    assert sorted(np.concatenate(found)) == list(range(len(boxes))), "every box is in one block"
-    return [{int(i) for i in source[order][members]} for members in found]
+    assert sorted(np.concatenate([members for members, _ in found])) == list(range(len(boxes))), (
+        "every box is in one block"
+    )
+    return [{int(i) for i in source[order][members]} for members, _ in found]
 
 
 HEADING, LEFT, MIDDLE, RIGHT = (
