@@ -15,7 +15,7 @@ from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import Jobs
 from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags
-from models.base import Box, Job, Model, Options, Polygon, Prediction, Task, UnknownModel
+from models.base import Box, Job, Line, Model, Options, Polygon, Prediction, Task, UnknownModel
 from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
@@ -23,7 +23,7 @@ ALT_TEXT = "alt-text"
 _READER = "rapidocr"
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
-_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment")
+_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +114,11 @@ def read_pages(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answ
 
 def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
     """Cut every page into lines with one model, and read the lines with another."""
-    line_options = replace(options, segment=None)
+    line_options = replace(options, segment=None, layout=None)
+    segmenting = Options(segment=options.segment, layout=options.layout)
 
     def read(image: Image.Image) -> Prediction:
-        layout = jobs.run(segmenter, Job(image, options=Options(segment=options.segment)))
+        layout = jobs.run(segmenter, Job(image, options=segmenting))
         crops = layout.crops or ()
         texts = jobs.run_lines(entry, [Job(crop, options=line_options) for crop in crops])
         lines = [
@@ -180,7 +181,11 @@ def _in_region(page: Page, region: Box) -> Page:
         a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
         return a, b, c, d
 
-    lines = page.lines and tuple(replace(line, polygon=moved(line.polygon)) for line in page.lines)
+    def moved_line(line: Line) -> Line:
+        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
+        return replace(line, polygon=moved(line.polygon), parts=parts)
+
+    lines = page.lines and tuple(map(moved_line, page.lines))
     entities = page.entities and tuple(
         replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
         for entity in page.entities
@@ -196,7 +201,7 @@ def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
 
 def options_of(model: Model) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline."""
-    also = {"segment"} if model.task is Task.READ_LINE else set()
+    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
     return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
 
 

@@ -28,6 +28,7 @@ class RequestOptions:
     max_new_tokens: int | None = None
     num_beams: int | None = None
     segment: str | None = None
+    layout: str | None = None
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""

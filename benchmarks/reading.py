@@ -49,8 +49,8 @@ def measure_lines(reader: PageReader, forms: Forms) -> Iterator[Row]:
     readings = []
     for form, lines in forms.items():
         for image, written in lines:
-            text, confidence = reader.recognise(np.repeat(image[..., None], 3, axis=2))
-            readings.append(Reading(form, confidence, edits(text, written)))
+            read = reader.recognise(np.repeat(image[..., None], 3, axis=2))
+            readings.append(Reading(form, read.confidence, edits(read.text, written)))
     readings.sort(key=lambda reading: reading.confidence)
     third = len(readings) // 3
     parts = {"IAM lines alone": readings, "- least sure third": readings[:third], "- the rest": readings[third:]}

@@ -93,6 +93,7 @@ class Options:
     max_new_tokens: int | None = None
     num_beams: int | None = None
     segment: str | None = None
+    layout: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,29 @@ class Entity:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A run of a line's text that stands apart on the image, or a cell of a table, whose `column` counts from 0."""
+
+    text: str
+    confidence: float
+    polygon: Polygon
+    column: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
-    """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order."""
+    """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order.
+
+    `parts` are the runs of text that the line is made of, from its start to its end, where there are several or the
+    line is the row of a table. All lines of a paragraph are rows of one table, or none is.
+    """
 
     text: str
     confidence: float
     polygon: Polygon
     paragraph: int = 0
+    parts: tuple[Part, ...] = ()
+    is_row: bool = False
 
 
 @dataclass(frozen=True, slots=True)

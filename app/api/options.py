@@ -48,6 +48,12 @@ class GenerateOptions(BaseModel):
     segment: Choice[Literal["auto", "lines", "none"]] = Field(
         None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
     )
+    layout: Choice[Literal["auto", "rows", "columns", "plain"]] = Field(
+        None,
+        description="For models that read pages. `auto`: blocks and columns one after the other, texts of one row on "
+        "one line, tables as such. `rows`: the page row by row, from edge to edge. `columns`: as `auto`, but texts "
+        "that stand apart are lines of their own, and there are no tables. `plain`: neither columns nor whole rows.",
+    )
     pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import groupby
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, Field
 
 from app import types
 from app.pipelines import options_of
+from models import base
 from models.registry import Entry
 
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 6))]
@@ -35,6 +37,25 @@ class Line(BaseModel):
     paragraph: int = Field(description="Which paragraph of the page it belongs to, counted from 0 in reading order.")
 
 
+class Cell(BaseModel):
+    """A cell of a table; one without text is left out."""
+
+    row: int = Field(description="Counted from 0.")
+    column: int = Field(description="Counted from 0.")
+    text: str
+    confidence: Fraction
+    polygon: tuple[Point, Point, Point, Point] = Field(description="As that of a line.")
+
+
+class Table(BaseModel):
+    """A table. Its rows are also `lines`, all of one paragraph."""
+
+    paragraph: int = Field(description="The `paragraph` of its lines.")
+    rows: int
+    columns: int
+    cells: list[Cell]
+
+
 class Page(BaseModel):
     """What was read on one page of several."""
 
@@ -43,6 +64,7 @@ class Page(BaseModel):
     height: int
     text: str
     lines: list[Line] | None = None
+    tables: list[Table] | None = None
 
 
 class AltTextParts(BaseModel):
@@ -87,6 +109,7 @@ class Answer(BaseModel):
     tagger: str | None = None
     entities: list[Entity] | None = None
     lines: list[Line] | None = None
+    tables: list[Table] | None = Field(None, description="With `layout=auto`, where there are any.")
     pages: list[Page] | None = Field(None, description="Of a document of several pages.")
     parts: AltTextParts | None = Field(None, description="Of an alt text.")
     cached: Literal[True] | None = Field(None, description="Known from an earlier request: nothing was computed.")
@@ -110,7 +133,12 @@ class Answer(BaseModel):
         fields: dict[str, Any]
         if len(answer.pages) == 1:
             (page,) = answer.pages
-            fields = {"confidence": page.confidence, "entities": _plain(page.entities), "lines": _plain(page.lines)}
+            fields = {
+                "confidence": page.confidence,
+                "entities": _plain(page.entities),
+                "lines": _plain(page.lines),
+                "tables": _tables(page),
+            }
         else:
             fields = {
                 "pages": [
@@ -120,6 +148,7 @@ class Answer(BaseModel):
                         height=page.height,
                         text=page.text,
                         lines=_plain(page.lines),
+                        tables=_tables(page),
                     )
                     for page in answer.pages
                 ]
@@ -273,3 +302,18 @@ def _plain(items: Iterable[Any] | None) -> Any:
 
 def _listed(values: Iterable[Any] | None) -> Any:
     return None if values is None else list(values)
+
+
+def _tables(page: types.Page) -> list[Table] | None:
+    """Return the tables among the lines of a page; None where there are none."""
+    rows = [line for line in page.lines or () if line.is_row]
+    return [_table(number, list(lines)) for number, lines in groupby(rows, lambda line: line.paragraph)] or None
+
+
+def _table(paragraph: int, lines: list[base.Line]) -> Table:
+    cells = [
+        Cell(row=row, **{name: getattr(part, name) for name in ("column", "text", "confidence", "polygon")})
+        for row, line in enumerate(lines)
+        for part in line.parts
+    ]
+    return Table(paragraph=paragraph, rows=len(lines), columns=1 + max(cell.column for cell in cells), cells=cells)

@@ -72,6 +72,7 @@ def caption(**given: Any) -> int:
 @parser.inputs
 @parser.model
 @parser.segment
+@parser.layout
 @parser.pages
 @parser.part
 @parser.outputs
@@ -114,6 +115,7 @@ def alt(**given: Any) -> int:
 @click.option("-m", "--model", required=True, metavar="NAME", help="Model; see i2t models list.")
 @parser.captioning
 @parser.segment
+@parser.layout
 @parser.pages
 @parser.part
 @parser.outputs

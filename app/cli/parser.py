@@ -148,5 +148,10 @@ pages = click.option("--pages", metavar="LIST", help="Pages of documents, such a
 segment = click.option(
     "--segment", type=click.Choice(["auto", "lines", "none"]), help="For models that read a line: cut pages into lines."
 )
+layout = click.option(
+    "--layout",
+    type=click.Choice(["auto", "rows", "columns", "plain"]),
+    help="For models that read pages: what is one line, and in which order.",
+)
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

@@ -1,6 +1,7 @@
 """Where blocks, lines and words lie on a page, in pixels of the upright image; y grows downward.
 
-Models give a quadrilateral for each line.  A word's share of it is its share of the line's characters.
+Models give a quadrilateral for each line, or for each part of it that stands apart.  A word's share of that is its
+share of the characters.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import NamedTuple
 
 from app.exports.base import Page, printable
 from app.exports.direction import right_to_left
-from models.base import Line
+from models.base import Line, Polygon
 
 Point = tuple[float, float]
 Corners = tuple[Point, Point, Point, Point]
@@ -56,6 +57,8 @@ class TextLine:
     corners: Corners
     box: Box
     words: tuple[Word, ...]
+    parts: tuple["TextLine", ...] = ()
+    """What stands apart on the line, from its start to its end; empty where nothing does."""
 
     @property
     def middle(self) -> tuple[Point, Point]:
@@ -100,11 +103,19 @@ def blocks(page: Page) -> list[Block]:
 def place(line: Line, page: Page) -> TextLine:
     """Find the pixels of a line and of its words."""
     text = printable(line.text)
-    a, b, c, d = ((_clamp(x) * page.width, _clamp(y) * page.height) for x, y in line.polygon)
-    corners = _upright((a, b, c, d), text)
-    words = tuple(Word(word, _box(_part(corners, start, end), page)) for word, start, end in _shares(text))
+    corners = _upright(_pixels(line.polygon, page), text)
+    parts = tuple(place(Line(part.text, part.confidence, part.polygon), page) for part in line.parts)
+    if parts:
+        words = tuple(word for part in parts for word in part.words)
+    else:
+        words = tuple(Word(word, _box(_part(corners, start, end), page)) for word, start, end in _shares(text))
     box = _around([_box(corners, page), *(word.box for word in words)])
-    return TextLine(text, _clamp(line.confidence), corners, box, words)
+    return TextLine(text, _clamp(line.confidence), corners, box, words, parts)
+
+
+def _pixels(polygon: Polygon, page: Page) -> Corners:
+    a, b, c, d = ((_clamp(x) * page.width, _clamp(y) * page.height) for x, y in polygon)
+    return a, b, c, d
 
 
 def advances(text: str) -> list[int]:

@@ -2,12 +2,13 @@
 
 Lines of a paragraph stay lines, by hard breaks.  Joined with spaces, prose would flow as it should but the rows of a
 receipt, an address or a poem would run together, and from an image nobody can tell for certain which of them it is.  A
-break too many costs less than a break too few.
+break too many costs less than a break too few.  Tables are GitHub's, https://github.github.com/gfm/#tables-extension-.
 """
 
 import re
 
 from app.exports.base import Document, Page, printable
+from models.base import Line
 
 # Not "---", which at the beginning of a file opens a block of metadata for many programs.
 _RULE = "\n***\n\n"
@@ -25,14 +26,33 @@ def render(document: Document) -> bytes:
 
 
 def _page(page: Page) -> str:
-    return "\n".join(_paragraph([printable(line.text) for line in paragraph]) for paragraph in page.paragraphs)
+    return "\n".join(map(_block, page.paragraphs))
+
+
+def _block(lines: list[Line]) -> str:
+    """A paragraph, or a table where the lines are its rows."""
+    if not lines[0].is_row:
+        return _paragraph([printable(line.text) for line in lines])
+    columns = 1 + max(part.column for line in lines for part in line.parts)
+    head, *rows = (_row(line, columns) for line in lines)
+    return "\n".join([head, "|" + " --- |" * columns, *rows, ""])
+
+
+def _row(line: Line, columns: int) -> str:
+    """A row of a table, whose first is its head: Markdown has no table without one."""
+    cells = {part.column: _escape_inline(printable(part.text)) for part in line.parts}
+    return f"| {' | '.join(cells.get(column, '') for column in range(columns))} |"
 
 
 def _paragraph(lines: list[str]) -> str:
     return "\\\n".join(map(_escape, lines)) + "\n"
 
 
+def _escape_inline(text: str) -> str:
+    return _INLINE.sub(r"\\\g<0>", text)
+
+
 def _escape(line: str) -> str:
-    line = _INLINE.sub(r"\\\g<0>", line)
+    line = _escape_inline(line)
     # Of "1." the point is escaped: a backslash before a digit is a backslash.
     return _AT_START.sub(lambda match: match[0] + "\\" if match[0].isdigit() else "\\" + match[0], line)

@@ -90,7 +90,24 @@ def _scale(page: Page) -> float:
 
 
 def _show(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: float, page_height: float) -> None:
-    """Write a line on its baseline, stretched to its length."""
+    """Write a line, each part of it that stands apart in its place, held together for readers that cut at gaps."""
+    # What a reader would do to the order of right-to-left characters here, nobody says.
+    if held := (len(line.parts) > 1 or _leans(line, scale)) and not line.right_to_left:
+        content.begin_marked_content("Span", _actual_text(line.text))
+    for part in line.parts or (line,):
+        _write(content, part, font, scale, page_height)
+    if held:
+        content.end_marked_content()
+
+
+def _leans(line: TextLine, scale: float) -> bool:
+    """Tell whether one end of a line is so much lower than the other that readers cut it."""
+    (x0, y0), (x1, y1) = line.baseline
+    return min(abs(x1 - x0), abs(y1 - y0)) * scale > _DRIFT * _size(line, math.dist((x0, y0), (x1, y1)) * scale, scale)
+
+
+def _write(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: float, page_height: float) -> None:
+    """Write text on its baseline, stretched to its length."""
     (x0, y0), (x1, y1) = line.baseline
     cos, sin = math.cos(line.angle), math.sin(line.angle)
     length = math.dist((x0, y0), (x1, y1)) * scale
@@ -105,13 +122,7 @@ def _show(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: flo
     words = re.split("(?<= )", visual_order(line.text))
     # How far to go back after each space, in thousandths of the stretched font's size.
     back = f" {500 * (1 - space / letter):.1f} "
-    leans = min(abs(x1 - x0), abs(y1 - y0)) * scale > _DRIFT * size
-    # What a reader would do to the order of right-to-left characters here, nobody says.
-    if held := leans and not line.right_to_left:
-        content.begin_marked_content("Span", _actual_text(line.text))
     content.show_text(back.join(map(font.encode, words)))
-    if held:
-        content.end_marked_content()
 
 
 def _actual_text(text: str) -> str:

@@ -8,12 +8,14 @@ model that reads only one.
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
-from models.base import Job, Line, Loaded, Model, Placement, Polygon, Prediction, Source, Task
+from models.base import Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
 
 if TYPE_CHECKING:
+    from models.reading import reader
     from models.reading.crops import Floats, Pixels
+    from models.reading.layout import Layout
 
 # The margin around a line that is cut out, in heights of the line: readers of lines were trained with some margin.
 _MARGIN = 0.15
@@ -24,6 +26,7 @@ class RapidOCR(Model):
 
     task = Task.READ_PAGE
     accepts = ("image",)
+    options = frozenset({"layout"})
     # Pages are read one after the other. In a batch, all would wait for the last.
     batch_size = 1
 
@@ -36,7 +39,7 @@ class RapidOCRLines(Model):
 
     task = Task.SEGMENT
     accepts = ("image",)
-    options = frozenset({"segment"})
+    options = frozenset({"segment", "layout"})
     batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
@@ -59,12 +62,8 @@ class LoadedRapidOCR(_OnOpenVINO):
         return [self._predict(job) for job in jobs]
 
     def _predict(self, job: Job) -> Prediction:
-        return Prediction.of_lines(
-            [
-                Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph)
-                for line in self._reader.read(_pixels(job))
-            ]
-        )
+        lines = self._reader.read(_pixels(job), _layout(job, "auto"))
+        return Prediction.of_lines([_line(line) for line in lines])
 
 
 class LoadedRapidOCRLines(_OnOpenVINO):
@@ -78,9 +77,23 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         from models.reading.crops import cut
 
         sheet = self._reader.lay_out(_pixels(job), may_be_one_line=job.options.segment != "lines")
-        lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in sheet.lines)
-        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in sheet.lines)
+        found = sheet.lines(_layout(job, "columns"))
+        lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in found)
+        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in found)
         return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
+
+
+def _layout(job: Job, automatic: "Layout") -> "Layout":
+    """Return the layout that a job asks for."""
+    chosen = job.options.layout
+    return automatic if chosen is None or chosen == "auto" else cast("Layout", chosen)
+
+
+def _line(line: "reader.Line") -> Line:
+    """Return a line of the reader's as the service knows it. A line of one part needs no parts, but for a table's."""
+    parts = tuple(Part(part.text, part.confidence, _polygon(part.polygon), part.column) for part in line.parts)
+    kept = parts if len(parts) > 1 or line.is_row else ()
+    return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row)
 
 
 def _pixels(job: Job) -> "Pixels":

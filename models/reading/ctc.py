@@ -5,6 +5,7 @@ lie far apart and the space was a serious candidate in between, the space is put
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,25 +15,62 @@ SPACE_PROBABILITY = 0.05  # least probability of a space between two characters 
 SPACE_STEPS = 4  # least distance of those characters, in time steps (8 pixels at a height of 48)
 
 
-def decode(probabilities: NDArray[np.float32], characters: Sequence[str]) -> tuple[str, float]:
-    """Return text and confidence (mean probability of its characters) of one line: (steps, characters) -> str, 0..1."""
+@dataclass(frozen=True)
+class Reading:
+    """What a recogniser reads in one crop, character by character, spaces among them."""
+
+    characters: tuple[str, ...]
+    places: NDArray[
+        np.float64
+    ]  # (n,), where the middle of each is, between the crop's left end, 0, and its right end, 1
+    scores: NDArray[np.float64]  # (n,), the probability of each; of a space, nothing (NaN)
+
+    @property
+    def text(self) -> str:
+        """The text on one line, without doubled spaces and spaces around it."""
+        return " ".join("".join(self.characters).split())
+
+    @property
+    def confidence(self) -> float:
+        """The mean probability of the characters, 0..1; 0 where there are none."""
+        scores = self.scores[~np.isnan(self.scores)]
+        return float(scores.mean()) if self.text else 0.0
+
+    def part(self, start: float, end: float) -> "Reading":
+        """Return what is read from one place to another."""
+        kept = np.flatnonzero((self.places >= start) & (self.places < end))
+        return Reading(tuple(self.characters[number] for number in kept), self.places[kept], self.scores[kept])
+
+    def spaced(self, gaps: NDArray[np.float64]) -> "Reading":
+        """Return the reading with a space at each of the places (n,) that are blank paper, where there is none yet."""
+        at = np.searchsorted(self.places, gaps)
+        # An underscore lies so low that a crop may hold little of its ink.
+        blank = np.array([character in " _" for character in (" ", *self.characters, " ")])
+        lost = np.unique(at[~blank[at] & ~blank[at + 1]])
+        characters = np.insert(np.array(self.characters, object), lost, " ")
+        middles = [(self.places[place - 1] + self.places[place]) / 2 for place in lost]
+        scores = np.insert(self.scores, lost, np.nan)
+        return Reading(tuple(characters), np.insert(self.places, lost, middles), scores)
+
+
+def decode(probabilities: NDArray[np.float32], characters: Sequence[str]) -> Reading:
+    """Return what the probabilities (steps, characters) of one crop say."""
     best = probabilities.argmax(axis=1)
     changes = np.flatnonzero(np.diff(best, prepend=-1))
     ends = np.append(changes[1:], len(best)) - 1
     space = len(characters) - 1
-    pieces: list[str] = []
-    scores: list[float] = []
+    found: list[tuple[str, float, float]] = []
     previous_end = -1
     for start, end in zip(changes, ends, strict=True):
         if best[start] == BLANK:
             continue
-        if pieces and is_lost_space(probabilities[previous_end : start + 1, space]):
-            pieces.append(" ")
-        pieces.append(characters[best[start]])
-        scores.append(float(probabilities[start, best[start]]))
+        if found and is_lost_space(probabilities[previous_end : start + 1, space]):
+            found.append((" ", (previous_end + start + 1) / 2, np.nan))
+        score = float(probabilities[start, best[start]])
+        found.append((characters[best[start]], (start + end + 1) / 2, score))
         previous_end = end
-    text = " ".join("".join(pieces).split())
-    return text, float(np.mean(scores)) if text else 0.0
+    texts, places, scores = zip(*found, strict=True) if found else ((), (), ())
+    return Reading(texts, np.array(places, np.float64) / len(best), np.array(scores, np.float64))
 
 
 def is_lost_space(between: NDArray[np.float32]) -> bool:

@@ -90,6 +90,8 @@ def look(image: Pixels, scale: float, network: Network, postprocess: Postprocess
     ).astype(np.uint8)
     contrast = local_contrast(padded)
     inside = contrast[PADDING : PADDING + height, PADDING : PADDING + width]
+    if int(inside.max()) < INK:  # Blank paper, of which the network would see nothing that counts.
+        return np.zeros((0, 4, 2))
     probabilities = probability_map(strengthen(padded, inside), network)
     polygons = postprocess(without_haze(probabilities, contrast >= INK), padded.shape[:2]) - PADDING
     fractions = np.clip(polygons / np.array([width, height]), 0, 1)

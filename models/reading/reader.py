@@ -4,8 +4,9 @@ RapidOCR provides the networks and the detector's postprocessing. What lies betw
 tight crops, spaces put back, lines joined and ordered, pages that lie on their side or upside down.
 """
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,13 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
-from models.reading.ctc import decode
+from models.reading.ctc import Reading, decode
 from models.reading.detection import find_fragments
-from models.reading.layout import TALL, TextLine, arrange, is_line_crop, longest, on_its_side
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
+from models.reading.layout import Layout, TextLine, arrange, line_polygon
+from models.reading.pieces import Pieces, cut_pieces
+from models.reading.runs import runs
+from models.reading.zeros import letters_for_zeros
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 RECOGNISER = "PP-OCRv6_rec_small.onnx"
@@ -28,11 +33,13 @@ CANDIDATES = 10_000  # fragments on one page
 CROP_HEIGHT = 48  # pixels, the recogniser's
 MARGIN = 10  # pixels of repeated edge left and right of a crop
 LONGEST_CROP = 4800  # pixels at CROP_HEIGHT
-STEP = 32  # pixels; crops are as wide as a multiple, so that the recogniser meets few widths
-WIDTHS = 200  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
+STEP = 32  # pixels; crops are as wide as a multiple, in eighths of the next lower power of two: 50 widths up to 4,864
+WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
+AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
+WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is
 
 
@@ -44,16 +51,33 @@ class Line:
     confidence: float  # 0..1
     polygon: Floats  # (4, 2), fractions of the image's width and height
     paragraph: int  # counted from 0 in reading order
+    parts: list["Part"]  # what it consists of, from its start to its end
+    is_row: bool  # of a table
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of a line as it was read."""
+
+    text: str
+    confidence: float  # 0..1
+    polygon: Floats  # (4, 2), fractions of the image's width and height
+    column: int  # of a table, counted from 0
 
 
 @dataclass(frozen=True)
 class Sheet:
-    """A page turned upright, with its text found but not read. `cut(image, line.polygon, margin)` gives a line."""
+    """A page turned upright, with its text found but not read. `cut(image, crop)` gives the pixels of a piece."""
 
     degrees: int  # by how many the page was turned clockwise to be upright: 0, 90, 180 or 270
     image: Pixels  # (height, width, 3), upright
-    fragments: Floats  # (n, 4, 2), pixels of the upright page
-    lines: list[TextLine]  # in reading order, pixels of the upright page
+    fragments: Floats  # (n, 4, 2), pixels of the upright page: where the detector sees text
+    runs: list[Floats]  # for each fragment, starts and ends (m, 2) of its ink as shares of its length
+    pieces: Pieces  # of the fragments
+
+    def lines(self, layout: Layout = "columns") -> list[TextLine]:
+        """Return the lines in reading order, as far as they can be known before they are read."""
+        return arrange(self.pieces.polygons, layout=layout)
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -100,45 +124,67 @@ class PageReader:
         `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
         """
         degrees, upright, fragments = self._upright(image, may_be_one_line)
-        return Sheet(degrees, upright, fragments, arrange(fragments))
+        # A line that was cut out already is handed on as it is.
+        whole = may_be_one_line and is_whole(fragments, upright)
+        found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
+        return Sheet(degrees, upright, fragments, found, cut_pieces(fragments, found))
 
-    def read(self, image: Pixels) -> list[Line]:
+    def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = [(line, *self._read_line(sheet, line)) for line in sheet.lines]
-        return [
-            Line(text, confidence, sheet.fractions(line.polygon), line.paragraph)
-            for line, text, confidence in read
-            if is_text(text, confidence)
-        ]
+        read = self._read_pieces(sheet)
+        kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
+        amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
+        lines = []
+        for line in arrange(sheet.pieces.polygons[kept], amounts, layout):
+            parts = [
+                self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
+            ]
+            text, confidence = " ".join(part.text for part in parts), mean_confidence(parts)
+            if is_text(text, confidence):
+                polygon = sheet.fractions(line.polygon)
+                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None))
+        return lines
 
-    def recognise(self, crop: Pixels) -> tuple[str, float]:
-        """Return text and confidence of one upright line or word."""
+    def recognise(self, crop: Pixels) -> Reading:
+        """Read one upright line or word."""
         scale = CROP_HEIGHT / crop.shape[0]
         width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
         small = cv2.resize(crop, (width, CROP_HEIGHT), interpolation=method)
-        right = MARGIN + -(width + 2 * MARGIN) % STEP
+        right = bucket(width + 2 * MARGIN) - width - MARGIN
         padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
         tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
         with TURN:
             probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
-        return decode(probabilities, self._characters)
+        reading = decode(probabilities, self._characters)
+        return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width)
 
-    def _read_line(self, sheet: Sheet, line: TextLine) -> tuple[str, float]:
-        """Read a line fragment by fragment: across the wide gaps between them the recogniser loses spaces."""
-        parts = [self._read_fragment(cut(sheet.image, sheet.fragments[index])) for index in line.fragments]
-        kept = [(text, confidence) for text, confidence in parts if text and confidence >= LEAST_CONFIDENCE]
-        letters = sum(len(text) for text, _ in kept)
-        confidence = sum(len(text) * confidence for text, confidence in kept) / max(letters, 1)
-        return " ".join(text for text, _ in kept), confidence
+    def _part(self, sheet: Sheet, read: list[tuple[str, float]], pieces: list[int], column: int) -> Part:
+        """Return pieces that follow one another as one part of a line."""
+        parts = [Part(*read[piece], sheet.pieces.polygons[piece], column) for piece in pieces]
+        polygon = line_polygon(sheet.pieces.polygons[pieces], 0.0) if len(parts) > 1 else parts[0].polygon
+        return Part(" ".join(part.text for part in parts), mean_confidence(parts), sheet.fractions(polygon), column)
 
-    def _read_fragment(self, crop: Pixels) -> tuple[str, float]:
+    def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
+        """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
+        among others."""
+        readings = [
+            self._read_fragment(cut(sheet.image, fragment)).spaced((spans[1:, 0] + spans[:-1, 1]) / 2)
+            for fragment, spans in zip(sheet.fragments, sheet.runs, strict=True)
+        ]
+        parts = [
+            readings[owner].part(start, end)
+            for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
+        ]
+        return [(letters_for_zeros(part.text), part.confidence) for part in parts]
+
+    def _read_fragment(self, crop: Pixels) -> Reading:
         """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""
         if crop.shape[0] < TALL * crop.shape[1]:
             return self.recognise(crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
-        return max(readings, key=lambda reading: reading[1])
+        return max(readings, key=lambda reading: reading.confidence)
 
     def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats]:
         """Return by how many degrees the page must be turned, the page so turned, and its fragments."""
@@ -156,12 +202,12 @@ class PageReader:
         fragments = self.detect(image)
         height, width = image.shape[:2]
         if may_be_one_line and is_line_crop(fragments, height, width):
-            fragments = np.array([[[0, 0], [width, 0], [width, height], [0, height]]], np.float64)
+            fragments = corners(image)[None]
         inked = [fragment for fragment in fragments if has_ink(cut(image, fragment))]
         return np.array(inked, np.float64).reshape(-1, 4, 2)
 
     def _mean_confidence(self, crops: Sequence[Pixels]) -> float:
-        return float(np.mean([self.recognise(crop)[1] for crop in crops])) if crops else 0.0
+        return float(np.mean([self.recognise(crop).confidence for crop in crops])) if crops else 0.0
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
@@ -173,11 +219,39 @@ class PageReader:
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
 
 
+def bucket(width: int) -> int:
+    """Return the width that crops are padded to: few widths, each at most an eighth more than the one below."""
+    step = max(STEP, 1 << max(width.bit_length() - 4, 0))
+    return -(-width // step) * step
+
+
+def corners(image: Pixels) -> Floats:
+    """Return the corners (4, 2) of an image (height, width, 3), clockwise from the top left."""
+    height, width = image.shape[:2]
+    return np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float64)
+
+
+def is_whole(fragments: Floats, image: Pixels) -> bool:
+    """Tell whether the only fragment, of (n, 4, 2), is the image as a whole: a line that was cut out already."""
+    return len(fragments) == 1 and np.array_equal(fragments[0], corners(image))
+
+
 def _compile(core: Any, network: Path, shapes: int) -> Any:
     """Return a network's infer request, which keeps what it prepared for so many shapes of input. Unbounded, it would
     take a gigabyte for twenty pages of different sizes."""
     settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
     return core.compile_model(network, "CPU", settings).create_infer_request()
+
+
+def mean_confidence(parts: Sequence[Part]) -> float:
+    """Return the mean confidence over the characters of a line's parts."""
+    letters = sum(len(part.text) for part in parts)
+    return sum(len(part.text) * part.confidence for part in parts) / max(letters, 1)
+
+
+def is_amount(text: str) -> bool:
+    """Tell a number with at most its unit or currency, as the cells of a table and the prices of a receipt are."""
+    return AMOUNT.fullmatch(text) is not None
 
 
 def is_text(text: str, confidence: float) -> bool:

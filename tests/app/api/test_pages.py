@@ -183,6 +183,26 @@ def test_a_line_has_as_many_tokens_alone_as_in_a_page(server: Server) -> None:
         assert "after 64 tokens" in warning
 
 
+def test_tables_have_their_cells(server: Server) -> None:
+    answer = read(server, INVOICE, **PRINT)
+    table = answer["tables"][-1]
+    first = [cell for cell in table["cells"] if cell["row"] == 0]
+    assert (table["columns"], table["rows"]) == (4, 9)
+    assert [(cell["column"], cell["text"]) for cell in first] == list(
+        enumerate(["Description", "Quantity", "Unit price", "Amount"])
+    )
+    rows = [line["text"] for line in answer["lines"] if line["paragraph"] == table["paragraph"]]
+    assert rows[0] == "Description Quantity Unit price Amount"
+    assert len(rows) == 9
+
+
+def test_the_layout_is_chosen(server: Server) -> None:
+    answer = read(server, INVOICE, layout="columns", **PRINT)
+    assert "tables" not in answer
+    assert "Unit price" in [line["text"] for line in answer["lines"]]
+    assert "layout" in assert_problem(server.generate(SMALL, layout="grid", **PRINT), 422, "invalid-option")["detail"]
+
+
 @pytest.mark.parametrize("segment", ["yes", "LINES", "0"])
 def test_unknown_ways_to_cut_are_refused(server: Server, segment: str) -> None:
     assert (

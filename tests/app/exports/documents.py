@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from app.exports import Document, Page
-from models.base import Line, Point
+from models.base import Line, Part, Point
 
 WIDTH, HEIGHT = 1240, 1754
 LETTER, LINE = 16, 36
@@ -34,6 +34,14 @@ def lines(*texts: str, x: float = 100, y: float = 100, degrees: float = 0.0, par
         line(text, x - index * step * math.sin(angle), y + index * step * math.cos(angle), degrees, paragraph)
         for index, text in enumerate(texts)
     )
+
+
+def row(*texts: str, y: float = 100, step: float = 400, is_row: bool = False) -> Line:
+    """A line of texts that stand apart, each in a column of its own."""
+    found = [line(text, 100 + step * column, y) for column, text in enumerate(texts)]
+    parts = tuple(Part(each.text, 0.875, each.polygon, column) for column, each in enumerate(found) if each.text)
+    first, last = found[0].polygon, found[-1].polygon
+    return Line(" ".join(filter(None, texts)), 0.875, (first[0], last[1], last[2], first[3]), 0, parts, is_row)
 
 
 def picture(width: int = WIDTH, height: int = HEIGHT) -> Image.Image:
@@ -83,6 +91,7 @@ DOCUMENTS = {
     "upward": document(page(*lines(*PROSE, x=300, y=1200, degrees=-90))),
     "upside down": document(page(*lines(*PROSE, x=1100, y=1200, degrees=180))),
     "columns": document(page(*lines(*LEFT), *lines(*RIGHT, x=700, paragraph=1))),
+    "rows": document(page(row("Bread rolls", "1,59 A"), row("Total", "12,52", y=150))),
     "pages": document(page(*lines(*PROSE)), page(), page(*lines("Last page."))),
     "nothing": document(page()),
     "blanks": document(page(*lines("", "  ", "\n"))),
@@ -104,6 +113,10 @@ DOCUMENTS = {
         (Page(1, 1, (Line("x y", 0.5, ((0, 0), (1, 0), (1, 1), (0, 1))),), lambda: picture(1, 1)),), "x y", "m"
     ),
 }
+
+TABLE = document(page(*(row(*cells, y=100 + 50 * number, is_row=True) for number, cells in enumerate(
+    [("Item", "Qty", "Sum"), ("Rope | blue", "40", "48.00"), ("Total", "", "48.00")]
+))))  # fmt: skip
 
 every_document = pytest.mark.parametrize("sample", DOCUMENTS.values(), ids=list(DOCUMENTS))
 

@@ -7,7 +7,7 @@ import pytest
 from app.exports.direction import right_to_left, visual_order
 from app.exports.layout import TextLine, blocks, place
 from models.base import WHOLE_IMAGE, Line
-from tests.app.exports.documents import HEIGHT, LETTER, LINE, WIDTH, line, page
+from tests.app.exports.documents import HEIGHT, LETTER, LINE, WIDTH, line, page, row
 
 
 def placed(text: str, degrees: float = 0.0) -> TextLine:
@@ -47,6 +47,15 @@ def test_a_tall_line_runs_downward_unless_it_is_one_letter(text: str, degrees: f
     # As detectors give it: clockwise from the top left of the image.
     tall = Line(text, 1.0, ((0.5, 0.1), (0.52, 0.1), (0.52, 0.4), (0.5, 0.4)))
     assert math.degrees(place(tall, page()).angle) == pytest.approx(degrees)
+
+
+def test_words_of_parts_that_stand_apart_lie_in_their_parts() -> None:
+    found = place(row("Bread rolls", "1,59"), page())
+    assert [(word.text, word.box.left) for word in found.words] == [
+        ("Bread", 100),
+        ("rolls", 100 + 6 * LETTER),
+        ("1,59", 500),
+    ]
 
 
 def test_a_corner_beyond_the_image_is_drawn_in() -> None:

@@ -5,7 +5,7 @@ from markdown_it import MarkdownIt
 
 from app.exports import EXPORTS, Document
 from app.exports.base import printable
-from tests.app.exports.documents import DOCUMENTS, HOSTILE, PROSE, document, every_document, lines, page
+from tests.app.exports.documents import DOCUMENTS, HOSTILE, PROSE, TABLE, document, every_document, lines, page
 
 # GitHub's extensions of CommonMark, which make more characters special.
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -83,3 +83,12 @@ def test_special_characters_are_text(text: str) -> None:
 
 def test_a_table_needs_more_than_bars() -> None:
     assert read(document(page(*lines("a | b", "--- | ---", "1 | 2")))) == [[["a | b", "--- | ---", "1 | 2"]]]
+
+
+def test_rows_of_a_table_are_a_table() -> None:
+    source = EXPORTS["markdown"].render(TABLE).decode()
+    assert source == (
+        "| Item | Qty | Sum |\n| --- | --- | --- |\n| Rope \\| blue | 40 | 48.00 |\n| Total |  | 48.00 |\n"
+    )
+    kinds = [token.type for token in READER.parse(source)]
+    assert (kinds.count("table_open"), kinds.count("th_open"), kinds.count("td_open")) == (1, 3, 6)

@@ -26,6 +26,7 @@ from tests.app.exports.documents import (
     page,
     picture,
     program,
+    row,
 )
 
 # pdftotext puts marks of direction around what runs from right to left.
@@ -219,3 +220,12 @@ def test_the_font_is_one_that_freetype_reads() -> None:
     loaded = ImageFont.truetype(io.BytesIO(font), 100)
     assert loaded.getname() == ("Glyphless", "Regular")
     assert loaded.getlength("ab") == 100
+
+
+def test_a_row_is_found_as_one_line_and_its_words_lie_where_they_stand(tmp_path: Path) -> None:
+    sample = document(page(row("Bread rolls", "1,59 A"), row("Total", "12,52", y=150)))
+    assert pdftotext(sample, tmp_path) == [["Bread rolls 1,59 A", "Total 12,52"]]
+    with pypdfium2.PdfDocument(render(sample)) as pdf:
+        texts = pdf[0].get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_TEXT])
+        lefts = [text.get_bounds()[0] / pdf[0].get_width() * WIDTH for text in texts]
+    assert lefts == pytest.approx([100, 500, 100, 500], abs=2)

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from models.reading.crops import TURNS, Floats, Pixels, cut, has_ink, paper_colour, turn, turn_back, widen
-from models.reading.layout import rotate
+from models.reading.geometry import rotate
 
 DIRECTIONS = (0, *TURNS)
 

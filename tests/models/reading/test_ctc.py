@@ -34,19 +34,19 @@ def steps(path: str, space: dict[int, float] | None = None, sure: float = 0.9) -
     ],
 )
 def test_repeats_are_one_and_blanks_are_none(path: str, text: str) -> None:
-    assert decode(steps(path), CHARACTERS)[0] == text
+    assert decode(steps(path), CHARACTERS).text == text
 
 
 def test_confidence_is_the_mean_of_the_characters() -> None:
     rows = steps("a-b")
     rows[2, CHARACTERS.index("b")] = 0.5
-    assert decode(rows, CHARACTERS)[1] == pytest.approx(0.7)
-    assert decode(steps("---"), CHARACTERS)[1] == 0
+    assert decode(rows, CHARACTERS).confidence == pytest.approx(0.7)
+    assert decode(steps("---"), CHARACTERS).confidence == 0
 
 
 def test_a_space_that_was_nearly_seen_is_put_back() -> None:
-    assert decode(steps("a-----b", {3: SPACE_PROBABILITY + 0.01}), CHARACTERS)[0] == "a b"
-    assert decode(steps("aa----bb", {2: 0.3}), CHARACTERS)[0] == "a b"
+    assert decode(steps("a-----b", {3: SPACE_PROBABILITY + 0.01}), CHARACTERS).text == "a b"
+    assert decode(steps("aa----bb", {2: 0.3}), CHARACTERS).text == "a b"
 
 
 @pytest.mark.parametrize(
@@ -60,8 +60,24 @@ def test_a_space_that_was_nearly_seen_is_put_back() -> None:
     ],
 )
 def test_no_space_where_none_was(path: str, space: dict[int, float]) -> None:
-    assert decode(steps(path, space), CHARACTERS)[0] == "ab"
+    assert decode(steps(path, space), CHARACTERS).text == "ab"
 
 
 def test_a_space_is_not_doubled() -> None:
-    assert decode(steps("a--- ---b", {2: 0.4, 6: 0.4}), CHARACTERS)[0] == "a b"
+    assert decode(steps("a--- ---b", {2: 0.4, 6: 0.4}), CHARACTERS).text == "a b"
+
+
+def test_parts_are_cut_where_the_paper_is_blank() -> None:
+    reading = decode(steps("-a-b----a-"), CHARACTERS)
+    assert reading.places.tolist() == [0.15, 0.35, 0.85]
+    assert (reading.part(-np.inf, 0.6).text, reading.part(0.6, np.inf).text) == ("ab", "a")
+    assert reading.part(0.4, 0.6).text == ""
+    assert reading.part(0.4, 0.6).confidence == 0
+
+
+def test_a_gap_without_ink_is_a_space() -> None:
+    reading = decode(steps("-a-b----a-"), CHARACTERS)
+    assert reading.spaced(np.array([0.0, 0.6, 0.7, 1.0])).text == "ab a"
+    assert reading.spaced(np.array([0.6])).confidence == pytest.approx(0.9)
+    assert decode(steps("a b"), CHARACTERS).spaced(np.array([0.4, 0.6])).text == "a b"
+    assert decode(steps("----"), CHARACTERS).spaced(np.array([0.5])).text == ""

@@ -108,14 +108,23 @@ def test_text_too_small_or_too_large_is_looked_at_again(height: int, scale: floa
 
 
 def test_nothing_found_is_looked_for_once_more() -> None:
+    network, page = InkNetwork(), paper(400, 600)
+    page[100:120, 100:200] = 185  # ink that this network does not see
+    assert find_fragments(page, network, outlines).shape == (0, 4, 2)
+    assert [shape[2:] for shape in network.shapes] == [(480, 672), (864, 1280)]
+
+
+def test_blank_paper_does_not_reach_the_network() -> None:
     network = InkNetwork()
     assert find_fragments(paper(400, 600), network, outlines).shape == (0, 4, 2)
-    assert [shape[2:] for shape in network.shapes] == [(480, 672), (864, 1280)]
+    assert network.shapes == []
 
 
 def test_what_a_second_look_loses_is_kept() -> None:
     answers = [np.array([[[0, 0], [90, 0], [90, 8], [0, 8]]], np.float64), np.zeros((0, 4, 2))]
-    found = find_fragments(paper(100, 200), InkNetwork(), lambda m, s: answers.pop(0) + detection.PADDING)
+    found = find_fragments(
+        paper(100, 200, (0, 0, 90, 8)), InkNetwork(), lambda m, s: answers.pop(0) + detection.PADDING
+    )
     assert (len(found), answers) == (1, [])
 
 

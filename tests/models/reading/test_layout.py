@@ -3,18 +3,8 @@
 import numpy as np
 import pytest
 
-from models.reading.layout import (
-    Floats,
-    TextLine,
-    arrange,
-    is_line_crop,
-    line_polygon,
-    longest,
-    on_its_side,
-    rotate,
-    slant,
-    weighted_median,
-)
+from models.reading.geometry import Floats, is_line_crop, longest, on_its_side, rotate, slant, weighted_median
+from models.reading.layout import TextLine, arrange, line_polygon
 
 HEIGHT, STEP = 20, 32
 
@@ -75,7 +65,7 @@ def test_a_line_that_slopes_on_its_own_has_a_polygon_of_its_own() -> None:
 
 
 def test_two_columns_are_read_left_then_right() -> None:
-    left, right = rows(12), rows(12, left=500)
+    left, right = rows(12, gap=6), rows(12, left=500, gap=6)
     points = np.stack([left.reshape(12, 3, 4, 2), right.reshape(12, 3, 4, 2)], axis=1).reshape(-1, 4, 2)
     lines = arrange(points)
     starts = [line.polygon[0, 0] for line in lines]
@@ -85,11 +75,21 @@ def test_two_columns_are_read_left_then_right() -> None:
     assert [line.paragraph for line in lines] == [0] * 12 + [1] * 12
 
 
-def test_what_stands_far_apart_on_a_row_is_read_from_left_to_right() -> None:
+def test_what_stands_far_apart_on_a_row_is_one_line() -> None:
     """As on a receipt: the name, far from it the price."""
     names, prices = rows(8, words=1, width=120), rows(8, words=1, left=450, width=60)
-    found = arrange(np.concatenate([prices, names]))
-    assert [line.fragments for line in found] == [[i + shift] for i in range(8) for shift in (8, 0)]
+    points = np.concatenate([prices, names])
+    found = arrange(points, np.arange(16) < 8)
+    assert [line.fragments for line in found] == [[i + 8, i] for i in range(8)]
+    apart = arrange(points, np.arange(16) < 8, layout="columns")
+    assert [line.fragments for line in apart] == [[i + shift] for i in range(8) for shift in (8, 0)]
+
+
+def test_columns_are_cut_only_where_they_are_asked_for() -> None:
+    points = np.concatenate([rows(12, words=1, width=400), rows(12, words=1, left=490, width=400)])
+    assert len(arrange(points)) == len(arrange(points, layout="columns")) == len(arrange(points, layout="plain")) == 24
+    assert joined(points)[:2] == [[0], [1]]
+    assert [line.fragments for line in arrange(points, layout="rows")] == [[i, i + 12] for i in range(12)]
 
 
 def test_a_blank_line_begins_a_paragraph_and_a_wide_spacing_does_not() -> None:

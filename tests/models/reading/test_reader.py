@@ -11,13 +11,15 @@ from models.backends.threads import TURN
 from models.base import Job, Options, Placement
 from models.families.rapidocr import MODELS, LoadedRapidOCRLines
 from models.reading.crops import Pixels
-from models.reading.reader import PageReader, is_text
+from models.reading.reader import LONGEST_CROP, STEP, PageReader, bucket, is_text
 from tests import drawn
 from tests.conftest import INPUT
 
 INVOICE = (
-    "Larkfield Paper Company", "Bill to", "27 Juniper Street", "Description", "Letterpress business cards",
-    "Archival ink, black", "Delivery and packing", "Total due", "Payment terms", "Thank you for your order",
+    "Larkfield Paper Company INVOICE", "27 Juniper Street", "Invoice number LP-20417",
+    "Description Quantity Unit price Amount", "Letterpress business cards 500 $0.42 $210.00",
+    "Archival ink, black 6 $14.25 $85.50", "Delivery and packing 1 $30.00 $30.00", "Total due $844.02",
+    "Payment terms", "Thank you for your order",
 )  # fmt: skip
 NOTE = (
     "Please water the tomatoes and", "feed the cat at 6 each evening.", "The key is under the blue pot.",
@@ -74,6 +76,25 @@ def test_a_page_reads_the_same_whichever_way_up(reader: PageReader, name: str, e
             back = turned_back(line.polygon, degrees)
             assert back == pytest.approx(as_it_was.polygon, abs=0.02), (degrees, line.text)
             assert line.confidence > 0.8
+
+
+def test_cells_of_a_table_have_their_columns(reader: PageReader) -> None:
+    lines = [line for line in reader.read(pixels(Image.open(INPUT / "invoice.png"))) if line.is_row]
+    rows = [line for line in lines if line.paragraph == lines[-1].paragraph]
+    assert [(part.column, part.text) for part in rows[0].parts] == list(
+        enumerate(["Description", "Quantity", "Unit price", "Amount"])
+    )
+    assert [part.column for part in rows[-1].parts] == [1, 3], "a total stands below the last columns"
+    assert all(part.polygon[1, 0] < 0.5 for row in rows[:6] for part in row.parts[:1]), "each part has its own place"
+
+
+def test_the_layout_is_as_asked_for(reader: PageReader) -> None:
+    page = pixels(Image.open(INPUT / "invoice.png"))
+    columns = [line.text for line in reader.read(page, "columns")]
+    assert "Description" in columns
+    assert not any(line.is_row for line in reader.read(page, "columns"))
+    rows = [line.text for line in reader.read(page, "rows")]
+    assert any(text.startswith("Port Ellery") and text.endswith("JSG-308") for text in rows), "from edge to edge"
 
 
 def test_a_picture_without_words_has_no_lines(reader: PageReader) -> None:
@@ -163,7 +184,7 @@ def test_lines_are_cut_out_upright_with_a_margin(reader: PageReader, cutter: Loa
     page = drawn.page(lines, (600, 340)).rotate(degrees, expand=True)
     (prediction,) = cutter.predict([Job(page)])
     assert prediction.crops is not None
-    assert [reader.recognise(pixels(crop))[0].replace(" ", "") for crop in prediction.crops] == [
+    assert [reader.recognise(pixels(crop)).text.replace(" ", "") for crop in prediction.crops] == [
         line.replace(" ", "") for line in lines
     ]
     for crop in prediction.crops:
@@ -206,4 +227,11 @@ def test_reading_waits_for_its_turn(reader: PageReader) -> None:
             reading = pool.submit(reader.recognise, image)
             with pytest.raises(TimeoutError):
                 reading.result(0.3)
-        assert reading.result(30) == reader.recognise(image)
+        assert reading.result(30).text == reader.recognise(image).text
+
+
+def test_crops_come_in_few_widths() -> None:
+    widths = {bucket(width) for width in range(1, LONGEST_CROP + 1)}
+    assert len(widths) < 50
+    assert all(width % STEP == 0 for width in widths)
+    assert all(width <= bucket(width) < max(width + STEP, width * 1.26) for width in range(1, LONGEST_CROP + 1))

@@ -106,8 +106,10 @@ def test_what_only_the_first_look_found_is_kept() -> None:
         return [[left, top], [left + 90, top], [left + 90, top + 8], [left, top + 8]]
 
     looks = [np.array([box(0, 0), box(0, 60)], np.float64), np.array([box(5, 2)], np.float64)]
+    page = np.full((100, 200, 3), 255, np.uint8)
+    page[::4] = 0  # blank paper is not looked at
     found = find_fragments(
-        np.full((100, 200, 3), 255, np.uint8),
+        page,
         lambda tensor: np.zeros(tensor.shape[2:], np.float32),
         # The second look is at an enlarged page.
         lambda _, size: looks.pop(0) * (1 if size[1] < 300 else detection.LARGEST_SCALE) + detection.PADDING,

@@ -1,19 +1,12 @@
-"""Where a page is cut into columns, and where it is not."""
+"""Where a page is cut into blocks, and where it is not."""
 
 from itertools import groupby
 
 import numpy as np
 import pytest
 
-from models.reading.columns import (
-    Floats,
-    blank_strips,
-    columns,
-    cut_bands,
-    find_gutter,
-    text_per_row,
-    typical_height,
-)
+from models.reading.blocks import blocks, cut_bands, is_prose
+from models.reading.geometry import Floats, blank_strips, row_middles, typical_height
 
 HEIGHT, STEP = 20, 32
 
@@ -25,14 +18,16 @@ def block(left: float, top: float, width: float, rows: int) -> Floats:
     return np.stack([left * ones, tops, (left + width) * ones, tops + HEIGHT], axis=1)
 
 
-def cut(*blocks: Floats) -> list[set[int]]:
-    """Cut a page of blocks, its boxes shuffled; return of which blocks each column is."""
-    boxes = np.concatenate(blocks)
-    source = np.concatenate([np.full(len(block), number) for number, block in enumerate(blocks)])
+def cut(*parts: Floats, amounts: int | None = None) -> list[set[int]]:
+    """Cut a page of parts, its boxes shuffled; return of which parts each block is. One part may hold amounts."""
+    boxes = np.concatenate(parts)
+    source = np.concatenate([np.full(len(part), number) for number, part in enumerate(parts)])
     order = np.random.default_rng(0).permutation(len(boxes))
-    found = columns(boxes[order], np.arange(len(boxes)))
-    assert sorted(np.concatenate(found)) == list(range(len(boxes))), "every fragment is in one column"
-    return [{int(i) for i in source[order][members]} for members in found]
+    found = blocks(boxes[order], source[order] == amounts, np.arange(len(boxes)))
+    assert sorted(np.concatenate([members for members, _ in found])) == list(range(len(boxes))), (
+        "every box is in one block"
+    )
+    return [{int(i) for i in source[order][members]} for members, _ in found]
 
 
 HEADING, LEFT, MIDDLE, RIGHT = (
@@ -73,17 +68,28 @@ def test_columns_of_unequal_length() -> None:
 
 def test_cells_of_a_table_or_a_receipt_are_no_columns() -> None:
     names, prices = block(50, 100, 300, 12), block(500, 100, 70, 12)
-    assert cut(names, prices) == [{0, 1}]
+    assert cut(names, prices, amounts=1) == [{0, 1}]
 
 
-def test_few_rows_side_by_side_are_no_columns() -> None:
-    assert cut(block(50, 100, 400, 3), block(500, 100, 400, 3)) == [{0, 1}]
+def test_an_address_and_a_date_far_apart_are_blocks() -> None:
+    address, date = block(50, 100, 180, 4), block(700, 100 + 2 * STEP, 150, 1)
+    assert cut(address, date) == [{0}, {1}]
+    assert cut(address, block(700, 100 + 0.5 * STEP, 150, 3)) == [{0}, {1}], "rows that do not meet"
+    assert cut(address, block(300, 100, 60, 4)) == [{0, 1}], "rows that meet, not far apart"
 
 
-def test_a_gap_as_narrow_as_one_between_words_is_no_gutter() -> None:
-    boxes = np.concatenate([LEFT, block(450 + 0.5 * HEIGHT, 100, 400, 12)])
-    assert find_gutter(boxes) is None
-    assert find_gutter(np.concatenate([LEFT, MIDDLE])) == 450
+def test_a_column_below_a_picture_is_read_before_the_one_beside_it() -> None:
+    below_picture = block(50, 100 + 8 * STEP + 10, 400, 5)
+    assert cut(block(500, 100, 400, 12), below_picture) == [{1}, {0}]
+
+
+def test_short_lines_beside_running_text_are_a_block() -> None:
+    assert cut(LEFT, block(500, 100 + 0.4 * STEP, 100, 6)) == [{0}, {1}]
+
+
+@pytest.mark.parametrize(("gap", "count"), [(0.3, 1), (0.6, 2)])
+def test_a_gap_as_narrow_as_one_between_words_is_no_gutter(gap: float, count: int) -> None:
+    assert len(cut(LEFT, block(450 + gap * HEIGHT, 100, 400, 12))) == count
 
 
 def test_blank_strips_lie_where_no_interval_is() -> None:
@@ -98,10 +104,11 @@ def test_bands_are_cut_at_every_blank_strip() -> None:
     assert [sorted(band.tolist()) for band in cut_bands(boxes, np.arange(3))] == [[0, 2], [1]]
 
 
-def test_text_per_row_counts_the_rows_that_hold_ink() -> None:
-    assert text_per_row(block(0, 0, 300, 5)) == pytest.approx(300)
-    two_words = np.concatenate([block(0, 0, 100, 5), block(150, 0, 50, 5)])
-    assert text_per_row(two_words) == pytest.approx(150)
+def test_running_text_fills_its_rows() -> None:
+    assert is_prose(block(0, 0, 300, 5), 5, HEIGHT)
+    cells = np.concatenate([block(0, 0, 80, 5), block(300, 0, 50, 5)])
+    assert len(row_middles(cells, HEIGHT)) == 5
+    assert not is_prose(cells, 5, HEIGHT)
 
 
 def test_typical_height_is_never_nothing() -> None:

@@ -1,0 +1,213 @@
+"""Cutting a page into blocks that are read one after the other: geometry of boxes only.
+
+The method is the recursive XY-cut (Nagy, Seth and Viswanathan, 1992) along the white space between boxes (Breuel, "Two
+Geometric Algorithms for Layout Analysis", 2002): a blank strip that runs down between boxes is a gutter if what stands
+on its two sides is read apart. Columns of running text are; so are blocks of short lines, such as the address and the
+date of a letter, unless their rows belong together, as those of a table or a receipt do.
+
+Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with their left and right edges at the ink.
+`amounts` (n,) is true for boxes that hold a number with its unit: a column of them belongs to what stands to its left.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.tables import find_tables
+
+OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
+# All in heights of a fragment, which is about 1.2 times the size of the font.
+GUTTER = 0.5  # narrowest gap between two columns
+PROSE_WIDTH = 5.5  # narrowest column of running text
+PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
+PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
+MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
+WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
+SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
+ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
+APART = 1.5  # narrowest gap between blocks whose rows do not meet
+FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
+VERY_FAR = 7.0  # and that have as many rows
+TIGHT = 1.9  # widest pitch of the rows of an address
+SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
+
+
+class Block(NamedTuple):
+    """Boxes that are read together, row by row."""
+
+    members: Indices
+    is_table: bool = False
+
+
+def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Block]:
+    """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
+    bands = cut_bands(boxes, members)
+    found: list[Block] = []
+    start = 0
+    for first, last in find_tables(boxes, amounts, bands):
+        found += columns(boxes, amounts, bands[start:first])
+        found.append(Block(np.concatenate(bands[first:last]), is_table=True))
+        start = last
+    return found + columns(boxes, amounts, bands[start:])
+
+
+def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Block]:
+    """Cut bands without tables into columns, and what spans these into sections."""
+    found: list[Block] = []
+    rest: list[Indices] = []
+    while bands:
+        count, gutter = column_bands(boxes, amounts, bands)
+        if not count:
+            rest.append(bands[0])
+            bands = bands[1:]
+            continue
+        found += map(Block, sections(boxes, amounts, rest))
+        block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
+        left = boxes[block, 2] <= gutter
+        found += blocks(boxes, amounts, block[left]) + blocks(boxes, amounts, block[~left])
+    return [*found, *map(Block, sections(boxes, amounts, rest))]
+
+
+def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
+    """Cut boxes at every blank strip across the page: bands from top to bottom, each of one or more rows."""
+    # The boxes of rows that are set close overlap a little.
+    margin = OVERLAP * (boxes[members, 3] - boxes[members, 1])
+    starts, _ = blank_strips(boxes[members, 1] + margin, boxes[members, 3] - margin)
+    band = np.searchsorted(starts, boxes[members, 3] - margin, side="left")
+    return [members[band == number] for number in range(len(starts) + 1)]
+
+
+def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices]) -> tuple[int, float]:
+    """Return how many of the bands, from the first on, stand in columns, and the x of their gutter; 0 for none."""
+    height = typical_height(boxes)
+    every = boxes[np.concatenate(bands)]
+    left, right = every[:, 0].min() - height, every[:, 2].max() + height
+    found = (0, 0.0)
+    for end in range(1, len(bands) + 1):
+        members = np.concatenate(bands[:end])
+        gutter = find_gutter(boxes, amounts, members, columns=True)
+        if gutter is not None:
+            found = (end, gutter)
+        # Strips only shrink as bands are added: without one, the margins included, no gutter can follow.
+        low, high = np.append(boxes[members, 0], right), np.append(boxes[members, 2], right)
+        _, widths = blank_strips(np.append(low, left), np.append(high, left))
+        if not (widths[1:-1] >= GUTTER * height).any() and not (widths[[0, -1]] > 2 * height).any():
+            break
+    return found
+
+
+def sections(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Indices]:
+    """Cut bands without columns where blocks of short lines stand side by side, between one wide gap and the next."""
+    if not bands:
+        return []
+    found: list[Indices] = []
+    for section in cut_sections(boxes, bands):
+        gutter = find_gutter(boxes, amounts, section, columns=False)
+        if gutter is None:
+            found.append(section)
+            continue
+        left = boxes[section, 2] <= gutter
+        for side in (section[left], section[~left]):
+            found += [np.array([], np.intp), *sections(boxes, amounts, [side]), np.array([], np.intp)]
+    return _joined(found)
+
+
+def _joined(parts: list[Indices]) -> list[Indices]:
+    """Join what follows one another; an empty part keeps its neighbours apart."""
+    joined: list[list[Indices]] = [[]]
+    for part in parts:
+        joined += [[]] if not len(part) else []
+        joined[-1] += [part] if len(part) else []
+    return [np.concatenate(block) for block in joined if block]
+
+
+def cut_sections(boxes: Floats, bands: list[Indices]) -> list[Indices]:
+    """Join bands that follow one another as closely as rows do."""
+    height = typical_height(boxes)
+    gaps = [float(boxes[below, 1].min() - boxes[above, 3].max()) for above, below in pairwise(bands)]
+    usual = max(float(np.median(gaps)), 0.0) if gaps else 0.0
+    joined = [[bands[0]]]
+    for gap, band in zip(gaps, bands[1:], strict=True):
+        joined += [[]] if gap > usual + SECTION_GAP * height else []
+        joined[-1].append(band)
+    return [np.concatenate(section) for section in joined]
+
+
+def find_gutter(boxes: Floats, amounts: Flags, members: Indices, columns: bool) -> float | None:
+    """Return the x of the widest blank strip that separates columns of running text, or blocks of short lines."""
+    height = typical_height(boxes)
+    starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
+    starts, widths = starts[widths >= GUTTER * height], widths[widths >= GUTTER * height]
+    place = np.searchsorted(starts, boxes[members, 2], side="left")
+    strips = [members[place == number] for number in range(len(starts) + 1)]
+    for index in np.argsort(-widths, kind="stable"):
+        left, right = strips[index], strips[index + 1]
+        gap = float(widths[index])
+        whole = members[place <= index], members[place > index]
+        numbers = max(amounts[right].mean(), amounts[whole[1]].mean()) >= 0.5
+        if columns and not numbers and are_columns(boxes[left], boxes[right], gap, height):
+            return float(starts[index])
+        if not columns and are_blocks(boxes, whole, number_beside(amounts, left, right), gap, height):
+            return float(starts[index])
+    return None
+
+
+def number_beside(amounts: Flags, left: Indices, right: Indices) -> bool:
+    """Tell whether one of two sets of boxes is mostly amounts."""
+    return bool(max(amounts[left].mean(), amounts[right].mean()) >= 0.5)
+
+
+def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
+    """Tell whether two sets of boxes side by side are columns of running text, or one such and short lines beside."""
+    rows = [row_middles(side, height) for side in (left, right)]
+    prose = [is_prose(side, len(middles), height) for side, middles in zip((left, right), rows, strict=True)]
+    counts = sorted(map(len, rows))
+    if not are_beside(left, right) or (gap > WIDE_GUTTER * height and counts[1] < LONG_COLUMN):
+        return False
+    if all(prose):
+        return counts[1] >= PROSE_ROWS
+    running = len(rows[prose.index(True)]) if any(prose) else 0
+    if running <= PROSE_ROWS or counts[0] < 2:
+        return False
+    if meeting(rows[0], rows[1], height) < ALIGNED:
+        return True
+    return counts[0] <= SIDEBAR * running and pitch(min(rows, key=len)) <= TIGHT * height
+
+
+def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap: float, height: float) -> bool:
+    """Tell whether two sets of short lines side by side are read apart: they do not meet row by row, or stand far
+    apart, as the address and the date of a letter."""
+    rows = [row_middles(boxes[side], height) for side in sides]
+    counts = sorted(map(len, rows))
+    if amounts or counts[1] < 3 or gap < APART * height:
+        return False
+    if meeting(rows[0], rows[1], height) < ALIGNED:
+        return True
+    needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
+    return pitch(max(rows, key=len)) <= TIGHT * height and gap >= needed * height
+
+
+def pitch(middles: Floats) -> float:
+    """Return the usual distance of rows, two or more, from one to the next."""
+    return float(np.median(np.diff(middles)))
+
+
+def are_beside(left: Floats, right: Floats) -> bool:
+    """Tell whether two sets of boxes share some height."""
+    return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))
+
+
+def is_prose(boxes: Floats, rows: int, height: float) -> bool:
+    """Tell running text, whose rows fill most of its width, from short lines and cells."""
+    width = float(boxes[:, 2].max() - boxes[:, 0].min())
+    filled = float((boxes[:, 2] - boxes[:, 0]).sum() / max(rows, 1))
+    return rows >= PROSE_ROWS - 1 and width >= PROSE_WIDTH * height and filled >= PROSE_FILL * width
+
+
+def meeting(first: Floats, second: Floats, height: float) -> float:
+    """Return the share of the rows, of the side with fewer of them, that meet a row of the other."""
+    fewer, more = sorted((first, second), key=len)
+    nearest = np.abs(fewer[:, None] - more[None]).min(axis=1)
+    return float((nearest <= MEETING * height).mean())

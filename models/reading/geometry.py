@@ -1,0 +1,115 @@
+"""Quadrilaterals on a page: their slant, their upright boxes, and what they tell of the page. No networks.
+
+A fragment is a quadrilateral: (4, 2) pixels, clockwise from the corner at the start of the text.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Indices = NDArray[np.intp]
+Flags = NDArray[np.bool_]
+
+SLANT_ASPECT = 3.0  # fragments longer than this tell the slant of the page
+SLANT_SPREAD = 1.0  # degrees by which the fragments of a page differ from one another, most of them
+MAX_SLANT = 30.0  # degrees; steeper fragments say nothing of the page
+TALL = 1.5  # fragments this much higher than wide hold text on its side
+ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
+LINE_CROP_ASPECT = 4.0  # an image this much wider than high may be one line
+LINE_CROP_FILL = 0.6  # and is, if a fragment takes this share of its height
+
+
+def slant(points: Floats) -> float:
+    """Return the slant of a page in degrees (clockwise positive), from fragments (n, 4, 2)."""
+    along = (points[:, 1] - points[:, 0] + points[:, 2] - points[:, 3]) / 2
+    across = (points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1]) / 2
+    length, height = np.linalg.norm(along, axis=1), np.linalg.norm(across, axis=1)
+    angles = np.degrees(np.arctan2(along[:, 1], along[:, 0]))
+    telling = (length > SLANT_ASPECT * height) & (np.abs(angles) < MAX_SLANT)
+    if not telling.any():
+        return 0.0
+    angles, length = angles[telling], length[telling]
+    # The median finds most of the page; the mean around it is more exact, by the square of the length.
+    near = np.abs(angles - weighted_median(angles, length)) <= SLANT_SPREAD
+    return float(np.average(angles[near], weights=length[near] ** 2))
+
+
+def weighted_median(values: Floats, weights: Floats) -> float:
+    """Return the value that has half of the weight on either side."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])
+
+
+def rotate(points: Floats, degrees: float) -> Floats:
+    """Rotate points (..., 2) about the origin, clockwise on the screen (y grows downwards)."""
+    angle = np.radians(degrees)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]), np.float64)
+
+
+def upright_boxes(points: Floats, angle: float) -> Floats:
+    """Return fragments (n, 4, 2) as boxes (n, 4): left, top, right, bottom after taking the slant away."""
+    turned = rotate(points, -angle)
+    centre, sides = turned.mean(axis=1), np.ptp(turned, axis=1) / 2
+    # A fragment with a slope of its own has a bounding box taller than its text: take the mean height instead.
+    height = np.linalg.norm(points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1], axis=1) / 4
+    sides[:, 1] = np.minimum(sides[:, 1], np.maximum(height, 1))
+    return np.concatenate([centre - sides, centre + sides], axis=1)
+
+
+def enclose(boxes: Floats) -> Floats:
+    """Return the box (4,) around boxes (n, 4)."""
+    return np.concatenate([boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)])
+
+
+def row_overlap(first: Floats, second: Floats) -> float:
+    """Return the common height of two boxes as a share of the lower one's."""
+    common = min(first[3], second[3]) - max(first[1], second[1])
+    return float(common / max(min(first[3] - first[1], second[3] - second[1]), 1.0))
+
+
+def sides(points: Floats) -> tuple[Floats, Floats]:
+    """Return widths and heights (n,) of fragments (n, 4, 2)."""
+    widths = np.linalg.norm(points[:, 1] - points[:, 0], axis=1)
+    return widths, np.linalg.norm(points[:, 3] - points[:, 0], axis=1)
+
+
+def on_its_side(points: Floats) -> bool:
+    """Tell whether most of the text of a page, fragments (n, 4, 2), runs up or down."""
+    widths, heights = sides(points)
+    tall, wide = heights > TALL * widths, widths > TALL * heights
+    return bool(heights[tall].sum() > widths[wide].sum())
+
+
+def longest(points: Floats, count: int) -> Floats:
+    """Return the `count` fragments (n, 4, 2) with the longest side."""
+    widths, heights = sides(points)
+    return points[np.argsort(-np.maximum(widths, heights), kind="stable")[:count]]
+
+
+def is_line_crop(points: Floats, height: int, width: int) -> bool:
+    """Tell whether an image is one line already: it is long, and its fragments (n, 4, 2), if any, fill its height."""
+    if width < LINE_CROP_ASPECT * height:
+        return False
+    return not len(points) or float(np.ptp(points[..., 1], axis=1).max()) >= LINE_CROP_FILL * height
+
+
+def blank_strips(low: Floats, high: Floats) -> tuple[Floats, Floats]:
+    """Return starts and widths of the blanks between intervals low..high (each (n,)) on one axis."""
+    order = np.argsort(low)
+    reach = np.maximum.accumulate(high[order])[:-1]
+    widths = low[order][1:] - reach
+    return reach[widths > 0], widths[widths > 0]
+
+
+def row_middles(boxes: Floats, height: float) -> Floats:
+    """Return the middles (n,) of the rows that boxes stand on, from top to bottom."""
+    middles = np.sort(boxes[:, 1] + boxes[:, 3]) / 2
+    new = np.diff(middles, prepend=-np.inf) > ROW_TOLERANCE * height
+    return np.asarray(middles[new], np.float64)
+
+
+def typical_height(boxes: Floats) -> float:
+    """Return the median height of boxes (n, 4), at least one pixel."""
+    return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)

@@ -1,0 +1,104 @@
+"""Finding tables among the bands of a page, with or without rules: geometry of boxes only.
+
+A table is a run of bands that hold one row each and leave the same strips blank from the first to the last, as in
+"TINTIN" and "T-Recs" (Kieninger, "Table structure recognition based on robust block segmentation", 1998): the words of
+a column stand above one another, and no word crosses from one column into the next. Columns of running text look alike
+where their lines stand on the same rows, so a table also has to have a column of numbers.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+
+COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
+LEAST_ROWS = 2  # rows of a table
+PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
+NUMBERS = 0.5  # share of a column's cells that hold a number in a column of numbers
+FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
+RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
+
+
+def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[tuple[int, int]]:
+    """Return the tables as first and last band, the latter exclusive, from top to bottom.
+
+    Args:
+        boxes: (n, 4) left, top, right, bottom in pixels of the upright page.
+        amounts: (n,) is true for boxes that hold a number, with its unit at most.
+        bands: indices of the boxes in each band, from top to bottom.
+    """
+    height = typical_height(boxes)
+    found: list[tuple[int, int]] = []
+    start = 0
+    while start < len(bands):
+        length = run_length(boxes, bands[start:], height)
+        for first, last in evenly_spaced(boxes, bands, start, start + length, height):
+            if last - first >= LEAST_ROWS and is_table(boxes, amounts, np.concatenate(bands[first:last]), height):
+                found.append((first, last))
+        start += max(length, 1)
+    return found
+
+
+def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
+    """Return how many bands, from the first on, hold one row each of two cells or more and share a blank strip."""
+    for length, band in enumerate(bands):
+        together = np.concatenate(bands[: length + 1])
+        one_row = len(row_middles(boxes[band], height)) == 1
+        if len(band) < 2 or not one_row or not len(column_gaps(boxes, together, height)[0]):
+            return length
+    return len(bands)
+
+
+def evenly_spaced(
+    boxes: Floats, bands: Sequence[Indices], first: int, last: int, height: float
+) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a run of rows, cut where the distance from one to the next is wider than usual."""
+    if last - first < LEAST_ROWS:
+        return
+    pitches = np.diff([float(boxes[band][:, [1, 3]].mean()) for band in bands[first:last]])
+    wide = first + 1 + np.flatnonzero(pitches > np.median(pitches) + PITCH * height)
+    yield from pairwise([first, *map(int, wide), last])
+
+
+def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> bool:
+    """Tell a table from columns of running text, and from an address beside data, whose rows meet by chance."""
+    columns = split_columns(boxes, members, height)
+    _, gaps = column_gaps(boxes, members, height)
+    numbers = [bool(amounts[column].mean() >= NUMBERS) for column in columns]
+    apart = [
+        gap >= FAR * height and not (left or right) for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
+    ]
+    if any(apart) and len(columns[0]) < MANY_ROWS:
+        return False
+    return any(numbers) and not any(is_running(boxes[column], height) for column in columns)
+
+
+def is_running(boxes: Floats, height: float) -> bool:
+    """Tell a column of running text, whose rows are long and almost as long as one another, from cells."""
+    widths = boxes[:, 2] - boxes[:, 0]
+    width = float(np.ptp(boxes[:, [0, 2]]))
+    return (
+        len(boxes) >= RUNNING_ROWS
+        and width >= RUNNING_WIDTH * height
+        and bool(np.median(widths) >= RUNNING_FILL * width)
+    )
+
+
+def split_columns(boxes: Floats, members: Indices, height: float) -> list[Indices]:
+    """Return the boxes of each column of the table that they make, from left to right."""
+    number = column_numbers(boxes, members, height)
+    return [members[number == column] for column in range(number.max() + 1)]
+
+
+def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
+    """Return the column (n,), counted from 0, of each of the boxes that make a table."""
+    edges, _ = column_gaps(boxes, members, height)
+    return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
+
+
+def column_gaps(boxes: Floats, members: Indices, height: float) -> tuple[Floats, Floats]:
+    """Return starts and widths of the blank strips between the columns of a table, from left to right."""
+    starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
+    return starts[widths >= COLUMN_GAP * height], widths[widths >= COLUMN_GAP * height]

@@ -1,0 +1,70 @@
+"""Which rows make a table, on boxes that no network has seen."""
+
+import numpy as np
+import pytest
+
+from models.reading.blocks import blocks, cut_bands
+from models.reading.geometry import Flags, Floats
+from models.reading.tables import find_tables
+
+HEIGHT, STEP = 20, 40
+
+
+def grid(*columns: tuple[float, float], rows: int = 4, top: float = 100, step: float = STEP) -> Floats:
+    """Rows of cells: for each column its left edge and the width of its cells, which vary a little."""
+    shares = np.array([1, 0.8, 0.6, 0.9])
+    return np.array(
+        [
+            [left, top + step * row, left + width * shares[row % 4], top + step * row + HEIGHT]
+            for row in range(rows)
+            for left, width in columns
+        ]
+    )
+
+
+def tables(boxes: Floats, amounts: Flags) -> list[tuple[int, int]]:
+    return find_tables(boxes, amounts, cut_bands(boxes, np.arange(len(boxes))))
+
+
+GOODS, QUANTITY, PRICE = (100.0, 240.0), (420.0, 30.0), (500.0, 60.0)
+
+
+def last_of(columns: int, rows: int = 4) -> Flags:
+    """The last cell of each row holds a number."""
+    return np.arange(columns * rows) % columns == columns - 1
+
+
+@pytest.mark.parametrize("columns", [(GOODS, PRICE), (GOODS, QUANTITY, PRICE)])
+def test_rows_with_numbers_are_a_table(columns: tuple[tuple[float, float], ...]) -> None:
+    assert tables(grid(*columns), last_of(len(columns))) == [(0, 4)]
+
+
+def test_a_table_is_one_block_whose_first_column_belongs_to_the_others() -> None:
+    address, data = grid((100, 200), top=100, step=26), grid((560, 120), (800, 80), top=104, step=36)
+    table = grid(GOODS, QUANTITY, PRICE, rows=6, top=330)
+    boxes = np.concatenate([address, data, table])
+    amounts = np.concatenate([np.zeros(12, bool), np.arange(18) % 3 > 0])
+    found = [sorted(members.tolist()) for members, _ in blocks(boxes, amounts, np.arange(30))]
+    assert found == [list(range(4)), list(range(4, 12)), list(range(12, 30))]
+
+
+def test_an_address_beside_data_is_no_table_though_their_rows_meet() -> None:
+    boxes = grid((100, 200), (700, 90), (830, 80))
+    assert tables(boxes, last_of(3)) == []
+    many = grid((100, 200), (700, 90), (830, 80), rows=8)
+    assert tables(many, last_of(3, 8)) == [(0, 8)], "so many rows meet by no chance"
+
+
+def test_columns_of_running_text_are_no_table() -> None:
+    text = np.array([[left, 100 + 30 * row, left + 400, 120 + 30 * row] for row in range(8) for left in (100, 540)])
+    assert tables(text, last_of(2, 8)) == []
+
+
+def test_a_wide_blank_between_rows_parts_two_tables() -> None:
+    boxes = np.concatenate([grid(GOODS, QUANTITY, rows=3), grid(GOODS, QUANTITY, rows=3, top=100 + 6 * STEP)])
+    assert tables(boxes, last_of(2, 6)) == [(0, 3), (3, 6)]
+
+
+def test_one_row_and_rows_without_numbers_are_no_table() -> None:
+    assert tables(grid(GOODS, QUANTITY, rows=1), last_of(2, 1)) == []
+    assert tables(grid(GOODS, QUANTITY), np.zeros(8, bool)) == []
