@@ -36,6 +36,13 @@ class Heavy(Odd):
         return LoadedOdd()
 
 
+class Broken(Odd):
+    """One that raises whatever it is asked, for clients that send no prompt."""
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        return LoadedBroken()
+
+
 class LoadedOdd(Loaded):
     device = "cpu"
     precision = "float32"
@@ -65,8 +72,15 @@ class LoadedOdd(Loaded):
         return prompt
 
 
+class LoadedBroken(LoadedOdd):
+    def _obey(self, prompt: str) -> str:
+        raise RuntimeError("/a/secret/path of 127.0.0.1")
+
+
 if __name__ == "__main__":
     source = Source(directory=Path(__file__).parent)
     # Among the models of a module that the registry finds.
-    rapidocr.MODELS += (Odd("odd", source), Odd("odd-too", source), Heavy("heavy", source))  # type: ignore[assignment]
+    rapidocr.MODELS += tuple(
+        kind(name, source) for kind, name in ((Odd, "odd"), (Odd, "odd-too"), (Heavy, "heavy"), (Broken, "broken"))
+    )  # type: ignore[assignment]
     sys.exit(main(["serve"]))
