@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from app import context
 from app.errors import NotFound, QueueFull, ServiceError, Unavailable
-from app.types import Answer, IsCancelled, Progress, ReportProgress
+from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +71,9 @@ class Operation(Generic[Result]):
         """True once there is an error."""
         return self._error is not None
 
-    @property
-    def progress(self) -> Progress | None:
-        """How far the work is, as far as it has told."""
-        return self._progress[-1] if self._progress else None
+    def latest(self, stage: Stage) -> Progress | None:
+        """Return what the work told of a stage last; None if nothing."""
+        return next((told for told in reversed(self._progress) if told.stage == stage), None)
 
     @property
     def begun(self) -> bool:

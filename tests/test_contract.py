@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from schemathesis import GenerationMode, checks
 from schemathesis.schemas import BaseSchema
 
-from app.api import huggingface, ollama, openai, photoprism
+from app.api import azure_read, docling, huggingface, kserve, loaders, ollama, openai, photoprism
 from app.api.openapi import document
 from tests import drawn
 from tests.app.api.test_native import SMALL, data_url
@@ -30,7 +30,8 @@ BOUNDED = {"derandomize": True, "database": None, "deadline": None, "suppress_he
 PAGE = drawn.pdf([drawn.page(["anchor"], (300, 100)), drawn.page(["basket"], (300, 100))])
 
 
-OTHERS = [path for door in (huggingface, ollama, openai, photoprism) for path in door.paths().items()]
+DOORS = (azure_read, docling, huggingface, kserve, loaders, ollama, openai, photoprism)
+OTHERS = [path for door in DOORS for path in door.paths().items()]
 """The paths of other protocols, of which a few examples must do: their clients' tests say more."""
 
 

@@ -67,8 +67,8 @@ class Chat:
     def __init__(self, service: Service, operations: Operations, downloads: Downloads, max_bytes: int) -> None:
         self.service = service
         self.operations = operations
-        self._may_download = downloads.named
-        self._max_bytes = max_bytes
+        self.may_download = downloads.named
+        self.max_bytes = max_bytes
 
     def image(self, source: Any) -> Request:
         """Return the image that a URL, a `data:` URL or plain base64 stands for, without options.
@@ -76,7 +76,7 @@ class Chat:
         Raises:
             BadRequest, TooLarge: as `source_of` does.
         """
-        return source_of(source, self._max_bytes)
+        return source_of(source, self.max_bytes)
 
     def entry(self, name: str) -> Entry:
         """Return the model that a client names, with or without a tag such as `:latest`.
@@ -94,13 +94,13 @@ class Chat:
 
     def load(self, entry: Entry) -> None:
         """Start loading a model."""
-        self.service.load(entry.model.name, self._may_download)
+        self.service.load(entry.model.name, self.may_download)
 
     def _checked(self, entry: Entry) -> Entry:
         """Return an entry whose model is on this machine, or may be downloaded: chat clients name models that nobody
         here has chosen."""
         name = entry.model.name
-        if not entry.on_machine and name not in self._may_download:
+        if not entry.on_machine and name not in self.may_download:
             raise UnknownModel(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
         return entry
 
@@ -139,7 +139,7 @@ class Chat:
         return result_of(self._generate(image, RequestOptions(model=model, tags=tags, tagger=tagger)))
 
     def _generate(self, image: Request, options: RequestOptions) -> Steps[Answer]:
-        asked = replace(image, options=options, may_download=self._may_download)
+        asked = replace(image, options=options, may_download=self.may_download)
         answer = yield from steps_of(self.operations.submit(partial(self.service.generate, asked), asked.key))
         if options.tags and (answer.tags is None or answer.tags.names is None):
             raise Unavailable("; ".join(answer.tags.warnings) if answer.tags else "no tags could be made")
@@ -191,8 +191,8 @@ class Chat:
         raise InvalidOption(f"there is no image: send one; then {intent.ASKABLE}")
 
     def _tag(self, text: str) -> Steps[Tags]:
-        work = partial(self.service.tag, text, None, False, self._may_download)
-        return steps_of(self.operations.submit(work, ("tags", text, None, self._may_download)))
+        work = partial(self.service.tag, text, None, False, self.may_download)
+        return steps_of(self.operations.submit(work, ("tags", text, None, self.may_download)))
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import json
 import sys
 import threading
 import time
@@ -276,6 +277,53 @@ def test_errors_have_the_shape_of_their_protocol(strict: Server, send: Send) -> 
         assert response.status_code == status, response.text
         assert says in detail_of(response)
         assert "secret" not in response.text
+
+
+def test_streams_stay_alive(strict: Server) -> None:
+    chat = {"messages": messages(small_image(), ""), "stream": True}
+    asked: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": data_url(small_image())}]}]
+    lines = {"images": [base64.b64encode(small_image()).decode()]}
+    bodies = {"/v1/chat/completions": chat, "/v1/responses": {"input": asked, "stream": True}, "/api/generate": lines}
+
+    def stream(path: str) -> str:
+        response = strict.post(path, json={**bodies[path], "model": "slow"}, headers=KEYS)
+        assert response.status_code == 200
+        return response.text
+
+    with ThreadPoolExecutor() as threads:
+        completed, responded, generated = threads.map(stream, bodies)
+    for text in (completed, responded):
+        assert text.startswith(": at work\n\n")
+        assert '"sleep 1.2"' in text
+    first, *others = (json.loads(line) for line in generated.splitlines())
+    assert (first["response"], first["done"]) == ("", False)
+    assert [line["response"] for line in others] == ["sleep 1.2", ""]
+
+
+def test_streams_end_with_what_went_wrong(strict: Server) -> None:
+    client = openai.OpenAI(base_url=strict.url + "/v1", api_key=KEY)
+    asked: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": data_url(small_image())}]}]
+
+    def completed() -> Any:
+        return client.chat.completions.create(model="late", messages=messages(small_image(), ""), stream=True)
+
+    def responded() -> Any:
+        return client.responses.create(model="late", input=asked, stream=True)
+
+    def generated() -> Any:
+        return ollama.Client(strict.url, headers=KEYS).generate("late", images=[small_image()], stream=True)
+
+    def error_of(begin: Callable[[], Any]) -> Exception | None:
+        try:
+            list(begin())
+        except (openai.APIError, ollama.ResponseError) as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor() as threads:
+        errors = list(threads.map(error_of, (completed, responded, generated)))
+    assert [type(error) for error in errors] == [openai.APIError, openai.APIError, ollama.ResponseError]
+    assert all("late" in str(error) and "secret" not in str(error) for error in errors)
 
 
 def test_a_full_queue_is_tried_again(strict: Server, monkeypatch: pytest.MonkeyPatch) -> None:
