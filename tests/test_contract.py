@@ -39,7 +39,9 @@ def operations() -> Iterator[tuple[str, str, GenerationMode]]:
     """Yield methods and paths, and whether to send what the description allows or, in a body, what it does not."""
     for path, found in document("0", dict(OTHERS))["paths"].items():
         for method in found.keys() & {"get", "post", "put", "delete"}:
-            modes = GenerationMode if "requestBody" in found[method] else (GenerationMode.POSITIVE,)
+            # Any bytes are a document, be it one that is refused.
+            kinds = found[method].get("requestBody", {}).get("content", {}).keys() - {"application/octet-stream"}
+            modes = GenerationMode if kinds else (GenerationMode.POSITIVE,)
             yield from ((method.upper(), path, mode) for mode in modes)
 
 
