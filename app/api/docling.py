@@ -95,7 +95,8 @@ def blueprint(reading: Reading) -> Blueprint:
     def poll(id: str) -> Response:
         """Say how far a conversion is; with `wait`, as soon as it has ended, or after so many seconds."""
         found: Operation[bytes] = reading.operations.find(id)
-        found.wait(min(max(request.args.get("wait", 0.0, type=float), 0.0), _MAX_WAIT))
+        seconds = request.args.get("wait", 0.0, type=float)
+        found.wait(min(seconds, _MAX_WAIT) if seconds > 0 else 0.0)
         return jsonify(_task(found))
 
     @docling.get("/v1/result/<id>")

@@ -5,6 +5,7 @@ A model takes a tensor `image` of BYTES: files, addresses or base64. It gives `t
 """
 
 import json
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -120,14 +121,17 @@ def _images(chat: Chat, fields: Fields, tail: bytes) -> tuple[list[Request], lis
     size = _parameters(tensor).get("binary_data_size")
     images: list[Request]
     if size is None:
-        data = tensor.get("data")
-        images = [chat.image(text) for text in _flat(data)]
+        images = [chat.image(text) for text in _flat(tensor.get("data"))]
     else:
         if size != len(tail):
             raise BadRequest(f"binary_data_size is not the {len(tail)} bytes after the JSON")
         images = [_image(chat, element) for element in _elements(tail)]
     shape = tensor.get("shape")
-    if not isinstance(shape, list) or not all(isinstance(side, int) for side in shape) or _size(shape) != len(images):
+    if (
+        not isinstance(shape, list)
+        or not all(isinstance(side, int) for side in shape)
+        or math.prod(shape) != len(images)
+    ):
         raise BadRequest(f"the shape of image is not that of its {len(images)} elements")
     if not images:
         raise BadRequest("the tensor image is empty")
@@ -153,21 +157,14 @@ def _elements(data: bytes) -> Iterator[bytes]:
         position = end
 
 
-def _flat(data: Any) -> Iterator[Any]:
+def _flat(data: Any) -> list[Any]:
+    """Return the elements of a tensor of any number of dimensions."""
     if not isinstance(data, list):
         raise BadRequest("the tensor image has no data")
-    for item in data:
-        if isinstance(item, list):
-            yield from _flat(item)
-        else:
-            yield item
-
-
-def _size(shape: Sequence[int]) -> int:
-    size = 1
-    for side in shape:
-        size *= side
-    return size
+    while any(isinstance(item, list) for item in data):
+        data = [element for item in data for element in (item if isinstance(item, list) else [item])]
+    elements: list[Any] = data
+    return elements
 
 
 def _outputs(fields: Fields, answers: Sequence[Answer]) -> Iterator[tuple[str, list[str], bool]]:

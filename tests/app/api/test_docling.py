@@ -129,6 +129,7 @@ def test_conversions_in_the_background(server: Server) -> None:
     assert poll(broken, wait=30).task_status == "failure"
     failed = server.get(f"/v1/result/{broken.task_id}")
     assert (failed.status_code, failed.json()) == (422, {"detail": "the PDF is broken, or without pages"})
+    assert server.get(f"/v1/status/poll/{task.task_id}?wait=nan").ok
     unknown = server.get("/v1/status/poll/nonesuch")
     assert (unknown.status_code, unknown.json().keys()) == (404, {"detail"})
 

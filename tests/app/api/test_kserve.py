@@ -79,6 +79,11 @@ def test_errors(server: Server, client: triton.InferenceServerClient) -> None:
     numbers.set_data_from_numpy(np.zeros((1, 2, 2), dtype=np.uint8))
     with pytest.raises(InferenceServerException, match="BYTES"):
         client.infer("rapidocr", [numbers])
+    deep: Any = "x"
+    for _ in range(900):
+        deep = [deep]
+    nested = {"name": "image", "datatype": "BYTES", "shape": [1], "data": deep}
+    assert server.post("/v2/models/rapidocr/infer", json={"inputs": [nested]}).status_code == 400
     head = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 3}}
     body = json.dumps({"inputs": [head]}).encode()
     for tail, length in ((b"\x09\0\0", len(body)), (b"\x09\0\0\0", len(body)), (b"", 10_000)):
