@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from flask import Flask
 
     from app.config import Settings
@@ -93,11 +95,15 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     from app.api import (
         access,
         auth,
+        azure_read,
         csrf,
+        docling,
         docs,
         health,
         huggingface,
         images,
+        kserve,
+        loaders,
         metrics,
         models,
         native,
@@ -111,6 +117,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     )
     from app.api.chat import Chat
     from app.api.downloads import Downloads
+    from app.api.reading import Reading
     from app.operations import Operations
 
     keyring = auth.Keys(settings.read_keys())
@@ -124,7 +131,14 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         # This machine's own names are no stranger's, and health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     access.register(app)
-    protocols = (openai, ollama, huggingface, photoprism)
+    downloads = Downloads(settings.models_allowed, keyring)
+    chat = Chat(service, operations, downloads, settings.max_upload_bytes)
+    reading = Reading(chat)
+    protocols: dict[ModuleType, tuple[object, ...]] = {
+        **dict.fromkeys((openai, ollama, huggingface, photoprism), (chat,)),
+        **dict.fromkeys((azure_read, docling, loaders), (reading,)),
+        kserve: (chat, __version__),
+    }
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
     # Before the keys are asked for, so that guessing them is limited too.
     rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
@@ -136,10 +150,8 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     csrf.register(app, origins)
     if origins:
         CORS(app, origins=origins, expose_headers=["X-Request-ID", "Retry-After"])
-    downloads = Downloads(settings.models_allowed, keyring)
-    chat = Chat(service, operations, downloads, settings.max_upload_bytes)
     for front_door in (
-        *(door.blueprint(chat) for door in protocols),
+        *(door.blueprint(*needs) for door, needs in protocols.items()),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service, downloads),

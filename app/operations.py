@@ -6,13 +6,14 @@ import threading
 import uuid
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
 from app import context
 from app.errors import NotFound, QueueFull, ServiceError, Unavailable
-from app.types import Answer, IsCancelled, Progress, ReportProgress
+from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +42,8 @@ class Operation(Generic[Result]):
         self.key = key
         self.detached = detached
         self.context = context.current()
+        self.created = self.changed = datetime.now(UTC)
+        """When it was begun, and when it told something last."""
         self.subscribers = 0
         """Guarded by the lock of `operations`."""
         self._operations = operations
@@ -60,8 +63,22 @@ class Operation(Generic[Result]):
     @property
     def size(self) -> int:
         """How many bytes the result takes, about: exports are the large ones."""
-        export = self._result.export if isinstance(self._result, Answer) else None
-        return _BYTES_OF_ANSWER + len(export or b"")
+        large = self._result.export if isinstance(self._result, Answer) else self._result
+        return _BYTES_OF_ANSWER + (len(large) if isinstance(large, bytes) else 0)
+
+    @property
+    def failed(self) -> bool:
+        """True once there is an error."""
+        return self._error is not None
+
+    def latest(self, stage: Stage) -> Progress | None:
+        """Return what the work told of a stage last; None if nothing."""
+        return next((told for told in reversed(self._progress) if told.stage == stage), None)
+
+    @property
+    def begun(self) -> bool:
+        """True once the work has told how far it is: it found nothing wrong with the request until then."""
+        return bool(self._progress)
 
     def wait(self, seconds: float) -> bool:
         """Wait at most so many seconds for the end, and say whether it has come."""
@@ -114,6 +131,7 @@ class Operation(Generic[Result]):
         self._result, self._error = result, error
         self._operations._ended(self)
         with self._changed:
+            self.changed = datetime.now(UTC)
             self._done = True
             self._changed.notify_all()
         if self.detached:
@@ -123,6 +141,7 @@ class Operation(Generic[Result]):
         with self._changed:
             # A position that stays the same for a minute is one event: `events` repeats it.
             if self._progress[-1:] != [progress]:
+                self.changed = datetime.now(UTC)
                 self._progress.append(progress)
                 self._changed.notify_all()
 
@@ -203,7 +222,10 @@ class Operations:
         with self._lock:
             operation = self._by_id.get(operation_id) or self._kept.get(operation_id)
         if operation is None:
-            raise NotFound("there is no such operation, or it ended too long ago")
+            raise NotFound(
+                "there is no such operation: it ended more than ten minutes ago, or the service was started again "
+                "since; send the document again"
+            )
         return operation
 
     def forget(self, operation: Operation[Any]) -> None:

@@ -1,10 +1,14 @@
 """The service: one image or document in, an answer out. Ordinary blocking code, which knows no HTTP."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
+
+from PIL import Image
 
 from app import context, errors, metrics
 from app.availability import Availability, refuse_download
@@ -98,7 +102,9 @@ class Service:
                 # Each once: twenty lines may have the same warning.
                 warnings=tuple(dict.fromkeys(warnings)),
             )
-            export = self.export(answer, request.export, upload.data) if request.export else None
+            export = (
+                self.export(answer, request.export, upload.data, jobs.stop_if_cancelled) if request.export else None
+            )
             timings = replace(timings, fetch=fetched, total=clock.total())
             return replace(answer, timings=timings, export=export, export_as=request.export)
 
@@ -110,13 +116,18 @@ class Service:
             tagger = self._tagging.choose(options.tagger, of_image=True) if options.tags else None
         return pipeline, tagger
 
-    def export(self, answer: Answer, format: str, data: bytes) -> bytes:
+    def export(self, answer: Answer, format: str, data: bytes, before_page: Callable[[], None] = lambda: None) -> bytes:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
-        for them."""
+        for them, and `before_page` is called before each page."""
         with metrics.timed("export"), ExitStack() as stack:
             counted = max(page.number for page in answer.pages) + 1
             file = cache(lambda: stack.enter_context(self._pages(data, documents=True, counted=counted)))
-            return EXPORTS[format].render(Document.of(answer, lambda number: file().image(number)))
+
+            def image(number: int) -> Image.Image:
+                before_page()
+                return file().image(number)
+
+            return EXPORTS[format].render(Document.of(answer, image))
 
     def tag(
         self,
@@ -191,6 +202,11 @@ class Service:
     def queued(self, entry: Entry) -> int:
         """Return how many jobs wait for a model."""
         return self._engine.queued(entry.model.name)
+
+    def idle_in(self, entry: Entry) -> float | None:
+        """Return in how many seconds a model leaves memory if nobody asks for it; None for never."""
+        seconds = entry.used_at + self._settings.model_idle_seconds - time.monotonic()
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
 
     def check_ready(self) -> Entry:
         """Return the default model if it answers requests.

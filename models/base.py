@@ -140,6 +140,10 @@ class Line:
     is_row: bool = False
 
 
+class CutWarning(str):
+    """The warning that a text reached its limit of tokens before its end, which some protocols have a word for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """The output of a model for a job. None means that the model has no such output; an empty tuple, that it found

@@ -36,6 +36,13 @@ class Heavy(Odd):
         return LoadedOdd()
 
 
+class Broken(Odd):
+    """One that raises whatever it is asked, for clients that send no prompt."""
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        return LoadedBroken()
+
+
 class LoadedOdd(Loaded):
     device = "cpu"
     precision = "float32"
@@ -65,8 +72,41 @@ class LoadedOdd(Loaded):
         return prompt
 
 
+class LoadedBroken(LoadedOdd):
+    def _obey(self, prompt: str) -> str:
+        return super()._obey("raise")
+
+
+class Slow(Odd):
+    """One that takes its time, for clients that send no prompt."""
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        return LoadedSlow()
+
+
+class LoadedSlow(LoadedOdd):
+    def _obey(self, prompt: str) -> str:
+        return super()._obey("sleep 1.2")
+
+
+class Late(Odd):
+    """One that takes its time, and raises."""
+
+    def load(self, directory: Path, placement: Placement) -> Loaded:
+        return LoadedLate()
+
+
+class LoadedLate(LoadedSlow):
+    def _obey(self, prompt: str) -> str:
+        super()._obey(prompt)
+        return super(LoadedSlow, self)._obey("raise")
+
+
 if __name__ == "__main__":
     source = Source(directory=Path(__file__).parent)
     # Among the models of a module that the registry finds.
-    rapidocr.MODELS += (Odd("odd", source), Odd("odd-too", source), Heavy("heavy", source))  # type: ignore[assignment]
+    models = {
+        "odd": Odd, "odd-too": Odd, "heavy": Heavy, "broken": Broken, "slow": Slow, "late": Late,
+    }  # fmt: skip
+    rapidocr.MODELS += tuple(kind(name, source) for name, kind in models.items())  # type: ignore[assignment]
     sys.exit(main(["serve"]))

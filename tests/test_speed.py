@@ -189,18 +189,20 @@ def test_litserve_captions_a_batch(checkpoints: dict[str, Path], pictures: list[
     assert len(texts) == 3
 
 
-def test_the_http_section_measures_a_real_server(
+def test_sections_measure_real_servers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text("before\n<!-- http: begin -->\nold\n<!-- http: end -->\nafter\n")
+    marks = "<!-- http: begin -->\nold\n<!-- http: end -->\n<!-- doors: begin -->\n<!-- doors: end -->"
+    readme.write_text(f"before\n{marks}\nafter\n")
     monkeypatch.setattr(report, "README", tmp_path / "README.md")
     monkeypatch.setattr(run, "HERE", tmp_path)
-    run.main(["--only", "http", "--share", "0.02", "--write"])
+    run.main(["--only", "http,doors", "--share", "0.02", "--write"])
     before, *_, after = readme.read_text().splitlines()
     assert (before, after) == ("before", "after")
     assert "old" not in readme.read_text()
     assert re.search(r"\| HTTP, decoding, storing \(\d+ kB, 640 x 480\) \| [\d.]+ m?s \|", readme.read_text())
+    assert len(re.findall(r"\| [\d.]+ ms \| [\d.]+ ms \| -?[\d.]+ ms \|", readme.read_text())) == 6
     assert "an answer from memory" in capsys.readouterr().out
 
 

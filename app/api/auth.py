@@ -21,6 +21,9 @@ KEYS = "keys"
 Header = Callable[[str], str | None]
 """Returns the header of that name."""
 
+_HEADERS = ("X-API-Key", "api-key", "Ocp-Apim-Subscription-Key")
+"""Where clients put a key that is no bearer token: the last two are Azure's."""
+
 
 def is_open() -> bool:
     """True when the request is for what everyone may have."""
@@ -84,7 +87,7 @@ def _given(header: Header) -> str:
     scheme, _, key = (header("Authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
-    return header("X-API-Key") or header("api-key") or ""
+    return next((given for name in _HEADERS if (given := header(name))), "")
 
 
 def _digest(key: str) -> bytes:

@@ -11,7 +11,8 @@ from app.api.forms import FILE_FIELDS, Form, multipart, urlencoded
 from app.decoding.documents import is_pdf
 from app.decoding.images import looks_like_image, what_is_read
 from app.errors import BadRequest, InvalidOption, TooLarge, UnsupportedMedia
-from app.fetching.data_url import is_data_url
+from app.fetching.data_url import decode_base64, decode_data_url, is_data_url
+from app.types import Request
 
 MAX_FIELD_BYTES = 500_000
 MAX_VALUES = 200_000
@@ -110,18 +111,43 @@ def _uploaded(form: Form) -> bytes | None:
     return images[0] if images else None
 
 
+def source_of(text: Any, max_bytes: int) -> Request:
+    """Return the file that a URL, a `data:` URL or plain base64 stands for, as a request without options.
+
+    Raises:
+        BadRequest: it is none of these.
+        TooLarge: the file is larger than `max_bytes`.
+    """
+    if not isinstance(text, str) or not text:
+        raise BadRequest("an image must be an address, a data: URL or base64")
+    if is_data_url(text):
+        return Request(decode_data_url(text, max_bytes))
+    if re.match(r"\s*https?://", text, re.I):
+        return Request(image_url=text)
+    return Request(decode_base64(text.encode(errors="replace"), max_bytes))
+
+
 def json_fields() -> Fields:
     """Return the fields of a JSON object that is the body.
+
+    Raises:
+        BadRequest, TooLarge: as `fields_of` does.
+    """
+    return fields_of(_body())
+
+
+def fields_of(body: bytes) -> Fields:
+    """Return the fields of a JSON object.
 
     Raises:
         BadRequest: not a JSON object, or nested too deeply.
         TooLarge: of too many values.
     """
     # Each takes up to a hundred bytes of memory for one of the body. Nested without commas, they soon are too deep.
-    if _body().count(b",") > MAX_VALUES:
+    if body.count(b",") > MAX_VALUES:
         raise TooLarge(f"the JSON has more than {MAX_VALUES} values")
     try:
-        fields = json.loads(_body(), object_pairs_hook=_single)
+        fields = json.loads(body, object_pairs_hook=_single)
     except RecursionError as error:
         raise BadRequest("the JSON is nested too deeply") from error
     except ValueError as error:

@@ -1,24 +1,22 @@
 """What the doors of chat protocols share: a prompt with images becomes requests of the service, and one text."""
 
-import base64
-import binascii
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from typing import Any
 
 from app import intent
 from app.alt_text import shorten
+from app.api.bodies import source_of
 from app.api.downloads import Downloads
-from app.api.waiting import result_of
-from app.errors import BadRequest, InvalidOption, TooLarge, Unavailable, UnknownModel
-from app.fetching.data_url import decode_data_url
+from app.api.waiting import Steps, result_of, steps_of
+from app.errors import InvalidOption, Unavailable, UnknownModel
 from app.operations import Operations
 from app.pipelines import ALT_TEXT
 from app.service import Service
-from app.types import Answer, Request, RequestOptions, Tags
-from models.base import Task
+from app.types import Answer, Request, RequestOptions, Tags, Timings
+from models.base import CutWarning, Task
 from models.registry import Entry
 
 MAX_TEXT = 100_000
@@ -26,7 +24,10 @@ _READER = "rapidocr"
 _TITLE_LENGTH = 60
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
 """Names that clients send when nobody chose a model."""
-_CONTENT = re.compile(r"<TEXT_CONTENT>(.*?)</TEXT_CONTENT>", re.S)
+_QUOTED = re.compile(
+    r"<(?P<tag>TEXT_CONTENT|chat_history)>(?P<within>.*?)</(?P=tag)>|^\s*Conversation:[ \t]*$(?P<rest>.*)", re.S | re.M
+)
+"""What a prompt is about, and no part of what it asks for."""
 _SAID = re.compile(r"^\s*(?:assistant|ai):\s*(.+)$", re.I | re.M)
 
 
@@ -47,10 +48,15 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The text that answers a chat client, and the model that said it."""
+    """The text that answers a chat client, the model that said it, and how long it took.
+
+    `cut` is true where a text ended at the limit of tokens.
+    """
 
     text: str
     model: str
+    cut: bool = False
+    timings: Timings = field(default_factory=Timings)
 
 
 class Chat:
@@ -60,29 +66,17 @@ class Chat:
 
     def __init__(self, service: Service, operations: Operations, downloads: Downloads, max_bytes: int) -> None:
         self.service = service
-        self._may_download = downloads.named
-        self._operations = operations
-        self._max_bytes = max_bytes
+        self.operations = operations
+        self.may_download = downloads.named
+        self.max_bytes = max_bytes
 
     def image(self, source: Any) -> Request:
         """Return the image that a URL, a `data:` URL or plain base64 stands for, without options.
 
         Raises:
-            BadRequest: it is none of these.
-            TooLarge: the image is.
+            BadRequest, TooLarge: as `source_of` does.
         """
-        if not isinstance(source, str) or not source:
-            raise BadRequest("an image must be an address, a data: URL or base64")
-        if source[:5].lower() == "data:":
-            return Request(decode_data_url(source, self._max_bytes))
-        if re.match(r"https?://", source, re.I):
-            return Request(image_url=source)
-        if len(source) // 4 * 3 > self._max_bytes + 3:
-            raise TooLarge.image(self._max_bytes)
-        try:
-            return Request(base64.b64decode(source, validate=True))
-        except (binascii.Error, ValueError) as error:
-            raise BadRequest("the image is not valid base64") from error
+        return source_of(source, self.max_bytes)
 
     def entry(self, name: str) -> Entry:
         """Return the model that a client names, with or without a tag such as `:latest`.
@@ -100,45 +94,62 @@ class Chat:
 
     def load(self, entry: Entry) -> None:
         """Start loading a model."""
-        self.service.load(entry.model.name, self._may_download)
+        self.service.load(entry.model.name, self.may_download)
 
     def _checked(self, entry: Entry) -> Entry:
         """Return an entry whose model is on this machine, or may be downloaded: chat clients name models that nobody
         here has chosen."""
         name = entry.model.name
-        if not entry.on_machine and name not in self._may_download:
+        if not entry.on_machine and name not in self.may_download:
             raise UnknownModel(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
         return entry
 
     def answer(self, ask: Ask) -> Reply:
         """Answer a client, and wait for it while the client is there."""
+        return result_of(self.steps(ask))
+
+    def steps(self, ask: Ask) -> Steps[Reply]:
+        """Answer a client in steps, for streams."""
         # A front end asks for a title of the conversation when its first answer is there.
         if not ask.images or (ask.again and ask.said and re.search(r"\btitle\b", ask.prompt, re.I)):
-            return self._of_text(ask)
+            return (yield from self._of_text(ask))
         if len(ask.images) > self.MAX_IMAGES:
             raise InvalidOption(f"send at most {self.MAX_IMAGES} images at once")
         model, wish = self._plan(ask)
-        answers = [self.generate(image, model, wish.tags, ask.max_tokens) for image in ask.images]
+        options = RequestOptions(model=model, tags=wish.tags, max_new_tokens=self._limit(model, ask.max_tokens))
+        answers: list[Answer] = []
+        for image in ask.images:
+            answers += [(yield from self._generate(image, options))]
         text = "\n\n".join(answer.text for answer in answers if answer.text)
         if wish.text == "title":
             text = _title(text)
         names, scores = _merged(answers) if wish.tags else ((), None)
         confidence = answers[0].pages[0].confidence if len(answers) == 1 else None
-        return Reply(intent.render(wish, text, names, scores, confidence) or "(no text found)", answers[0].model)
+        said = intent.render(wish, text, names, scores, confidence) or "(no text found)"
+        # Of the JSON of tags nothing is cut off.
+        cut = not wish.tags and any(isinstance(warning, CutWarning) for one in answers for warning in one.warnings)
+        return Reply(said, answers[0].model, cut, _together(answers))
 
-    def generate(self, image: Request, model: str | None, tags: bool = False, max_tokens: int | None = None) -> Answer:
+    def generate(self, image: Request, model: str, tags: bool = False, tagger: str | None = None) -> Answer:
         """Ask the service about one image.
 
         Raises:
             Unavailable: tags are wanted, and none can be made.
         """
-        most = None if max_tokens is None else min(max_tokens, 512)
-        options = RequestOptions(model=model, tags=tags, max_new_tokens=most)
-        asked = Request(image.image, image.image_url, options, may_download=self._may_download)
-        answer = result_of(self._operations.submit(partial(self.service.generate, asked), asked.key))
-        if tags and (answer.tags is None or answer.tags.names is None):
+        return result_of(self._generate(image, RequestOptions(model=model, tags=tags, tagger=tagger)))
+
+    def _generate(self, image: Request, options: RequestOptions) -> Steps[Answer]:
+        asked = replace(image, options=options, may_download=self.may_download)
+        answer = yield from steps_of(self.operations.submit(partial(self.service.generate, asked), asked.key))
+        if options.tags and (answer.tags is None or answer.tags.names is None):
             raise Unavailable("; ".join(answer.tags.warnings) if answer.tags else "no tags could be made")
         return answer
+
+    def _limit(self, model: str, asked: int | None) -> int | None:
+        """Return the limit of tokens that a client asks for, where it is below the model's own; clients send thousands
+        for models that write more."""
+        own = {entry.model.name: entry.model.max_new_tokens for entry in self.service.models()}.get(model)
+        return asked if asked is not None and own is not None and asked < own else None
 
     @staticmethod
     def labels(answers: Sequence[Answer]) -> list[dict[str, Any]]:
@@ -165,22 +176,23 @@ class Chat:
     def _alt_text_on_machine(self) -> None:
         self.entry(_READER)
 
-    def _of_text(self, ask: Ask) -> Reply:
+    def _of_text(self, ask: Ask) -> Steps[Reply]:
         """Answer without an image: tags of a text, or a title for what was said before."""
-        wish = intent.wish_of(ask.prompt, ask.schema, ask.as_json) if ask.prompt or ask.schema else None
-        within = _CONTENT.search(ask.prompt)
+        asked, quoted = _QUOTED.sub("", ask.prompt), _QUOTED.search(ask.prompt)
+        wish = intent.wish_of(asked, ask.schema, ask.as_json) if asked.strip() or ask.schema else None
         said = _SAID.findall(ask.prompt)
-        text = within[1].strip() if within else (said[-1] if said else ask.said).strip()
+        within = quoted["within"] if quoted is not None and quoted["tag"] == "TEXT_CONTENT" else None
+        text = (within or (said[-1] if said else ask.said)).strip()
         if wish is not None and text and wish.text == "tags":
-            tagged = self._tag(text[:MAX_TEXT])
+            tagged = yield from self._tag(text[:MAX_TEXT])
             return Reply(intent.render(wish, text, tagged.names or (), tagged.scores), tagged.tagger or "")
         if wish is not None and text and wish.text == "title":
             return Reply(intent.render(wish, _title(text), (), None), self.service.default().model.name)
         raise InvalidOption(f"there is no image: send one; then {intent.ASKABLE}")
 
-    def _tag(self, text: str) -> Tags:
-        work = partial(self.service.tag, text, may_download=self._may_download)
-        return result_of(self._operations.submit(work, ("tags", text, None, self._may_download)))
+    def _tag(self, text: str) -> Steps[Tags]:
+        work = partial(self.service.tag, text, None, False, self.may_download)
+        return steps_of(self.operations.submit(work, ("tags", text, None, self.may_download)))
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
@@ -199,6 +211,12 @@ def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
 
 def _title(text: str) -> str:
     return shorten(" ".join(text.split()).rstrip("."), _TITLE_LENGTH)
+
+
+def _together(answers: Sequence[Answer]) -> Timings:
+    """Return how long several answers took, one after the other."""
+    names = [field.name for field in fields(Timings)]
+    return Timings(**{name: sum(getattr(answer.timings, name) for answer in answers) for name in names})
 
 
 def _merged(answers: Sequence[Answer]) -> tuple[tuple[str, ...], tuple[float, ...] | None]:

@@ -1,11 +1,13 @@
 """The protocol of Hugging Face's InferenceClient, under `/hf/<model>`."""
 
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import json_fields
 from app.api.chat import Chat
+from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption
 from app.types import Answer, Request
@@ -30,10 +32,12 @@ def blueprint(chat: Chat) -> Blueprint:
     def classify(name: str) -> Response:
         """Return the tags of an image with their scores."""
         image, parameters = _image(chat)
-        tags = _answer(chat, name, image, tags=True).tags
+        model = chat.entry(name).model
+        # Of the taggers, those of images give scores.
+        tags = chat.generate(image, model.name, True, model.name if model.tags_images else None).tags
         if tags is None or tags.names is None or tags.scores is None:
             raise InvalidOption(
-                "the tagger on this machine gives no scores, which this protocol needs: use /v1 or /api"
+                f"{name} gives no scores of tags, which this protocol needs: ask flickr8k-gru, or use /v1 or /api"
             )
         top = parameters.get("top_k") or _TOP_K
         if not isinstance(top, int) or top < 1:
@@ -48,10 +52,10 @@ def blueprint(chat: Chat) -> Blueprint:
         page = _answer(chat, name, image).pages[0]
         if page.entities is None:
             raise InvalidOption(f"{name} finds no objects: use kosmos-2")
-        # The models give no score of a box: every box is one that the model has said.
+        # Without scores: the models give none.
         return jsonify(
             [
-                {"label": entity.phrase, "score": 1.0, "box": _pixels(box, page.width, page.height)}
+                {"label": entity.phrase, "box": _pixels(box, page.width, page.height)}
                 for entity in page.entities
                 for box in entity.boxes
             ]
@@ -76,8 +80,8 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     return {"error": problem.detail, "error_type": problem.code}, {}
 
 
-def _answer(chat: Chat, name: str, image: Request, tags: bool = False) -> Answer:
-    return chat.generate(image, chat.entry(name).model.name, tags)
+def _answer(chat: Chat, name: str, image: Request) -> Answer:
+    return chat.generate(image, chat.entry(name).model.name)
 
 
 def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
@@ -108,21 +112,18 @@ def _pixels(box: Box, width: int, height: int) -> dict[str, int]:
     }
 
 
+_described = partial(operation, "Hugging Face", "As Hugging Face answers.", "`error`, a text.")
+
+
 def paths() -> dict[str, Any]:
     """Describe the routes, for `/openapi.json`."""
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-    body = {"required": True, "content": {"application/octet-stream": {}, "application/json": {}}}
-    answers = {"200": {"description": "As Hugging Face answers."}, "default": {"description": "`error`, a text."}}
-
-    def operation(id: str, summary: str, **more: Any) -> dict[str, Any]:
-        return {"operationId": id, "tags": ["Hugging Face"], "summary": summary, "responses": answers, **more}
-
+    image = BYTES | json_of("inputs", inputs="string", parameters="object")
     routes = {
-        "": {"post": operation("hfDefault", "Turn an image into text", requestBody=body)},
-        "/image-to-text": {"post": operation("hfText", "Turn an image into text", requestBody=body)},
-        "/image-classification": {"post": operation("hfTags", "Tags with scores", requestBody=body)},
-        "/object-detection": {"post": operation("hfBoxes", "Entities in boxes of pixels", requestBody=body)},
-        "/health": {"get": operation("hfHealth", "A model is on this machine")},
-        "/info": {"get": operation("hfInfo", "Describe a model")},
+        "": {"post": _described("hfDefault", "Turn an image into text", image)},
+        "/image-to-text": {"post": _described("hfText", "Turn an image into text", image)},
+        "/image-classification": {"post": _described("hfTags", "Tags with scores", image)},
+        "/object-detection": {"post": _described("hfBoxes", "Entities in boxes of pixels", image)},
+        "/health": {"get": _described("hfHealth", "A model is on this machine")},
+        "/info": {"get": _described("hfInfo", "Describe a model")},
     }
-    return {f"/hf/{{name}}{path}": {"parameters": [name], **route} for path, route in routes.items()}
+    return {f"/hf/{{name}}{path}": in_path("name") | route for path, route in routes.items()}

@@ -15,7 +15,7 @@ from app.api.downloads import Downloads
 from app.api.options import GenerateOptions, TagOptions
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
-from app.api.waiting import client_gone, result_of
+from app.api.waiting import client_gone, result_of, unbuffered
 from app.errors import BadRequest, InvalidOption, NotAcceptable, NotFound, UnsupportedMedia
 from app.exports import EXPORTS
 from app.operations import Operation, Operations
@@ -127,7 +127,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
     first = next(events, None)
     if first is None:
         answer = result_of(operation)
-        return _stream(iter([_event(Answer.of(answer, request_id, _export_address(operation, answer)))]))
+        return unbuffered([_event(Answer.of(answer, request_id, _export_address(operation, answer)))], _EVENTS)
 
     subscription = ExitStack()
     subscription.callback(operation.leave)
@@ -140,17 +140,9 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
                 yield _event(event_of(progress))
             yield _event(_outcome(operation, request_id))
 
-    response = _stream(stream_with_context(stream()))
+    response = unbuffered(stream_with_context(stream()), "text/event-stream")
     # A client may hang up before the stream begins.
     response.call_on_close(subscription.close)
-    return response
-
-
-def _stream(events: Iterator[str]) -> Response:
-    response = Response(events, mimetype=_EVENTS)
-    response.headers["Cache-Control"] = "no-store"
-    # nginx would keep the events until there are enough to send.
-    response.headers["X-Accel-Buffering"] = "no"
     return response
 
 

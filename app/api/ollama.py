@@ -2,16 +2,19 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
-from app.api.chat import Ask, Chat
+from app.api.chat import Ask, Chat, Reply
+from app.api.paths import json_of, operation
 from app.api.schemas import Problem
+from app.api.waiting import streamed
 from app.errors import BadRequest, ModelBusy
 from models.registry import Entry
 
@@ -19,7 +22,8 @@ PREFIXES = ("/api/",)
 _VERSION = "0.12.0"
 """The version of Ollama whose protocol this is: clients compare the digits."""
 _TAG = ":latest"
-_EPOCH = "1970-01-01T00:00:00Z"
+_MILLISECOND = 1_000_000
+"""In nanoseconds, in which durations are."""
 
 
 def blueprint(chat: Chat) -> Blueprint:
@@ -29,18 +33,16 @@ def blueprint(chat: Chat) -> Blueprint:
     @ollama.post("/api/generate")
     def generate() -> Response:
         """Answer a prompt with images."""
-        fields, started = _fields(), time.monotonic_ns()
+        fields = _fields()
         ask = _ask(chat, fields, fields.get("prompt"), fields.get("images"))
         if not ask.prompt.strip() and not ask.images:
             return _loaded(chat, fields, {"response": ""})
-        text = chat.answer(ask).text
-        _unload_if_asked(chat, fields)
-        return _said(fields, {"response": text}, {"response": ""}, started)
+        return _answered(chat, ask, fields, lambda text: {"response": text})
 
     @ollama.post("/api/chat")
     def converse() -> Response:
         """Answer a conversation with images."""
-        fields, started = _fields(), time.monotonic_ns()
+        fields = _fields()
         turns = fields.get("messages") or []
         if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
             raise BadRequest("messages must be a list of messages")
@@ -54,9 +56,7 @@ def blueprint(chat: Chat) -> Blueprint:
                 ask.prompt = str(turn.get("content") or "")
                 ask.images = _images(chat, turn.get("images")) or ask.images
                 ask.again = not turn.get("images")
-        text = chat.answer(ask).text
-        _unload_if_asked(chat, fields)
-        return _said(fields, {"message": _message(text)}, {"message": _message("")}, started)
+        return _answered(chat, ask, fields, lambda text: {"message": _message(text)})
 
     @ollama.get("/api/tags")
     def tags() -> Response:
@@ -66,9 +66,8 @@ def blueprint(chat: Chat) -> Blueprint:
     @ollama.get("/api/ps")
     def running() -> Response:
         """List the models in memory."""
-        soon = (datetime.now(UTC) + timedelta(minutes=30)).isoformat()
         loaded = [entry for entry in chat.service.models() if entry.loaded is not None and _offered(entry)]
-        return jsonify({"models": [{**_listed(entry), "expires_at": soon, "size_vram": 0} for entry in loaded]})
+        return jsonify({"models": [_running(entry, chat.service.idle_in(entry)) for entry in loaded]})
 
     @ollama.post("/api/show")
     def show() -> Response:
@@ -77,11 +76,10 @@ def blueprint(chat: Chat) -> Blueprint:
         entry = chat.entry(str(fields.get("model") or fields.get("name") or "?"))
         return jsonify(
             {
-                "modified_at": _EPOCH,
                 "details": _details(entry),
                 "model_info": {},
                 "capabilities": ["completion", *(["vision"] if "image" in entry.model.accepts else [])],
-                "license": entry.model.source.license or "",
+                "license": entry.model.source.license,
             }
         )
 
@@ -147,32 +145,62 @@ def _loaded(chat: Chat, fields: Fields, content: Fields) -> Response:
         _unload(chat, entry)
     else:
         chat.load(entry)
-    line = {"model": fields["model"], "created_at": _now(), **content, "done": True}
+    line = {"model": fields["model"], "created_at": _time(datetime.now(UTC)), **content, "done": True}
     return jsonify({**line, "done_reason": "unload" if _unloads(fields) else "load"})
 
 
-def _said(fields: Fields, content: Fields, nothing: Fields, started: int) -> Response:
-    """Return an answer: as lines of JSON, the last of which is done, unless the client wants one object."""
-    head = {"model": fields["model"], "created_at": _now()}
-    took = time.monotonic_ns() - started
-    counts = {"load_duration": 0, "prompt_eval_count": 0, "eval_count": 0}
-    end = {"done": True, "done_reason": "stop", "total_duration": took, "eval_duration": took, **counts}
+def _answered(chat: Chat, ask: Ask, fields: Fields, content: Callable[[str], Fields]) -> Response:
+    """Answer with lines of JSON, the last of which is done, unless the client wants one object.
+
+    Args:
+        chat: answers.
+        ask: what is asked.
+        fields: of the request.
+        content: puts a text into a line.
+    """
+    started = time.monotonic_ns()
+
+    def line(text: str, **more: Any) -> Fields:
+        return {
+            "model": fields["model"],
+            "created_at": _time(datetime.now(UTC)),
+            **content(text),
+            "done": False,
+            **more,
+        }
+
+    def end(reply: Reply) -> Fields:
+        _unload_if_asked(chat, fields)
+        return {
+            "done": True,
+            "done_reason": "length" if reply.cut else "stop",
+            "total_duration": time.monotonic_ns() - started,
+            "load_duration": reply.timings.load * _MILLISECOND,
+            "eval_duration": reply.timings.inference * _MILLISECOND,
+        }
+
     if fields.get("stream") is False:
-        return jsonify({**head, **content, **end})
+        reply = chat.answer(ask)
+        return jsonify(line(reply.text, **end(reply)))
+    return streamed(
+        chat.steps(ask),
+        "application/x-ndjson",
+        _json_line(line("")),
+        lambda reply: map(_json_line, (line(reply.text), line("", **end(reply)))),
+        lambda problem: _json_line(error_of(problem)[0]),
+    )
 
-    def lines() -> Iterator[str]:
-        yield json.dumps({**head, **content, "done": False}, ensure_ascii=False) + "\n"
-        yield json.dumps({**head, **nothing, **end}, ensure_ascii=False) + "\n"
 
-    return Response(lines(), mimetype="application/x-ndjson")
+def _json_line(value: Fields) -> str:
+    return json.dumps(value, ensure_ascii=False) + "\n"
 
 
 def _message(text: str) -> Fields:
     return {"role": "assistant", "content": text}
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+def _time(when: datetime) -> str:
+    return when.isoformat().replace("+00:00", "Z")
 
 
 def _offered(entry: Entry) -> bool:
@@ -180,30 +208,40 @@ def _offered(entry: Entry) -> bool:
 
 
 def _listed(entry: Entry) -> Fields:
-    name = entry.model.name + _TAG
-    size = entry.model.source.size_bytes or 0
-    return {"name": name, "model": name, "modified_at": _EPOCH, "size": size, "digest": "", "details": _details(entry)}
+    name, size = entry.model.name + _TAG, entry.model.source.size_bytes
+    return {"name": name, "model": name, "details": _details(entry)} | ({} if size is None else {"size": size})
+
+
+def _running(entry: Entry, idle_in: float | None) -> Fields:
+    """Describe a model in memory, which leaves it after so many seconds if nobody asks for it; None for never."""
+    listed = _listed(entry)
+    on_cpu = entry.loaded is None or entry.loaded.device == "cpu"
+    vram = {"size_vram": 0} if on_cpu else {"size_vram": listed["size"]} if "size" in listed else {}
+    return (
+        listed
+        | vram
+        | ({} if idle_in is None else {"expires_at": _time(datetime.now(UTC) + timedelta(seconds=idle_in))})
+    )
 
 
 def _details(entry: Entry) -> Fields:
     kind = entry.model.model_type or entry.model.name
-    return {"parent_model": "", "format": "", "family": kind, "families": [kind], "parameter_size": "",
-            "quantization_level": ""}  # fmt: skip
+    return {"family": kind, "families": [kind]}
+
+
+_described = partial(operation, "Ollama", "As Ollama answers.", "`error`, a text.")
 
 
 def paths() -> dict[str, Any]:
     """Describe the routes, for `/openapi.json`."""
-    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    answers = {"200": {"description": "As Ollama answers."}, "default": {"description": "`error`, a text."}}
-
-    def operation(id: str, summary: str, **more: Any) -> dict[str, Any]:
-        return {"operationId": id, "tags": ["Ollama"], "summary": summary, "responses": answers, **more}
-
+    asked = json_of("model", model="string", prompt="string", images="array", stream="boolean", options="object")
+    chat = json_of("model", model="string", messages="array", stream="boolean", options="object")
+    shown = json_of("model", model="string")
     return {
-        "/api/generate": {"post": operation("ollamaGenerate", "Answer a prompt with images", requestBody=body)},
-        "/api/chat": {"post": operation("ollamaChat", "Answer a conversation with images", requestBody=body)},
-        "/api/show": {"post": operation("ollamaShow", "Describe a model", requestBody=body)},
-        "/api/tags": {"get": operation("ollamaTags", "List the models on this machine")},
-        "/api/ps": {"get": operation("ollamaPs", "List the models in memory")},
-        "/api/version": {"get": operation("ollamaVersion", "Say which version of the protocol is spoken")},
+        "/api/generate": {"post": _described("ollamaGenerate", "Answer a prompt with images", asked)},
+        "/api/chat": {"post": _described("ollamaChat", "Answer a conversation with images", chat)},
+        "/api/show": {"post": _described("ollamaShow", "Describe a model", shown)},
+        "/api/tags": {"get": _described("ollamaTags", "List the models on this machine")},
+        "/api/ps": {"get": _described("ollamaPs", "List the models in memory")},
+        "/api/version": {"get": _described("ollamaVersion", "Say which version of the protocol is spoken")},
     }

@@ -4,16 +4,23 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat, Reply
+from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
+from app.api.waiting import streamed
 from app.errors import BadRequest
 
 PREFIXES = ("/v1/",)
+_EVENTS = "text/event-stream"
+_BEAT = ": at work\n\n"
+"""A comment, which clients skip."""
+_DONE = "data: [DONE]\n\n"
 _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -41,9 +48,9 @@ def blueprint(chat: Chat) -> Blueprint:
         ask = _ask(chat, fields, turns)
         _read_format(ask, _object(_object(fields.get("text")).get("format")))
         ask.max_tokens = _count(fields.get("max_output_tokens"))
-        reply = chat.answer(ask)
-        done = _response(reply)
-        return _events(_response_events(done, reply.text)) if fields.get("stream") is True else jsonify(done)
+        if fields.get("stream") is True:
+            return streamed(chat.steps(ask), _EVENTS, _BEAT, _response_events, _failed_response)
+        return jsonify(_response(chat.answer(ask)))
 
     @openai.get("/v1/models")
     def models() -> Response:
@@ -67,14 +74,21 @@ def _completions(chat: Chat, model: str | None = None) -> Response:
     ask = _ask(chat, fields, fields.get("messages"))
     _read_format(ask, _object(fields.get("response_format")))
     ask.max_tokens = _count(fields.get("max_completion_tokens") or fields.get("max_tokens"))
-    reply = chat.answer(ask)
-    head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": reply.model}
     if fields.get("stream") is True:
         usage = _object(fields.get("stream_options")).get("include_usage") is True
-        return _events(_chunks(head, reply.text, usage))
+        return streamed(chat.steps(ask), _EVENTS, _BEAT, partial(_chunks, usage=usage), _failed_chunk)
+    reply = chat.answer(ask)
     message = {"role": "assistant", "content": reply.text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    return jsonify({**head, "object": "chat.completion", "choices": [choice], "usage": _USAGE})
+    choice = {"index": 0, "message": message, "finish_reason": _reason(reply), "logprobs": None}
+    return jsonify({**_head(reply), "object": "chat.completion", "choices": [choice], "usage": _USAGE})
+
+
+def _head(reply: Reply) -> dict[str, Any]:
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": reply.model}
+
+
+def _reason(reply: Reply) -> str:
+    return "length" if reply.cut else "stop"
 
 
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -127,7 +141,7 @@ def _content(content: Any) -> tuple[str, list[Any]]:
 
 def _read_format(ask: Ask, format: Fields) -> None:
     """Take the schema from any of the ways in which clients send one."""
-    ask.as_json = format.get("type") in ("json_object", "json_schema")
+    ask.as_json = format.get("type") in ("json_object", "json_schema", "json")
     inner = _object(format.get("json_schema"))
     schema = inner.get("schema") or format.get("schema") or format.get("value")
     ask.schema = schema if isinstance(schema, dict) else None
@@ -149,28 +163,33 @@ def _model(name: str) -> dict[str, Any]:
     return {"id": name, "object": "model", "created": 0, "owned_by": "image-to-text"}
 
 
-def _chunks(head: dict[str, Any], text: str, usage: bool) -> Iterator[str]:
-    base = {**head, "object": "chat.completion.chunk"}
+def _chunks(reply: Reply, usage: bool) -> Iterator[str]:
+    base = {**_head(reply), "object": "chat.completion.chunk"}
     deltas: tuple[tuple[dict[str, str], str | None], ...] = (
         ({"role": "assistant", "content": ""}, None),
-        ({"content": text}, None),
-        ({}, "stop"),
+        ({"content": reply.text}, None),
+        ({}, _reason(reply)),
     )
     for delta, reason in deltas:
         yield _data({**base, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]})
     if usage:
         yield _data({**base, "choices": [], "usage": _USAGE})
-    yield "data: [DONE]\n\n"
+    yield _DONE
+
+
+def _failed_chunk(problem: Problem) -> str:
+    return _data(error_of(problem)[0]) + _DONE
 
 
 def _response(reply: Reply) -> dict[str, Any]:
     part = {"type": "output_text", "text": reply.text, "annotations": []}
-    message = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "status": "completed"}
+    status = "incomplete" if reply.cut else "completed"
+    message = {"id": f"msg_{uuid.uuid4().hex}", "type": "message", "role": "assistant", "status": status}
     return {
         "id": f"resp_{uuid.uuid4().hex}",
         "object": "response",
         "created_at": int(time.time()),
-        "status": "completed",
+        "status": status,
         "model": reply.model,
         "output": [{**message, "content": [part]}],
         "parallel_tool_calls": False,
@@ -184,16 +203,17 @@ def _response(reply: Reply) -> dict[str, Any]:
             "total_tokens": 0,
         },
         "error": None,
-        "incomplete_details": None,
+        "incomplete_details": {"reason": "max_output_tokens"} if reply.cut else None,
         "instructions": None,
         "metadata": {},
     }
 
 
-def _response_events(done: dict[str, Any], text: str) -> Iterator[str]:
+def _response_events(reply: Reply) -> Iterator[str]:
+    done, text = _response(reply), reply.text
     item = done["output"][0]
     part = item["content"][0]
-    begun = {**done, "status": "in_progress", "output": [], "usage": None}
+    begun = {**done, "status": "in_progress", "incomplete_details": None, "output": [], "usage": None}
     place = {"item_id": item["id"], "output_index": 0, "content_index": 0}
     open_item = {**item, "status": "in_progress", "content": []}
     events: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -204,38 +224,35 @@ def _response_events(done: dict[str, Any], text: str) -> Iterator[str]:
         ("response.output_text.done", {**place, "text": text, "logprobs": []}),
         ("response.content_part.done", {**place, "part": part}),
         ("response.output_item.done", {"output_index": 0, "item": item}),
-        ("response.completed", {"response": done}),
+        (f"response.{done['status']}", {"response": done}),
     )
     for number, (name, data) in enumerate(events):
         yield f"event: {name}\n" + _data({"type": name, "sequence_number": number, **data})
+
+
+def _failed_response(problem: Problem) -> str:
+    error, _ = error_of(problem)
+    # `error` is for clients that know errors of streams from chat completions alone.
+    said = {"type": "error", "sequence_number": 0, "code": error["error"]["code"], "param": None, **error}
+    return "event: error\n" + _data({**said, "message": problem.detail})
 
 
 def _data(value: dict[str, Any]) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
-def _events(events: Iterator[str]) -> Response:
-    response = Response(events, mimetype="text/event-stream")
-    response.headers["Cache-Control"] = "no-store"
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
+_described = partial(operation, "OpenAI", "As OpenAI's API answers.", "OpenAI's error JSON.")
 
 
 def paths() -> dict[str, Any]:
     """Describe the routes, for `/openapi.json`."""
-    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    answers = {"200": {"description": "As OpenAI's API answers."}, "default": {"description": "OpenAI's error JSON."}}
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
-
-    def operation(id: str, summary: str, **more: Any) -> dict[str, Any]:
-        return {"operationId": id, "tags": ["OpenAI"], "summary": summary, "responses": answers, **more}
-
+    chat = json_of("messages", messages="array", model="string", stream="boolean", max_completion_tokens="integer")
+    asked = json_of("input", input="array", model="string", stream="boolean", max_output_tokens="integer")
+    say = "Answer a chat with images"
     return {
-        "/v1/chat/completions": {"post": operation("openaiChat", "Answer a chat with images", requestBody=body)},
-        "/hf/{name}/v1/chat/completions": {
-            "post": operation("hfChat", "Answer a chat with images", parameters=[name], requestBody=body)
-        },
-        "/v1/responses": {"post": operation("openaiResponses", "Answer with a response", requestBody=body)},
-        "/v1/models": {"get": operation("openaiModels", "List the models on this machine")},
-        "/v1/models/{name}": {"get": operation("openaiModel", "Describe a model", parameters=[name])},
+        "/v1/chat/completions": {"post": _described("openaiChat", say, chat)},
+        "/hf/{name}/v1/chat/completions": in_path("name") | {"post": _described("hfChat", say, chat)},
+        "/v1/responses": {"post": _described("openaiResponses", "Answer with a response", asked)},
+        "/v1/models": {"get": _described("openaiModels", "List the models on this machine")},
+        "/v1/models/{name}": in_path("name") | {"get": _described("openaiModel", "Describe a model")},
     }

@@ -77,10 +77,10 @@ class GenerateOptions(BaseModel):
     def to_options(self) -> types.RequestOptions:
         """Return the options as the service takes them."""
         values = self.model_dump(exclude={"format", "store", "pages", "region"})
-        return types.RequestOptions(**values, pages=_page_ranges(self.pages), region=_region(self.region))
+        return types.RequestOptions(**values, pages=page_ranges(self.pages), region=_region(self.region))
 
 
-def _page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
+def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
     """Return the ranges of `1-3,7`: first and last pages.
 
     Raises:

@@ -1,12 +1,14 @@
 """The protocol of PhotoPrism's Vision service: captions and labels."""
 
 import uuid
+from functools import partial
 from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Chat
+from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, NotFound
 from app.types import Request
@@ -54,23 +56,16 @@ def _images(chat: Chat, fields: Fields) -> list[Request]:
     return [chat.image(image) for image in images[: chat.MAX_IMAGES]]
 
 
+_described = partial(operation, "PhotoPrism", "As PhotoPrism's service answers.", "`code`, `error`.")
+
+
 def paths() -> dict[str, Any]:
     """Describe the routes, for `/openapi.json`."""
-    answers = {
-        "200": {"description": "As PhotoPrism's service answers."},
-        "default": {"description": "`code`, `error`."},
+    image = json_of(id="string", images="array", url="string", model="string")
+    say = "Caption or labels of an image"
+    parts = ("task", "name", "version")
+    return {
+        "/api/v1/vision/" + "/".join(f"{{{part}}}" for part in parts[:count]): in_path(*parts[:count])
+        | {"get": _described(f"visionGet{count}", say), "post": _described(f"visionPost{count}", say, image)}
+        for count in (1, 2, 3)
     }
-    body = {"required": True, "content": {"application/json": {"schema": {"type": "object"}}}}
-    described: dict[str, Any] = {}
-    path = "/api/v1/vision"
-    parameters: list[dict[str, Any]] = []
-    for part in ("task", "name", "version"):
-        path += f"/{{{part}}}"
-        parameters = [*parameters, {"name": part, "in": "path", "required": True, "schema": {"type": "string"}}]
-        operation = {"tags": ["PhotoPrism"], "summary": "Caption or labels of an image", "responses": answers}
-        described[path] = {
-            "parameters": parameters,
-            "get": {**operation, "operationId": f"visionGet_{part}"},
-            "post": {**operation, "operationId": f"visionPost_{part}", "requestBody": body},
-        }
-    return described

@@ -3,8 +3,10 @@
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
+from functools import partial
 
-from flask import Flask, Response, g
+from flask import Flask, Response, current_app, g
 from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
 
 from app.api.auth import Keys, is_open
@@ -12,6 +14,7 @@ from app.api.problems import response_to
 from app.errors import RateLimited
 
 _RETRY_AT_ONCE_AFTER = 2.0
+_AT_ONCE = "requests of clients in work"
 
 
 def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
@@ -37,9 +40,19 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
         storage_uri="memory://",
     )
     app.register_error_handler(RateLimitExceeded, lambda error: _too_often(limiter, error))
-    counted = _AtOnce(keys, at_once)
+    counted = app.extensions[_AT_ONCE] = _AtOnce(keys, at_once)
     app.before_request(counted.begin)
     app.teardown_request(counted.end)
+
+
+def count_left() -> Callable[[], None]:
+    """Count work that the current request leaves behind, until the function that is returned is called.
+
+    Raises:
+        RateLimited: the client has left as much as it may have at once.
+    """
+    counted: _AtOnce = current_app.extensions[_AT_ONCE]
+    return counted.leave()
 
 
 def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
@@ -56,27 +69,43 @@ class _AtOnce:
         self._most = most
         self._lock = threading.Lock()
         self._in_work: Counter[str] = Counter()
+        self._left: Counter[str] = Counter()
+        """Apart: who has left much may still ask after it."""
 
     def begin(self) -> None:
-        key = self._keys.holder()
-        most = self._most if key is None or key.at_once is None else key.at_once
+        most = self._most_of_client()
         if is_open() or not most:
             return
-        client = self._keys.client()
-        with self._lock:
-            if self._in_work[client] >= most:
-                raise RateLimited(
-                    f"{most} requests of this client are in work already (CLIENT_REQUESTS): wait for one to end",
-                    _RETRY_AT_ONCE_AFTER,
-                )
-            self._in_work[client] += 1
-        g.counted = client
+        g.counted = self._count(self._in_work, most, "requests")
 
     def end(self, _: BaseException | None) -> None:
-        if (client := g.pop("counted", None)) is None:
-            return
+        if (client := g.pop("counted", None)) is not None:
+            self._release(self._in_work, client)
+
+    def leave(self) -> Callable[[], None]:
+        """Count one more operation that goes on without its request; return what ends it."""
+        if not (most := self._most_of_client()):
+            return lambda: None
+        return partial(self._release, self._left, self._count(self._left, most, "documents"))
+
+    def _most_of_client(self) -> int:
+        key = self._keys.holder()
+        return self._most if key is None or key.at_once is None else key.at_once
+
+    def _count(self, counts: Counter[str], most: int, what: str) -> str:
+        client = self._keys.client()
         with self._lock:
-            self._in_work[client] -= 1
+            if counts[client] >= most:
+                raise RateLimited(
+                    f"{most} {what} of this client are in work already (CLIENT_REQUESTS): wait for one to end",
+                    _RETRY_AT_ONCE_AFTER,
+                )
+            counts[client] += 1
+        return client
+
+    def _release(self, counts: Counter[str], client: str) -> None:
+        with self._lock:
+            counts[client] -= 1
             # Clients that are done are forgotten.
-            if not self._in_work[client]:
-                del self._in_work[client]
+            if not counts[client]:
+                del counts[client]

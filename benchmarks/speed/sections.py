@@ -9,6 +9,7 @@ from benchmarks import report
 from benchmarks.speed import pictures, servers
 from benchmarks.speed.client import Request, Run, as_json, form, load, send
 from benchmarks.speed.context import BATCH, LENGTH, QUEUE, WARMING_UP, Context, answer
+from benchmarks.speed.doors import doors
 from benchmarks.speed.models import distance, others
 from benchmarks.speed.servers import Server
 
@@ -164,6 +165,7 @@ def many(context: Context) -> Iterator[str]:
 SECTIONS: dict[str, Callable[[Context], Iterator[str]]] = {
     "captions": captions,
     "http": http,
+    "doors": doors,
     "starts": starts,
     "memory": memory,
     "others": others,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import InvalidJob, Job, Options
+from models.base import CutWarning, InvalidJob, Job, Options
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]
@@ -126,8 +126,9 @@ def is_cut(text: Text, request: Request, rules: Rules) -> bool:
     return rules.forced_last_token is not None or set(rules.end_tokens).isdisjoint(text.tokens)
 
 
-def cut_warning(text: Text, request: Request, rules: Rules) -> tuple[str, ...]:
+def cut_warning(text: Text, request: Request, rules: Rules) -> tuple[CutWarning, ...]:
     """Return a warning if a text is cut."""
     if not is_cut(text, request, rules):
         return ()
-    return (f"the text was cut after {request.max_new_tokens} tokens; a larger max_new_tokens may complete it",)
+    limit = request.max_new_tokens
+    return (CutWarning(f"the text was cut after {limit} tokens; a larger max_new_tokens may complete it"),)

@@ -3,35 +3,60 @@
 import asyncio
 import base64
 import json
-from collections.abc import Iterator
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
 import ollama
 import openai
 import pytest
+import requests
 from PIL import Image
 
-from app.errors import InvalidOption
-from app.intent import wish_of
 from tests.conftest import encoded
-from tests.server import Server
+from tests.fakes import wait_until
+from tests.internet import Upstream
+from tests.internet import answer as web_answer
+from tests.server import ROOT, Server
 
 MODEL = "flickr8k-gru"
 KEY = "a-key"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory, model_paths: str) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"), model_paths=model_paths, default_model=MODEL)
+def web(photo: bytes) -> Iterator[Upstream]:
+    """A web server with the photo."""
+    upstream = Upstream({"/photo.png": web_answer(photo)})
+    yield upstream
+    upstream.close()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, model_paths: str, web: Upstream) -> Iterator[Server]:
+    settings = {"model_paths": model_paths, "default_model": MODEL, "fetch_allow_hosts": web.address}
+    running = Server(tmp_path_factory.mktemp("server"), **settings)
     yield running
     running.kill()
 
 
 @pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = Server(tmp_path_factory.mktemp("server"), default_model=MODEL, api_keys=KEY)
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A service that wants a key and takes little, with models that misbehave."""
+    running = Server(
+        tmp_path_factory.mktemp("server"),
+        command=[sys.executable, "-m", "tests.odd"],
+        pythonpath=ROOT,
+        api_keys=KEY,
+        queue_size=1,
+        max_upload_mb=0.2,
+    )
     yield running
     running.kill()
 
@@ -76,6 +101,28 @@ def test_openai_completes_streams_and_responds(service: Server, photo: bytes, ca
     assert client.models.retrieve(MODEL).id == MODEL
 
 
+def test_openai_takes_addresses_and_says_where_a_text_was_cut(service: Server, web: Upstream) -> None:
+    client = openai.OpenAI(base_url=service.url + "/v1", api_key="none")
+    image = {"type": "image_url", "image_url": {"url": web.url("/photo.png"), "detail": "auto"}}
+    turns: Any = [{"role": "user", "content": [image]}]
+    native = service.post("/generate-text", json={"image_url": web.url("/photo.png"), "model": MODEL})
+    # More tokens than the model writes are no limit.
+    whole = client.chat.completions.create(model=MODEL, messages=turns, max_tokens=4_096).choices[0]
+    assert (whole.message.content, whole.finish_reason) == (native.json()["text"], "stop")
+    short = client.chat.completions.create(model=MODEL, messages=turns, max_completion_tokens=2).choices[0]
+    assert short.finish_reason == "length"
+    assert native.json()["text"].startswith(short.message.content or "?")
+    chunks = list(client.chat.completions.create(model=MODEL, messages=turns, max_tokens=2, stream=True))
+    assert chunks[-1].choices[0].finish_reason == "length"
+    asked: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": web.url("/photo.png")}]}]
+    response = client.responses.create(model=MODEL, input=asked, max_output_tokens=2)
+    assert response.status == "incomplete"
+    assert response.incomplete_details
+    assert response.incomplete_details.reason == "max_output_tokens"
+    events = list(client.responses.create(model=MODEL, input=asked, max_output_tokens=2, stream=True))
+    assert events[-1].type == "response.incomplete"
+
+
 def test_openai_async(service: Server, photo: bytes, caption: str) -> None:
     async def ask() -> str | None:
         async with openai.AsyncOpenAI(base_url=service.url + "/v1", api_key="none") as client:
@@ -85,10 +132,10 @@ def test_openai_async(service: Server, photo: bytes, caption: str) -> None:
     assert asyncio.run(ask()) == caption
 
 
-def test_openai_errors(service: Server, guarded: Server, photo: bytes) -> None:
+def test_openai_errors(service: Server, strict: Server, photo: bytes) -> None:
     with pytest.raises(openai.AuthenticationError, match="API_KEYS"):
-        openai.OpenAI(base_url=guarded.url + "/v1", api_key="wrong").models.list()
-    assert openai.OpenAI(base_url=guarded.url + "/v1", api_key=KEY).models.list().data
+        openai.OpenAI(base_url=strict.url + "/v1", api_key="wrong").models.list()
+    assert openai.OpenAI(base_url=strict.url + "/v1", api_key=KEY).models.list().data
     client = openai.OpenAI(base_url=service.url + "/v1", api_key="none")
     before = service.log.count("POST /v1/chat/completions")
     with pytest.raises(openai.APIStatusError) as broken:
@@ -105,8 +152,13 @@ def test_openai_errors(service: Server, guarded: Server, photo: bytes) -> None:
         assert answer.json()["error"]["message"]
 
 
-def test_ollama(service: Server, guarded: Server, photo: bytes, caption: str) -> None:
+def test_ollama(service: Server, strict: Server, photo: bytes, caption: str, tmp_path: Path) -> None:
     client = ollama.Client(service.url)
+    file = tmp_path / "photo.png"
+    file.write_bytes(photo)
+    assert client.generate(MODEL, images=[file], stream=False).response == caption
+    cut = client.generate(MODEL, images=[photo], stream=False, options={"num_predict": 2})
+    assert (cut.done_reason, caption.startswith(cut.response)) == ("length", True)
     assert client.generate(MODEL, images=[photo], stream=False).response == caption
     lines = list(client.generate(f"{MODEL}:latest", "describe", images=[photo], stream=True))
     assert "".join(line.response for line in lines) == caption
@@ -116,12 +168,14 @@ def test_ollama(service: Server, guarded: Server, photo: bytes, caption: str) ->
     assert "".join(line.message.content or "" for line in chat) == caption
     assert "vision" in (client.show(MODEL).capabilities or [])
     assert f"{MODEL}:latest" in [model.model for model in client.list().models]
-    assert f"{MODEL}:latest" in [model.model for model in client.ps().models]
+    (loaded,) = (model for model in client.ps().models if model.model == f"{MODEL}:latest")
+    assert loaded.expires_at is not None
+    assert timedelta(0) < loaded.expires_at - datetime.now(UTC) <= timedelta(minutes=30)
     assert client.generate(MODEL, keep_alive=0).done_reason == "unload"
     assert service.state(MODEL)["state"] == "on_disk"
     with pytest.raises(ollama.ResponseError, match="not found"):
         client.show("llava")
-    assert guarded.get("/api/tags").json().keys() == {"error"}
+    assert strict.get("/api/tags").json().keys() == {"error"}
 
     async def ask() -> str:
         return (await ollama.AsyncClient(service.url).generate(MODEL, images=[photo])).response
@@ -129,61 +183,185 @@ def test_ollama(service: Server, guarded: Server, photo: bytes, caption: str) ->
     assert asyncio.run(ask()) == caption
 
 
-def test_hugging_face(service: Server, photo: bytes, caption: str, tmp_path: Path) -> None:
+def test_hugging_face(service: Server, photo: bytes, caption: str, tmp_path: Path, web: Upstream) -> None:
     client, url = huggingface_hub.InferenceClient(), f"{service.url}/hf/{MODEL}"
     file = tmp_path / "photo.png"
     file.write_bytes(photo)
-    for image in (photo, file):
+    for image in (photo, file, web.url("/photo.png")):
         assert client.image_to_text(image, model=url).generated_text == caption
     assert client.chat_completion(messages(photo), model=url).choices[0].message.content == caption
     with pytest.raises(huggingface_hub.errors.HfHubHTTPError):
         client.visual_question_answering(photo, "How many?", model=url)
     assert service.get(f"/hf/{MODEL}/health").ok
+    native = service.generate(photo, model=MODEL, tags="true", tagger=MODEL).json()
+    tags = client.image_classification(photo, model=f"{url}/image-classification", top_k=3)
+    assert [tag.label for tag in tags] == native["tags"][:3]
+    assert [tag.score for tag in tags] == pytest.approx(native["tag_scores"][:3], abs=1e-5)
+    found = client.object_detection(photo, model=f"{service.url}/hf/kosmos-2/object-detection")
+    entities = service.generate(photo, model="kosmos-2").json()["entities"]
+    assert [thing.label for thing in found] == [entity["phrase"] for entity in entities for _ in entity["boxes"]]
+    assert all(isinstance(side, int) for thing in found for side in dict(thing.box).values())
 
 
-def test_photoprism(service: Server, guarded: Server, photo: bytes, caption: str) -> None:
+def test_photoprism(service: Server, strict: Server, photo: bytes, caption: str, web: Upstream) -> None:
+    by_address = service.post("/api/v1/vision/caption", json={"id": "8", "url": web.url("/photo.png")}).json()
+    assert by_address["result"]["caption"]["text"] == caption
     asked = {"id": "7", "images": [data_url(photo)], "prompt": "ignored", "stream": False}
     answer = service.post("/api/v1/vision/caption", json=asked).json()
     assert (answer["id"], answer["code"], answer["result"]["caption"]["text"]) == ("7", 200, caption)
     for path, code in (("nsfw", 404), ("caption/unknown", 404)):
         refused = service.post(f"/api/v1/vision/{path}", json=asked).json()
         assert (refused["id"], refused["code"]) == ("7", code)
-    assert guarded.post("/api/v1/vision/caption", json=asked).json()["code"] == 401
+    assert strict.post("/api/v1/vision/caption", json=asked).json()["code"] == 401
 
 
-def test_karakeep_gets_tags_in_its_schema(service: Server, photo: bytes) -> None:
-    schema = {"type": "object", "properties": {"tags": {"type": "array", "items": {"type": "string"}}}}
-    native = service.generate(photo, model=MODEL, tags="true").json()
-    image = base64.b64encode(photo).decode()
-    asked = {"model": MODEL, "prompt": "x", "format": schema, "images": [image]}
-    lines = service.post("/api/generate", json=asked).text.splitlines()
-    assert json.loads(json.loads(lines[0])["response"]) == {"tags": native["tags"]}
+def small_image(side: int = 8) -> bytes:
+    return encoded(Image.new("RGB", (side, side), "teal"))
 
 
-@pytest.mark.parametrize(
-    ("prompt", "kind"),
-    [
-        ("", "caption"),
-        ("Describe this image in one sentence.", "caption"),
-        ("What is in this picture?", "caption"),
-        ("You are an OCR engine. Transcribe the page.", "read"),
-        ("Extract all the text", "read"),
-        ("Suggest relevant tags in English", "tags"),
-        ("Write alt text", "alt-text"),
-        ("Give it a title", "title"),
-    ],
-)
-def test_words_of_prompts(prompt: str, kind: str) -> None:
-    assert wish_of(prompt).text == kind
+Send = Callable[[Server, bytes, str], requests.Response]
+KEYS = {"Authorization": f"Bearer {KEY}"}
 
 
-@pytest.mark.parametrize("prompt", ["Is the door open?", "Translate it", "hello"])
-def test_what_cannot_be_asked(prompt: str) -> None:
-    with pytest.raises(InvalidOption, match="transcription"):
-        wish_of(prompt)
+def by_openai(server: Server, image: bytes, model: str) -> requests.Response:
+    body = {"model": model, "messages": messages(image, "")}
+    return server.post("/v1/chat/completions", json=body, headers=KEYS)
 
 
-def test_schemas_are_filled_or_refused() -> None:
-    with pytest.raises(InvalidOption, match="'age'"):
-        wish_of("", {"properties": {"age": {"type": "integer"}, "title": {"type": "string"}}, "required": ["age"]})
-    assert wish_of("", {"properties": {"text": {"type": "string"}}}).text == "read"
+def by_responses(server: Server, image: bytes, model: str) -> requests.Response:
+    part = {"type": "input_image", "image_url": data_url(image)}
+    body = {"model": model, "input": [{"role": "user", "content": [part]}]}
+    return server.post("/v1/responses", json=body, headers=KEYS)
+
+
+def by_ollama(server: Server, image: bytes, model: str) -> requests.Response:
+    body = {"model": model, "images": [base64.b64encode(image).decode()]}
+    return server.post("/api/generate", json=body, headers=KEYS)
+
+
+def by_hugging_face(server: Server, image: bytes, model: str) -> requests.Response:
+    return server.post(f"/hf/{model}", data=image, headers=KEYS)
+
+
+def by_photoprism(server: Server, image: bytes, model: str) -> requests.Response:
+    body = {"id": "7", "model": model, "images": [data_url(image)]}
+    return server.post("/api/v1/vision/caption", json=body, headers=KEYS)
+
+
+def detail_of(response: requests.Response) -> str:
+    """Return what an error says, in the shape that its protocol has."""
+    body, path = response.json(), response.request.path_url
+    if path.startswith("/v1/"):
+        assert body["error"].keys() == {"message", "type", "param", "code"}
+        retried = response.status_code in (429, 500, 503)
+        assert response.headers.get("x-should-retry") == (None if retried else "false")
+        return str(body["error"]["message"])
+    if path.startswith("/api/v1/vision"):
+        assert (body["id"], body["code"]) == ("7", response.status_code)
+    elif path.startswith("/hf/"):
+        assert body["error_type"]
+    return str(body["error"])
+
+
+@pytest.mark.parametrize("send", [by_openai, by_responses, by_ollama, by_hugging_face, by_photoprism])
+def test_errors_have_the_shape_of_their_protocol(strict: Server, send: Send) -> None:
+    noise = encoded(Image.effect_noise((600, 600), 100))
+    for image, model, status, says in (
+        (noise, "odd", 413, "MAX_UPLOAD_MB"),
+        (b"no image", "odd", 415, "image"),
+        (small_image()[:40], "odd", 422, "image"),
+        (small_image(), "llava", 404, "llava"),
+        (small_image(), "broken", 500, ""),
+    ):
+        response = send(strict, image, model)
+        assert response.status_code == status, response.text
+        assert says in detail_of(response)
+        assert "secret" not in response.text
+
+
+def test_streams_stay_alive(strict: Server) -> None:
+    chat = {"messages": messages(small_image(), ""), "stream": True}
+    asked: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": data_url(small_image())}]}]
+    lines = {"images": [base64.b64encode(small_image()).decode()]}
+    bodies = {"/v1/chat/completions": chat, "/v1/responses": {"input": asked, "stream": True}, "/api/generate": lines}
+
+    def stream(path: str) -> str:
+        response = strict.post(path, json={**bodies[path], "model": "slow"}, headers=KEYS)
+        assert response.status_code == 200
+        return response.text
+
+    with ThreadPoolExecutor() as threads:
+        completed, responded, generated = threads.map(stream, bodies)
+    for text in (completed, responded):
+        assert text.startswith(": at work\n\n")
+        assert '"sleep 1.2"' in text
+    first, *others = (json.loads(line) for line in generated.splitlines())
+    assert (first["response"], first["done"]) == ("", False)
+    assert [line["response"] for line in others] == ["sleep 1.2", ""]
+
+
+def test_streams_end_with_what_went_wrong(strict: Server) -> None:
+    client = openai.OpenAI(base_url=strict.url + "/v1", api_key=KEY)
+    asked: Any = [{"role": "user", "content": [{"type": "input_image", "image_url": data_url(small_image())}]}]
+
+    def completed() -> Any:
+        return client.chat.completions.create(model="late", messages=messages(small_image(), ""), stream=True)
+
+    def responded() -> Any:
+        return client.responses.create(model="late", input=asked, stream=True)
+
+    def generated() -> Any:
+        return ollama.Client(strict.url, headers=KEYS).generate("late", images=[small_image()], stream=True)
+
+    def error_of(begin: Callable[[], Any]) -> Exception | None:
+        try:
+            list(begin())
+        except (openai.APIError, ollama.ResponseError) as error:
+            return error
+        return None
+
+    with ThreadPoolExecutor() as threads:
+        errors = list(threads.map(error_of, (completed, responded, generated)))
+    assert [type(error) for error in errors] == [openai.APIError, openai.APIError, ollama.ResponseError]
+    assert all("late" in str(error) and "secret" not in str(error) for error in errors)
+
+
+def test_a_full_queue_is_tried_again(strict: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's own retries bring the answer, after the time that the service asks for."""
+    waited: list[float] = []
+
+    def queued() -> int:
+        listed = strict.get("/models", headers=KEYS).json()["models"]
+        return int(next(entry for entry in listed if entry["name"] == "odd")["queued"])
+
+    def occupy(seconds: float) -> requests.Response:
+        options = {"model": "odd", "prompt": f"sleep {seconds}"}
+        return strict.post("/generate-text", files={"image_file": small_image()}, data=options, headers=KEYS)
+
+    def fill() -> bool:
+        # Two that come at the same time are one batch.
+        threads.submit(occupy, 0.01 + len(waited) / 1000)
+        settled.wait(0.2)
+        return queued() == 1
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        wait_until(lambda: queued() == 0)
+
+    settled = threading.Event()
+    assert by_ollama(strict, small_image(), "odd").ok
+    with ThreadPoolExecutor() as threads:
+        first = threads.submit(occupy, 3)
+        settled.wait(0.3)
+        wait_until(fill)
+        for send in (by_openai, by_responses, by_ollama, by_hugging_face, by_photoprism):
+            # An answer that is remembered needs no queue.
+            response = send(strict, small_image(9), "odd")
+            assert (response.status_code, response.headers["Retry-After"]) == (429, "5")
+            assert detail_of(response)
+        client = openai.OpenAI(base_url=strict.url + "/v1", api_key=KEY)
+        monkeypatch.setattr(openai._base_client, "time", SimpleNamespace(**vars(time) | {"sleep": sleep}))
+        answer = client.chat.completions.create(model="odd", messages=messages(small_image(9), ""))
+    assert answer.choices[0].message.content
+    assert waited == [5.0]
+    assert first.result().ok

@@ -1,0 +1,67 @@
+"""Loaders of documents: Open WebUI's external loader (`PUT /process`), and Tika's `PUT /tika/text`.
+
+Both take a document as the body and want its text. Errors are `application/problem+json`, whose `detail` they show.
+"""
+
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from flask import Blueprint, Response, jsonify, request
+from PIL import Image
+
+from app.api.paths import BYTES, operation
+from app.api.reading import Reading
+from app.errors import BadRequest, InvalidImage
+from app.types import Answer, Request
+
+PREFIXES: tuple[str, ...] = ()
+
+
+def blueprint(reading: Reading) -> Blueprint:
+    """Return the routes of loaders."""
+    loaders = Blueprint("loaders", __name__)
+
+    @loaders.put("/process")
+    def process() -> Response:
+        """Return the text of a document as Open WebUI stores it."""
+        answer = _read(reading)
+        if not answer.text:
+            # At these words Open WebUI takes its own loader.
+            raise InvalidImage("No extractable text was found in the document")
+        about = {"model": answer.model, "pages": len(answer.pages)}
+        if name := unquote(request.headers.get("X-Filename", "")):
+            about["source"] = name
+        return jsonify({"page_content": answer.text, "metadata": about})
+
+    @loaders.put("/tika/text")
+    def tika() -> Response:
+        """Return the text of a document as Tika does."""
+        answer = _read(reading)
+        return jsonify({"X-TIKA:content": answer.text, "Content-Type": _media_type(answer)})
+
+    return loaders
+
+
+def _read(reading: Reading) -> Answer:
+    """Read the document that is the body of the current request; the type that the client says is not believed."""
+    request.max_content_length = reading.chat.max_bytes
+    if not (body := request.get_data(cache=True)):
+        raise BadRequest("the body is empty: send a document")
+    return reading.answer(reading.request(Request(body)))
+
+
+def _media_type(answer: Answer) -> str:
+    format = answer.image.format if answer.image is not None else ""
+    return "application/pdf" if format == "PDF" else Image.MIME.get(format, "application/octet-stream")
+
+
+_described = partial(operation, "loaders of documents", "The text, in JSON.", "`detail` says what is wrong.")
+
+
+def paths() -> dict[str, Any]:
+    """Describe the routes, for `/openapi.json`."""
+    return {
+        "/process": {"put": _described("process", "The text of a document, for Open WebUI", BYTES)},
+        "/tika/text": {"put": _described("tikaText", "The text of a document, as Tika answers", BYTES)},
+    }

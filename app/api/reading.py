@@ -1,0 +1,108 @@
+"""What the doors of document programs share: a document becomes a request to a model that reads. The program waits for
+the answer, or leaves and comes back for it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from functools import partial
+from typing import Any, NoReturn, TypeVar
+
+from app.api.chat import Chat
+from app.api.rate_limit import count_left
+from app.api.waiting import result_of
+from app.errors import InvalidOption, ServiceError
+from app.exports import EXPORTS, Document, Page
+from app.operations import Operation
+from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
+from models.base import Task
+
+READER = "rapidocr"
+"""The model for programs that name none, or one of another service."""
+Finished = TypeVar("Finished")
+PageRanges = tuple[tuple[int, int | None], ...]
+
+
+class Reading:
+    """Reads documents with the service."""
+
+    def __init__(self, chat: Chat) -> None:
+        """`chat` knows models by the names that clients give, and images in the ways in which they come."""
+        self.chat = chat
+        self.operations = chat.operations
+
+    def reader(self, name: str, others: Iterable[str] = ()) -> str:
+        """Return the model that reads for a program.
+
+        Args:
+            name: what the program names.
+            others: names of another service's models; they mean the default reader.
+
+        Raises:
+            UnknownModel: there is none, or it is not on this machine.
+            InvalidOption: it does not read.
+        """
+        model = self.chat.entry(READER if name in others or not name else name).model
+        if model.task not in (Task.READ_LINE, Task.READ_PAGE):
+            raise InvalidOption(f"{model.name} does not read documents: ask for {READER}")
+        return model.name
+
+    def request(
+        self, source: Request, model: str = "", pages: PageRanges | None = None, export: str | None = None
+    ) -> Request:
+        """Return the request to read a document.
+
+        Args:
+            source: the document.
+            model: as `reader` returns it; empty for the default.
+            pages: which of them; None for all.
+            export: a name of EXPORTS, for an answer that is also rendered in that format.
+        """
+        options = RequestOptions(model=model or self.reader(""), pages=pages)
+        return replace(source, options=options, export=export, may_download=self.chat.may_download)
+
+    def answer(self, request: Request) -> Answer:
+        """Read a document, and wait for the answer while the program is there."""
+        return result_of(self.operations.submit(partial(self.chat.service.generate, request), request.key))
+
+    def start(self, request: Request, finish: Callable[[Answer], Finished]) -> Operation[Finished]:
+        """Begin to read a document, whether the program stays or not; it is found again by its id. A
+        client may leave as many as it may have requests in work.
+
+        Args:
+            request: what is asked.
+            finish: makes of the answer what is kept.
+        """
+        release = count_left()
+
+        def work(progress: ReportProgress, cancelled: IsCancelled) -> Finished:
+            try:
+                return finish(self.chat.service.generate(request, progress, cancelled))
+            finally:
+                release()
+
+        try:
+            return self.operations.submit(work, keep=True, detached=True)
+        except ServiceError:
+            release()
+            raise
+
+
+def markdown_of(answer: Answer) -> str:
+    """Return what was read as Markdown."""
+    return EXPORTS["markdown"].render(Document.of(answer, _no_image)).decode()
+
+
+def pages_of(answer: Answer) -> tuple[Page, ...]:
+    """Return the pages of an answer as exports see them, without their images."""
+    return Document.of(answer, _no_image).pages
+
+
+def percent_of(operation: Operation[Any]) -> int:
+    """Return how much of a document is read, in percent."""
+    if operation.done:
+        return 100
+    pages = operation.latest("pages")
+    return 0 if pages is None else pages.done * 100 // pages.found
+
+
+def _no_image(number: int) -> NoReturn:
+    raise LookupError(f"page {number} is asked for its image")
