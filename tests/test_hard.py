@@ -68,6 +68,7 @@ def test_memory_that_does_not_come_back_is_said() -> None:
     (what,) = lifecycle.wrong(taken, Counter({200: 9}))
     assert what == "b: 60% of its memory came back"
     assert "requests failed: {503: 1}" in lifecycle.wrong({}, Counter({200: 9, 503: 1}))
+    assert list(lifecycle.wrong({}, Counter())) == ["no request was sent"]
     assert "too little to tell" in lifecycle.text(taken, Counter({200: 9}))
 
 

@@ -44,7 +44,7 @@ class Taken(NamedTuple):
 
 
 def soak(options: Options) -> Result:
-    """Load and unload models for so many minutes, or until all requests are sent."""
+    """Load and unload each model twice, and then send requests for so many minutes, or until all are sent."""
     with tempfile.TemporaryDirectory() as directory:
         paths = _paths(options.model_paths) or make_all(Path(directory, "checkpoints"))
         sizes = sorted(weights.size(path) for path in paths.values())
@@ -56,13 +56,12 @@ def soak(options: Options) -> Result:
             result_cache_mb=0,
         )
         try:
-            end = time.monotonic() + options.minutes * 60
             # What is imported and converted once is not what a model takes.
             for name in paths:
                 _ask(server, name)
                 _unload(server, name)
             taken = {name: _turn(server, name) for name in paths}
-            statuses = _crowd(server, list(paths), end)
+            statuses = _crowd(server, list(paths), time.monotonic() + options.minutes * 60)
         finally:
             server.kill()
     return Result(text(taken, statuses), list(wrong(taken, statuses)))
@@ -82,6 +81,8 @@ def text(taken: Mapping[str, Taken], statuses: Counter[int]) -> str:
 
 def wrong(taken: Mapping[str, Taken], statuses: Counter[int]) -> Iterator[str]:
     """Yield what is not as it should be."""
+    if not statuses:
+        yield "no request was sent"
     if failed := {status: count for status, count in statuses.items() if status != 200}:
         yield f"requests failed: {failed}"
     for name, one in taken.items():
