@@ -1,7 +1,7 @@
 """A machine that tests pretend to have: a directory with /opt, /etc and /var below it, free ports, and programs that
 know of them.
 
-`git clone` copies this checkout as it is, with Python's packages of these tests instead of what `make` would install in
+`git clone` copies this checkout as it is, with Python's packages of these tests, unless `make` is to install them in
 minutes. `systemctl` starts what a unit describes, and `nginx` is the real one with the machine's configuration. `sudo`
 does what it is told, `apt-get` nothing. The rest is real.
 """
@@ -22,9 +22,9 @@ REPOSITORY = "https://github.com/OWNER/image-to-text"
 
 
 class Machine:
-    """A machine below a directory."""
+    """A machine below a directory. Where nothing is `installed` yet, `make` does that."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, installed: bool = True) -> None:
         self.root = root
         self.port, self.http, self.https = free_port(), free_port(), free_port()
         for directory in ("bin", "home", "opt", "run", "etc/systemd/system", "etc/nginx/conf.d", "var/log/nginx"):
@@ -45,9 +45,10 @@ class Machine:
             "HOME": str(root / "home"),
             "PORT": str(self.port),
             "HF_HUB_OFFLINE": "1",
+            **({"I2T_INSTALLED": "1"} if installed else _pip_settings()),
         }
 
-    def run(self, commands: str) -> str:
+    def run(self, commands: str, seconds: float = 240) -> str:
         """Run the commands of a block in the user's home, and return what they print. Commands that go on, such as
         `make run`, are left running."""
         script = self.here(commands).replace("localhost:5000", f"localhost:{self.port}")
@@ -60,7 +61,7 @@ class Machine:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=seconds,
         )
         assert result.returncode == 0, (commands, result.stdout, result.stderr, self.logs())
         return result.stdout
@@ -76,6 +77,13 @@ class Machine:
     def stop(self) -> None:
         for file in (self.root / "run").glob("*.pid"):
             _stop(file)
+
+
+def _pip_settings() -> dict[str, str]:
+    """Return what this machine's pip is told, such as where packages come from."""
+    return {"XDG_CONFIG_HOME": os.environ.get("XDG_CONFIG_HOME", str(Path.home() / ".config"))} | {
+        name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "SSL_CERT_FILE"
+    }
 
 
 def _stop(file: Path) -> None:
@@ -108,12 +116,14 @@ class Programs:
         """Clone the checkout."""
         assert (verb, url) == ("clone", REPOSITORY)
         to = Path(name).absolute()
-        (to / ".venv").mkdir(parents=True)
+        to.mkdir()
         tracked = subprocess.run([_real("git"), "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
         subprocess.run(["xargs", "-0", "cp", "--parents", "-t", str(to)], cwd=ROOT, input=tracked.stdout, check=True)
-        for path in ("bin", "lib", "pyvenv.cfg"):
-            (to / ".venv" / path).symlink_to(Path(sys.prefix) / path)
-        (to / ".venv" / ".installed").touch()
+        if os.environ.get("I2T_INSTALLED"):
+            (to / ".venv").mkdir()
+            for path in ("bin", "lib", "pyvenv.cfg"):
+                (to / ".venv" / path).symlink_to(Path(sys.prefix) / path)
+            (to / ".venv" / ".installed").touch()
         unit, site = to / "deploy/systemd/image-to-text.service", to / "deploy/nginx/image-to-text.conf"
         unit.write_text(re.sub(r"(?<=[= -])/(opt|etc|var)/", rf"{self._root}/\1/", unit.read_text()))
         logs, tls = self._root / "var/log/nginx", self._root / "etc/nginx/tls"

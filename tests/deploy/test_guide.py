@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 import requests
 
+from tests.deploy.guide import GUIDE, SIGN, blocks, follow_laptop, section
 from tests.deploy.machine import Machine
 from tests.server import ROOT
-
-GUIDE = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -21,26 +20,8 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
     made.stop()
 
 
-def section(title: str) -> str:
-    """Return what stands below a title of the guide."""
-    (text,) = re.findall(rf"^## {title}\n(.*?)(?=^## )", GUIDE, re.MULTILINE | re.DOTALL)
-    return str(text)
-
-
-def blocks(title: str) -> list[str]:
-    """Return the commands below a title of the guide."""
-    return re.findall(r"```bash\n(.*?)```", section(title), re.DOTALL)
-
-
-def wait_until_ready(machine: Machine) -> None:
-    machine.run("curl -sS -o /dev/null --retry 60 --retry-delay 1 --retry-connrefused localhost:5000/readyz")
-
-
 def test_a_laptop(machine: Machine) -> None:
-    start, ask = blocks("A laptop")
-    machine.run(start)
-    wait_until_ready(machine)
-    assert machine.run(f"cd image-to-text\n{ask}") == "PLATFORM 4\n\nMIND THE STEP"
+    assert follow_laptop(machine, seconds=120) == SIGN
 
 
 def test_a_home_server_and_nginx_before_it(machine: Machine) -> None:
@@ -51,7 +32,7 @@ def test_a_home_server_and_nginx_before_it(machine: Machine) -> None:
     assert settings.stat().st_mode & 0o777 == 0o600
     answer = machine.run(ask)
     assert '"status":"ready"' in answer
-    assert answer.endswith("PLATFORM 4\n\nMIND THE STEP")
+    assert answer.endswith(SIGN)
     service = f"http://127.0.0.1:{machine.port}"
     assert requests.get(f"{service}/models", timeout=30).status_code == 401
     assert list((machine.root / "var/lib/image-to-text/images").glob("*.jpg"))
