@@ -89,7 +89,7 @@ def test_the_command_line_in_the_readme(
     (block,) = [block for block in blocks("bash") if block.startswith("i2t ")]
     (tmp_path / "Input").symlink_to(INPUT)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NETWORK_CACHE", NETWORKS.name)
+    monkeypatch.setenv("NETWORK_CACHE", str(NETWORKS))
     for line in block.strip().replace("http://localhost:5000", plain_server.url).splitlines():
         assert main(shlex.split(line)[1:]) == 0, line
     assert len((tmp_path / "captions.jsonl").read_bytes().splitlines()) == 5

@@ -34,7 +34,7 @@ Command = Callable[..., Ended]
 def i2t(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
     """Run a command in this process, in a directory of the test's own."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NETWORK_CACHE", NETWORKS.name)
+    monkeypatch.setenv("NETWORK_CACHE", str(NETWORKS))
     monkeypatch.setenv("PRECISION", "float32")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))

@@ -36,7 +36,7 @@ def many(tmp_path: Path, pictures: list[Image.Image]) -> Path:
 def start(tmp_path: Path) -> Iterator[Start]:
     """Start commands in a directory of the test's own; they end with it."""
     processes: list[subprocess.Popen[bytes]] = []
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NETWORK_CACHE": NETWORKS.name, "PRECISION": "float32"}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NETWORK_CACHE": str(NETWORKS), "PRECISION": "float32"}
 
     def run(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
         piped = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
