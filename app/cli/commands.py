@@ -70,6 +70,7 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
         work = Work(answerer, journal, outputs, task, formats, asked.retry_failed, has_caption)
         run = Run(work, answerer.parallel, outputs, journal, task, progress, stopped, asked.fail_fast, asked.limit)
         stack.callback(run.close)
+        progress.begin()
         try:
             run.take(items)
         except ReaderGone:

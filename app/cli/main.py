@@ -176,6 +176,23 @@ def models_remove(name: str) -> int:
     return commands.remove(name)
 
 
+@cli.command(epilog=_examples("i2t doctor", "i2t doctor blip-base", exits=False))
+@click.argument("model", required=False)
+def doctor(model: str | None) -> int:
+    """See what this machine has and lacks, and what to do about it.
+
+    With a MODEL, load its real weights, and compare the service's text with that of plain transformers on the samples
+    that come with the project. The status is 1 where something needed is missing, or a text differs.
+    """
+    if model is None:
+        from app.cli.doctor import examine
+
+        return examine()
+    from app.cli.parity import compare
+
+    return compare(model)
+
+
 @cli.command(epilog=_examples("i2t search dog beach", "i2t search --query 'dog* NOT beach'", exits=False))
 @click.argument("words", nargs=-1, required=True)
 @click.option("--journal", multiple=True, metavar="FILE|DIR", help="Where to look; this directory if absent.")

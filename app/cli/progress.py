@@ -39,6 +39,10 @@ class Progress:
         if self._bar is not None:
             self._bar.stop()
 
+    def begin(self) -> None:
+        """Count the time from now on: loading a model is no part of the rate."""
+        self._began = self._said = time.monotonic()
+
     def say(self, message: str) -> None:
         """Print a message; control characters of file names become visible."""
         text = message.translate(_CONTROL).encode("utf-8", "backslashreplace").decode()

@@ -6,6 +6,7 @@ measured can stand in benchmarks/README.md, between the marks `soak-NAME`.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,10 +16,12 @@ class Options:
     Attributes:
         minutes: how long it should take, about.
         model_paths: checkpoints to serve, as in MODEL_PATHS; empty for tiny ones that the check makes itself.
+        images: a directory of photos; None for some that the check draws itself.
     """
 
     minutes: float = 10
     model_paths: str = ""
+    images: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ import argparse
 import importlib
 import pkgutil
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks import soak
 from benchmarks.machine import about
@@ -21,6 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"{', '.join(names())} (default: all)")
     parser.add_argument("--minutes", type=float, default=10, help="for each (default: 10)")
     parser.add_argument("--model-paths", default="", help="as the setting MODEL_PATHS; tiny checkpoints if absent")
+    parser.add_argument("--images", type=Path, help="a directory of photos; some that are drawn if absent")
     parser.add_argument("--write", action="store_true", help="put the tables into benchmarks/README.md")
     options = parser.parse_args(arguments)
     if unknown := set(options.names) - set(names()):
@@ -32,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(name: str, options: argparse.Namespace) -> list[str]:
     check = importlib.import_module(f"benchmarks.soak.{name}")
     machine = about()
-    result: soak.Result = check.soak(soak.Options(options.minutes, options.model_paths))
+    result: soak.Result = check.soak(soak.Options(options.minutes, options.model_paths, options.images))
     measured = f"{options.minutes:g} minutes. {machine}\n\n{result.measured}"
     print(f"## {name}\n\n{measured}", *result.wrong, sep="\n", flush=True)
     if options.write:

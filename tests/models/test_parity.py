@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from models.reference import reference
 from tests.conftest import encoded
-from tests.models.reference import reference
 from tests.server import Server
 
 BLIPS = ("blip-base", "blip-large")

@@ -14,8 +14,8 @@ from safetensors.torch import load_file, save_file
 
 from models.base import Job, Options, Placement
 from models.discovery import discover
+from models.reference import reference
 from tests.checkpoints import make_all, resave
-from tests.models.reference import reference
 from tests.server import NETWORKS
 
 CLASSES: dict[str, tuple[Any, Any]] = {

@@ -13,11 +13,11 @@ import pypdfium2
 import pytest
 from PIL import ExifTags, Image
 
+from models.reference import reference
 from tests import drawn
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
 from tests.app.test_documents import LOCK, written_pdf
 from tests.conftest import INPUT, encoded
-from tests.models.reference import reference
 from tests.server import Server
 
 TROCR = {"model": "trocr-large-handwritten", "max_new_tokens": 4}

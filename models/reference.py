@@ -1,22 +1,35 @@
-"""What plain transformers says with the same weights, images and parameters: the truth that the service must tell."""
+"""What plain transformers says with the same weights, images and parameters: the truth that the service must tell.
+
+Tests compare the two with tiny checkpoints, and `i2t doctor MODEL` with the real ones.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-import transformers
 from PIL import Image
 
 Caption = Callable[..., list[str]]
 
 
 def reference(family: str, directory: Path) -> Caption:
-    """Return a function from images (one batch) and parameters to texts, for a checkpoint."""
-    return {"blip": _blip, "kosmos": _kosmos2, "trocr": _trocr}[family.partition("-")[0]](directory)
+    """Return a function from images (one batch) and parameters to texts, for a checkpoint.
+
+    Args:
+        family: the name of a model, or the `model_type` of its checkpoint.
+        directory: where the checkpoint lies.
+
+    Raises:
+        LookupError: transformers does not know the family, or it takes no images.
+    """
+    known = {"blip": _blip, "kosmos": _kosmos2, "trocr": _trocr, "vision": _trocr}
+    return known[family.partition("-")[0]](directory)
 
 
 def _blip(directory: Path) -> Caption:
+    import torch
+    import transformers
+
     processor = transformers.BlipProcessor.from_pretrained(directory)
     network = transformers.BlipForConditionalGeneration.from_pretrained(directory).eval()
 
@@ -24,12 +37,16 @@ def _blip(directory: Path) -> Caption:
     def caption(images: list[Image.Image], prompt: str | None = None, **parameters: Any) -> list[str]:
         text = [prompt] * len(images) if prompt else None
         inputs = processor(images=images, text=text, return_tensors="pt")
-        return processor.batch_decode(network.generate(**inputs, **parameters), skip_special_tokens=True)
+        texts: list[str] = processor.batch_decode(network.generate(**inputs, **parameters), skip_special_tokens=True)
+        return texts
 
     return caption
 
 
 def _kosmos2(directory: Path) -> Caption:
+    import torch
+    import transformers
+
     processor = transformers.Kosmos2Processor.from_pretrained(directory)
     network = transformers.Kosmos2ForConditionalGeneration.from_pretrained(directory).eval()
 
@@ -47,6 +64,9 @@ def _kosmos2(directory: Path) -> Caption:
 
 
 def _trocr(directory: Path) -> Caption:
+    import torch
+    import transformers
+
     processor = transformers.TrOCRProcessor.from_pretrained(directory)
     network = transformers.VisionEncoderDecoderModel.from_pretrained(directory).eval()
 
@@ -54,6 +74,7 @@ def _trocr(directory: Path) -> Caption:
     def read(images: list[Image.Image], **parameters: Any) -> list[str]:
         pixels = processor(images=images, return_tensors="pt").pixel_values
         output = network.generate(pixels, **({"max_new_tokens": 64, "use_cache": True} | parameters))
-        return processor.batch_decode(output, skip_special_tokens=True)
+        texts: list[str] = processor.batch_decode(output, skip_special_tokens=True)
+        return texts
 
     return read
