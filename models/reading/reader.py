@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
+from models.reading.checkboxes import erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
 from models.reading.ctc import Reading, decode
 from models.reading.detection import find_fragments
@@ -74,6 +75,8 @@ class Sheet:
     fragments: Floats  # (n, 4, 2), pixels of the upright page: where the detector sees text
     runs: list[Floats]  # for each fragment, starts and ends (m, 2) of its ink as shares of its length
     pieces: Pieces  # of the fragments
+    boxes: Floats  # (n, 4), check boxes: left, top, right, bottom in pixels of the upright page
+    marks: list[str]  # the character of each check box
 
     def lines(self, layout: Layout = "columns") -> list[TextLine]:
         """Return the lines in reading order, as far as they can be known before they are read."""
@@ -123,16 +126,19 @@ class PageReader:
 
         `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
         """
-        degrees, upright, fragments = self._upright(image, may_be_one_line)
+        found_boxes = find_checkboxes(image)
+        degrees, upright, fragments = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
         found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
-        return Sheet(degrees, upright, fragments, found, cut_pieces(fragments, found))
+        boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
+        marks = [each.text for each in found_boxes]
+        return Sheet(degrees, upright, fragments, found, cut_pieces(fragments, found), boxes, marks)
 
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = self._read_pieces(sheet)
+        read = with_marks(sheet, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
         amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
         lines = []
@@ -217,6 +223,30 @@ class PageReader:
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+
+
+def with_marks(sheet: Sheet, read: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return the texts of a sheet's pieces with the check boxes before them."""
+    texts = [text for text, _ in read]
+    polygons = sheet.pieces.polygons
+    outlines = np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1)
+    for mark, piece in zip(sheet.marks, owners(sheet.boxes, outlines), strict=True):
+        if piece is not None and texts[piece]:
+            texts[piece] = f"{mark} {texts[piece]}"
+    return [(text, confidence) for text, (_, confidence) in zip(texts, read, strict=True)]
+
+
+def turn_boxes(boxes: Floats, image: Pixels, degrees: int) -> Floats:
+    """Take boxes (n, 4) in pixels of an image to that image turned clockwise by 0, 90, 180 or 270 degrees."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = boxes.T
+    turned = {
+        0: (left, top, right, bottom),
+        90: (height - bottom, left, height - top, right),
+        180: (width - right, height - bottom, width - left, height - top),
+        270: (top, width - right, bottom, width - left),
+    }[degrees]
+    return np.stack(turned, axis=1)
 
 
 def bucket(width: int) -> int:

@@ -29,8 +29,10 @@ def runs(crop: Pixels) -> Floats:
     return np.asarray(np.stack([starts, ends], axis=1) / width, np.float64)
 
 
-def inked(crop: Pixels) -> NDArray[np.bool_]:
-    """Tell ink from paper in a crop (height, width, 3), whichever is lighter; rules along it count as paper.
+def inked(crop: Pixels, rules: bool = False) -> NDArray[np.bool_]:
+    """Tell ink from paper in a crop (height, width, 3), whichever is lighter.
+
+    Without `rules`, those along a crop of one line, and what reaches into it from the lines above and below, are paper.
 
     The threshold is Otsu's, over how far each pixel is from the paper's grey.
     """
@@ -38,6 +40,8 @@ def inked(crop: Pixels) -> NDArray[np.bool_]:
     distance = cv2.absdiff(grey, np.full_like(grey, round(float(np.median(grey)))))
     level, _ = cv2.threshold(distance, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     ink = distance > max(level, INK)
+    if rules:
+        return np.asarray(ink, np.bool_)
     edge = int(EDGE * len(ink))
     ink[:edge] = ink[len(ink) - edge :] = False
     ink[ink.mean(axis=1) >= RULE] = False

@@ -64,8 +64,9 @@ def evenly_spaced(
 
 def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> bool:
     """Tell a table from columns of running text, and from an address beside data, whose rows meet by chance."""
-    columns = split_columns(boxes, members, height)
-    _, gaps = column_gaps(boxes, members, height)
+    edges, gaps = column_gaps(boxes, members, height)
+    number = np.searchsorted(edges, boxes[members, 2], side="left")
+    columns = [members[number == column] for column in range(len(edges) + 1)]
     numbers = [bool(amounts[column].mean() >= NUMBERS) for column in columns]
     apart = [
         gap >= FAR * height and not (left or right) for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
@@ -86,15 +87,15 @@ def is_running(boxes: Floats, height: float) -> bool:
     )
 
 
-def split_columns(boxes: Floats, members: Indices, height: float) -> list[Indices]:
-    """Return the boxes of each column of the table that they make, from left to right."""
-    number = column_numbers(boxes, members, height)
-    return [members[number == column] for column in range(number.max() + 1)]
-
-
 def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
-    """Return the column (n,), counted from 0, of each of the boxes that make a table."""
-    edges, _ = column_gaps(boxes, members, height)
+    """Return the column (n,), counted from 0, of each of the boxes that make a table.
+
+    The columns are those of the rows with as many boxes as most: a total may stand across the others.
+    """
+    middles = boxes[members][:, [1, 3]].mean(axis=1)
+    row = np.abs(middles[:, None] - row_middles(boxes[members], height)).argmin(axis=1)
+    count = np.bincount(row)
+    edges, _ = column_gaps(boxes, members[count[row] >= np.median(count)], height)
     return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Flags, Floats
-from models.reading.tables import find_tables
+from models.reading.tables import column_numbers, find_tables
 
 HEIGHT, STEP = 20, 40
 
@@ -63,6 +63,12 @@ def test_columns_of_running_text_are_no_table() -> None:
 def test_a_wide_blank_between_rows_parts_two_tables() -> None:
     boxes = np.concatenate([grid(GOODS, QUANTITY, rows=3), grid(GOODS, QUANTITY, rows=3, top=100 + 6 * STEP)])
     assert tables(boxes, last_of(2, 6)) == [(0, 3), (3, 6)]
+
+
+def test_a_total_across_the_columns_leaves_them_as_they_are() -> None:
+    body, total = grid(GOODS, QUANTITY, PRICE), np.array([[400.0, 260, 495, 280], [500, 260, 560, 280]])
+    boxes = np.concatenate([body, total])
+    assert column_numbers(boxes, np.arange(14), HEIGHT).tolist() == [0, 1, 2] * 4 + [2, 2]
 
 
 def test_one_row_and_rows_without_numbers_are_no_table() -> None:
