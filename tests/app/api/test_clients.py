@@ -18,7 +18,7 @@ from app.intent import wish_of
 from tests.conftest import encoded
 from tests.server import Server
 
-MODEL = "flickr8k-gru"
+MODEL = "efficientnet-gru"
 KEY = "a-key"
 
 
