@@ -1,6 +1,7 @@
 """Alt text: a caption and the words on a picture as one sentence fit for an `alt` attribute. Text only, no models."""
 
 import re
+from collections.abc import Sequence
 
 _OPENING = re.compile(
     r"^\s*(?:(?:there (?:is|are)|this is|here is)\s+)?"
@@ -12,6 +13,13 @@ _OPENING = re.compile(
 _NONSENSE = re.compile(r"\b(?:an?\s+)?ara(?:f|ff)(?:e|ed|es)\b[\s,]*", re.IGNORECASE)
 _LONGEST_REPEAT = 4
 _ELLIPSIS = "…"
+_SAID_BY_WORDS = frozenset({"sign", "website"})
+_NO_THING = re.compile(
+    r"white|black|brown|red|blue|green|yellow|orange|pink|purple|gr[ae]y|young|old|little|wooden|grassy|snowy|sandy|"
+    r"colorful|dressed|(?:jump|run|ride|sit|stand|play|walk|hold|wear|leap|climb|perform)s|"
+    r"(?!building|clothing|swing|railing|string|king)\w+ing"
+)
+"""Tags for looks and deeds, which are no things to enumerate."""
 _LEAST_WORDS = 12
 """A transcription that has no room for so many characters is left out: a stump says nothing."""
 
@@ -33,6 +41,23 @@ def compose(caption: str, words: str, max_length: int) -> str:
     if not caption:
         return f"“{shorten(words, max_length - len('“”'))}”" if words and max_length > len("“”…") else ""
     return f"{shorten(caption, max_length - 1)}." if max_length > 1 else ""
+
+
+def list_sure(things: Sequence[str], words: str, max_length: int) -> str:
+    """Return what is sure of a picture whose caption is not: `Photo: broccoli, table. Text: MENU`.
+
+    Args:
+        things: tags; as many are named as fit, without those for looks and deeds.
+        words: what is written on it; may be empty.
+        max_length: the limit of the characters.
+    """
+    words = " ".join(words.split())
+    named = [thing for thing in things if not (_NO_THING.fullmatch(thing) or (words and thing in _SAID_BY_WORDS))]
+    text = shorten(f"Text: {words}", max_length) if words else ""
+    room = max_length - len(text) - (len(". ") if text else 0)
+    while named and len(seen := f"Photo: {', '.join(named)}") > room:
+        named.pop()
+    return ". ".join(part for part in (seen if named else "", text) if part)
 
 
 def clean(caption: str) -> str:

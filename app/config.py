@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     default_model: str = Field(
         "auto",
         description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2 "
-        "and flickr8k-gru whose weights are on this machine.",
+        "and efficientnet-gru whose weights are on this machine.",
     )
     preload: Names = Field(
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."

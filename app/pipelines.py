@@ -23,6 +23,11 @@ ALT_TEXT = "alt-text"
 _READER = "rapidocr"
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
+_BETTER_CAPTIONER = "blip-base"
+_LEAST_CONFIDENCE = 0.5
+"""An alt text leaves a caption out that is more likely wrong than right."""
+_LEAST_TAG_SCORE = 0.6
+"""It then names the tags that are more likely right than this."""
 _MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
 
 
@@ -134,23 +139,42 @@ def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pag
 def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
     """Say one sentence fit for an `alt` attribute: what a captioner sees and what a reader reads, asked together.
 
-    A captioner that fails leaves the words, with a warning.
+    A captioner that fails leaves the words, with a warning. One that is not sure of its sentence leaves the things that
+    it is sure of, and the words.
     """
     image = pages.image(0)
     words, described = jobs.run_together([(reader, Job(image)), (captioner, Job(image))])
     if isinstance(words, Exception):
         raise words
-    failed = isinstance(described, Exception)
-    says = "" if isinstance(described, Exception) else described.text
-    text = alt_text.compose(says, words.text, max_length)
+    says, things, warnings = _sure_of(captioner, described)
+    text = (
+        alt_text.list_sure(things, words.text, max_length)
+        if things is not None
+        else alt_text.compose(says, words.text, max_length)
+    )
     return Answer(
         text,
         ALT_TEXT,
         (_page(pages, 0, Prediction(text)),),
         parts=AltTextParts(says or None, captioner.model.name if says else None, words.text, reader.model.name),
-        warnings=(*((f"no caption: {described}",) if failed else ()), *_first_page_only(ALT_TEXT, pages)),
-        complete=not failed,
+        warnings=(*warnings, *_first_page_only(ALT_TEXT, pages)),
+        complete=not isinstance(described, Exception),
     )
+
+
+def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, list[str] | None, tuple[str, ...]]:
+    """Return the caption, "" for none; the things to name instead of it, if it is too doubtful; and warnings."""
+    if isinstance(described, Exception):
+        return "", None, (f"no caption: {described}",)
+    confidence = described.confidence
+    if confidence is None or confidence >= _LEAST_CONFIDENCE:
+        return described.text, None, ()
+    things = zip(described.tags or (), described.tag_scores or (), strict=True)
+    warning = (
+        f"the caption of {captioner.model.name} was left out, because it is probably wrong (confidence "
+        f"{confidence:.2f}); {_BETTER_CAPTIONER} knows more: POST /models/{_BETTER_CAPTIONER}/load downloads it"
+    )
+    return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
 def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:

@@ -238,6 +238,8 @@ class Model(ABC):
 
     name: str
     source: Source
+    aliases: tuple[str, ...] = ()
+    """Former names, which requests and settings may still use."""
 
     files: ClassVar[Needs] = ()
     """What a checkpoint has to hold besides `config.json` and weights."""

@@ -34,7 +34,9 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
         ValueError: a directory is missing, or is not a whole checkpoint of a known family.
     """
     result = dict(known)
-    for name, directory in paths.items():
+    present = {alias: model.name for model in known.values() for alias in model.aliases}
+    for given, directory in paths.items():
+        name = present.get(given, given)
         if name in RESERVED:
             raise ValueError(f"{name}: this name has a meaning of its own: choose another")
         source = Source(revision=None, directory=directory)
@@ -45,7 +47,8 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
             source = replace(result[name].source, directory=directory)
         if not weights.has_weights(directory):
             raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
-        result[name] = family(name, source)
+        aliases = result[name].aliases if name in result else ()
+        result[name] = family(name, source, aliases)
     return result
 
 

@@ -22,7 +22,7 @@ from models.budget import MemoryBudget
 
 log = logging.getLogger(__name__)
 
-CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2", "flickr8k-gru")
+CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2", "efficientnet-gru")
 """`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
 TAGGER = "t5-tags"
 """The tagger of texts that `auto` means if it is on this machine."""
@@ -215,18 +215,19 @@ class Registry:
     def __init__(self, known: Iterable[Model], placement: Placement, budget: MemoryBudget | None = None) -> None:
         budget = budget or MemoryBudget()
         self._entries = {model.name: Entry(model, placement, budget) for model in known}
+        self._aliases = {alias: entry.model.name for entry in self for alias in entry.model.aliases}
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
     def entry(self, name: str) -> Entry:
-        """Return the entry of that name.
+        """Return the entry of that name, or of that former name.
 
         Raises:
             UnknownModel: there is none.
         """
         try:
-            return self._entries[name]
+            return self._entries[self._aliases.get(name, name)]
         except KeyError:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 

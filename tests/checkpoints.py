@@ -221,23 +221,17 @@ def t5(out: Path) -> None:
     )
 
 
-def recurrent(out: Path, shape: str, words: int = 60) -> None:
-    """Write a recurrent captioner of either shape, which training makes and nobody has published."""
+def recurrent(out: Path, shape: str, words: int = 60, **settings: Any) -> None:
+    """Write a recurrent captioner of either shape, which training makes and nobody has published; `settings` are those
+    of its configuration that differ."""
     from models.captioning.configuration import RecurrentCaptionerConfig
     from models.captioning.network import RecurrentCaptioner
     from models.captioning.vocabulary import Vocabulary
 
     vocabulary = Vocabulary(SYLLABLES[:words])
     encoder = {"model_type": "resnet", "layer_type": "basic", "embedding_size": 8, "hidden_sizes": [8, 16]}
-    config = RecurrentCaptionerConfig(
-        shape=shape,
-        encoder=encoder | {"depths": [1, 1]},
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        tags=SYLLABLES[:20],
-        image_size=64,
-    )
-    network = RecurrentCaptioner(config)
+    usual = {"hidden_size": 32, "tags": SYLLABLES[:20], "image_size": 64, "encoder": encoder | {"depths": [1, 1]}}
+    network = RecurrentCaptioner(RecurrentCaptionerConfig(shape=shape, vocab_size=len(vocabulary), **usual | settings))
     with torch.no_grad():
         # Livelier than what training starts from, which repeats a word or two.
         for name, parameter in network.named_parameters():

@@ -16,7 +16,6 @@ from app.config import Settings
 from app.decoding.pool import DecodingPool
 from models.base import Placement
 from models.discovery import discover
-from models.families.recurrent import MODELS as RECURRENT
 from tests.server import NETWORKS, ROOT, Server
 
 INPUT = ROOT / "Input"
@@ -41,8 +40,7 @@ def model_paths(checkpoints: dict[str, Path]) -> str:
 
     Their networks are converted here, where torch is loaded already: a server starts a process for each.
     """
-    for name, path in {**checkpoints, "flickr8k-gru": RECURRENT[0].source.directory}.items():
-        assert path is not None
+    for name, path in checkpoints.items():
         discover()[name].load(path, Placement("cpu", "float32", "openvino", NETWORKS))
     return ",".join(f"{name}={path}" for name, path in checkpoints.items())
 

@@ -77,7 +77,7 @@ def run(command: list[str], server: Server, pictures_at: str) -> str:
 @pytest.mark.parametrize("block", [block for block in blocks("bash") if "curl" in block])
 def test_curl_in_the_readme(block: str, plain_server: Server, pictures_at: str) -> None:
     printed = run(["bash", "-c", block.replace("curl ", "curl -sS --fail-with-body ")], plain_server, pictures_at)
-    shown = ("Larkfield Paper Company", "PLATFORM 4", "tomatoes", '"model":"flickr8k-gru"', "Input/sign.jpg\t")
+    shown = ("Larkfield Paper Company", "PLATFORM 4", "tomatoes", '"model":"efficientnet-gru"', "Input/sign.jpg\t")
     assert any(words in printed for words in shown)
 
 

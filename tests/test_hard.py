@@ -30,10 +30,10 @@ def test_hostile_files_meet_the_real_server(
     (files / "good.png").write_bytes((INPUT / "note.png").read_bytes())
     (files / "below" / "cut.png").write_bytes((INPUT / "note.png").read_bytes()[:900])
     (files / "none.txt").write_bytes(b"no image")
-    assert hostile.main([str(files), "--models", "flickr8k-gru", "--write"]) == 0
+    assert hostile.main([str(files), "--models", "efficientnet-gru", "--write"]) == 0
     written = report.README.read_text(encoding="utf-8")
     for status in (200, 415, 422):
-        assert f"| `flickr8k-gru` | 2 | {status} |" in written
+        assert f"| `efficientnet-gru` | 2 | {status} |" in written
     assert "| and again |" in written
     assert written.splitlines()[1] in capsys.readouterr().out
 

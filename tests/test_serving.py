@@ -172,7 +172,7 @@ def test_it_says_which_model_auto_is_and_what_of_env_is_no_setting(tmp_path: Pat
     (tmp_path / ".env").write_text("PRESICION=int8\nCOLOUR=red\nlog_level=info\n")
     server = Server(tmp_path)
     try:
-        assert server.wait_for_log("default: (.*)")[1] == server.get("/models").json()["default"] == "flickr8k-gru"
+        assert server.wait_for_log("default: (.*)")[1] == server.get("/models").json()["default"] == "efficientnet-gru"
         assert "WARNING .env: PRESICION is not a setting; did you mean PRECISION?" in server.log
         assert "INFO    .env also sets COLOUR: no settings" in server.log
     finally:

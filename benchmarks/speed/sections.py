@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import report
 from benchmarks.speed import pictures, servers
+from benchmarks.speed.captioner import captioner
 from benchmarks.speed.client import Request, Run, as_json, form, load, send
 from benchmarks.speed.context import BATCH, LENGTH, QUEUE, WARMING_UP, Context, answer
 from benchmarks.speed.doors import doors
@@ -167,6 +168,7 @@ SECTIONS: dict[str, Callable[[Context], Iterator[str]]] = {
     "http": http,
     "doors": doors,
     "starts": starts,
+    "captioner": captioner,
     "memory": memory,
     "others": others,
     "distance": distance,

@@ -14,6 +14,7 @@ from models.base import Placement
 from models.preprocessing.tokens import Tokens
 
 if TYPE_CHECKING:
+    import openvino as ov
     from torch import Tensor, dtype, nn
 
 CPU_PRECISIONS = ("float32", "bfloat16", "int8")
@@ -52,6 +53,23 @@ Reader = Callable[[Path, "dtype"], Checkpoint[F]]
 """A module's function that reads a checkpoint's directory in a number format. Raises ValueError if tensors lack."""
 
 
+@dataclass
+class Graphs(Generic[F]):
+    """A checkpoint's networks for OpenVINO, built from its weights without torch; rules and facts as in `Checkpoint`.
+
+    encoder, decoder: as `models.backends.conversion.finish` takes them.
+    """
+
+    encoder: "ov.Model"
+    decoder: "ov.Model"
+    rules: generation.Rules
+    facts: F
+
+
+Builder = Callable[[Path], Graphs[F] | None]
+"""A function that builds the networks of a checkpoint's directory; None where they must be converted."""
+
+
 class Network(generation.Network, Protocol[F]):
     """A checkpoint's encoder and decoder, ready to run, and the rest of the checkpoint."""
 
@@ -63,7 +81,9 @@ class Network(generation.Network, Protocol[F]):
     facts: F
 
 
-def load(read: Reader[F], facts: type[F], directory: Path, placement: Placement) -> Network[F]:
+def load(
+    read: Reader[F], facts: type[F], directory: Path, placement: Placement, build: Builder[F] | None = None
+) -> Network[F]:
     """Load a checkpoint.
 
     Args:
@@ -71,6 +91,7 @@ def load(read: Reader[F], facts: type[F], directory: Path, placement: Placement)
         facts: the dataclass of the family's facts.
         directory: the checkpoint, in the published layout.
         placement: device, number format and backend.
+        build: makes the networks for OpenVINO where the family can do so faster than a conversion.
 
     Raises:
         ValueError: the checkpoint lacks tensors, or this machine cannot do what the placement asks for.
@@ -78,6 +99,8 @@ def load(read: Reader[F], facts: type[F], directory: Path, placement: Placement)
     if on_openvino(placement):
         from models.backends import cache
 
+        if build is not None and (graphs := build(directory)) is not None:
+            return cast(Network[F], cache.prepared(graphs, placement))
         return cast(Network[F], cache.load(read, facts, directory, placement))
     from models.backends import torch as backend
 

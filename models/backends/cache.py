@@ -28,7 +28,7 @@ from typing import Any
 
 import openvino as ov
 
-from models.backends import Reader
+from models.backends import Graphs, Reader
 from models.backends import openvino as backend
 from models.base import ModelUnavailable, Placement, is_out_of_memory
 from models.generation import Rules
@@ -92,6 +92,19 @@ def load(read: Reader[Any], facts: type[Any], directory: Path, placement: Placem
         log.warning("converted networks are not kept: %s", error)
         return _network(*_convert(read, directory, precision), precision, facts)
     return _network(*_read(entry), precision, facts)
+
+
+def prepared(graphs: Graphs[Any], placement: Placement) -> backend.OpenVinoNetwork:
+    """Return networks that were built without a conversion, so quickly that there is nothing to keep.
+
+    Raises:
+        ValueError: CPUs do not have the number format.
+    """
+    from models.backends.conversion import finish
+
+    precision = backend.precision_of(placement)
+    encoder, decoder = finish(graphs.encoder, graphs.decoder, precision)
+    return backend.OpenVinoNetwork(encoder, decoder, precision, None, graphs.rules, graphs.facts)
 
 
 def _family(read: Reader[Any]) -> str:

@@ -35,7 +35,20 @@ def convert(checkpoint: Checkpoint[Any], precision: str) -> tuple[ov.Model, ov.M
         name = f"encoded.{index}" if index < for_decoder else f"extra.{index - for_decoder}"
         port.get_tensor().set_names({name})
     encoded = [port.get_partial_shape() for port in encoder.outputs[:for_decoder]]
-    decoder = _with_state(_convert_decoder(checkpoint.decoder, encoded))
+    decoder = _convert_decoder(checkpoint.decoder, encoded)
+    return finish(encoder, decoder, precision)
+
+
+def finish(encoder: ov.Model, decoder: ov.Model, precision: str) -> tuple[ov.Model, ov.Model]:
+    """Return both networks as `OpenVinoNetwork` runs them: with log sums, states inside, and weights of a precision.
+
+    Args:
+        encoder: in float32, with outputs `encoded.N` for the decoder and `extra.N` for others.
+        decoder: one step in float32, with inputs `state.N` and outputs `logits` and `new_state.N`.
+        precision: of the weights.
+    """
+    _add_log_sums(decoder)
+    decoder = _with_state(decoder)
     for network in (encoder, decoder):
         # An encoder is bound by arithmetic: int8 would make it a tenth faster, and double the loss of accuracy.
         if precision == "int8" and network is decoder:
@@ -90,7 +103,6 @@ def _convert_decoder(decoder: Any, encoded: Sequence[ov.PartialShape]) -> ov.Mod
     for ports, names in ((model.inputs, inputs), (model.outputs, outputs)):
         for port, name in zip(ports, names, strict=True):
             port.get_tensor().set_names({name})
-    _add_log_sums(model)
     return model
 
 

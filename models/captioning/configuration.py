@@ -19,7 +19,13 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     mirrored: whether the encoder also looks at the mirror image; what it sees is the mean, in twice the time.
     second_size: the side, in pixels, at which the encoder looks at the square again, 0 for not again; what it sees is
         the mean.
+    embedding_size: the size of the words' embedding, 0 for that of the recurrent layers.
+    classes: what the encoder's own classifier names, each as a tag, "" for what is no tag; empty without a classifier.
     tags: the content words that the auxiliary head scores.
+    word_calibration, class_calibration: slope and offset that turn the logits of words and classes into the chance
+        that they are right, [1, 0] to leave them as they are; see `models.captioning.tags`.
+    caption_calibration: likewise, two slopes, of the mean log-probability of a caption's words and of the likeliest
+        class that it does not name, and an offset; None for no confidence.
     tag_threshold: the score from which a word counts as a tag; no more than max_tags are given.
     """
 
@@ -30,11 +36,16 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
     feature_stride: int = 32
     vocab_size: int = 4
     hidden_size: int = 384
+    embedding_size: int = 0
     attention_heads: int = 4
     dropout: float = 0.3
     mirrored: bool = False
     second_size: int = 0
+    classes: list[str] | None = None
     tags: list[str] | None = None
+    word_calibration: list[float] | tuple[float, ...] = (1.0, 0.0)
+    class_calibration: list[float] | tuple[float, ...] = (1.0, 0.0)
+    caption_calibration: list[float] | None = None
     tag_threshold: float = 0.3
     max_tags: int = 10
     image_size: int = 128
@@ -50,4 +61,4 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
         if self.shape not in SHAPES:
             raise ValueError(f"the shape of a recurrent captioner is {' or '.join(SHAPES)}, not {self.shape}")
         self.encoder = self.encoder or {"model_type": "resnet"}
-        self.tags = list(self.tags or ())
+        self.classes, self.tags = list(self.classes or ()), list(self.tags or ())

@@ -15,7 +15,7 @@ https://arxiv.org/abs/1608.05859). Greedy and beam search are those of transform
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -29,6 +29,19 @@ State = tuple[Tensor, ...]
 """Sentences in the making: first two tensors of shape (batch, hidden) that the recurrent layers remember, then what is
 seen of the image, which stays as it is: for `cnn-gru` keys and values of shape (batch, heads, slots, hidden / heads),
 for `cnn-lstm` the memory."""
+
+
+class Seen(NamedTuple):
+    """What a captioner sees of images.
+
+    memory: what sentences are written from, of shape (batch, slots, hidden), the first slot for the whole image.
+    words: the word head's logits, of shape (batch, tags).
+    classes: the probability of each of the encoder's classes, of shape (batch, classes); no classes, if it has none.
+    """
+
+    memory: Tensor
+    words: Tensor
+    classes: Tensor
 
 
 class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
@@ -47,34 +60,37 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         self.encoder = Encoder(config.encoder, config.feature_stride)
         self.words = nn.Sequential(dropout, nn.Linear(self.encoder.channels, len(config.tags)))
         memory = AttendedMemory if config.shape == "cnn-gru" else GlobalMemory
-        self.memory = memory(self.encoder.channels, len(config.tags), hidden)
-        self.embedding = nn.Embedding(config.vocab_size, hidden, config.pad_token_id)
+        self.memory = memory(self.encoder.channels, len(config.tags), len(config.classes or ()), hidden)
+        width = config.embedding_size or hidden
+        self.embedding = nn.Embedding(config.vocab_size, width, config.pad_token_id)
         decoder = AttendingGRU if config.shape == "cnn-gru" else MergingLSTM
-        self.decoder = decoder(hidden, config.attention_heads, config.dropout)
+        self.decoder = decoder(width, hidden, config.attention_heads, config.dropout)
         self.dropout = dropout
-        self.output = nn.Linear(hidden, config.vocab_size)
+        self.output = nn.Linear(width, config.vocab_size)
         self.post_init()  # type: ignore[no-untyped-call]
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """Look at images.
+    def encode(self, pixels: Tensor) -> Seen:
+        """Look at images: normalised pixels of shape (batch, 3, height, width)."""
+        return self.remember(self.look(pixels))
 
-        Args:
-            pixels: normalised, of shape (batch, 3, height, width).
-
-        Returns:
-            The memory that sentences are written from, of shape (batch, slots, hidden), the first slot for the whole
-            image; and the word head's logits, of shape (batch, tags).
-        """
+    def look(self, pixels: Tensor) -> Tensor:
+        """Return the feature map (batch, channels, height, width) of normalised pixels, of all looks that the
+        configuration asks for."""
         features = self._look(pixels)
         if self.config.second_size:
             again = self._look(_scaled(pixels, (self.config.second_size, self.config.second_size)))
             features = (features + _scaled(again, features.shape[2:])) / 2
+        return features
+
+    def remember(self, features: Tensor) -> Seen:
+        """Return what sentences and tags are made from, of feature maps (batch, channels, height, width)."""
         # The recurrent part is small; in half precision it would gain no time and lose digits.
         features = features.to(self.embedding.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
             pooled = features.mean(dim=(2, 3))
-            words = self.words(pooled)
-            return self.memory(features.flatten(2).transpose(1, 2), pooled, words), words
+            words, classes = self.words(pooled), self.encoder.classify(pooled)
+            memory = self.memory(features.flatten(2).transpose(1, 2), pooled, words.sigmoid(), classes)
+            return Seen(memory, words, classes)
 
     def _look(self, pixels: Tensor) -> Tensor:
         """Return the feature map of images, or the mean of theirs and their mirror images'."""
@@ -105,7 +121,7 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         return state
 
     def write(self, input_ids: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return what `output` turns into logits, of shape (batch, length, hidden), and the new state."""
+        """Return what `output` turns into logits, of shape (batch, length, width), and the new state."""
         written, state = self.decoder(self.dropout(self.embedding(input_ids)), state)
         return self.dropout(written), state
 
@@ -134,7 +150,7 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         # The CNN has initialised itself; torch's own defaults suit the rest but the embedding, which is also the
         # output layer, and there must not start with logits of standard deviation 20.
         if module is self.embedding:
-            nn.init.normal_(module.weight, std=self.config.hidden_size**-0.5)
+            nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
 
 def _scaled(images: Tensor, size: Sequence[int]) -> Tensor:
@@ -143,29 +159,34 @@ def _scaled(images: Tensor, size: Sequence[int]) -> Tensor:
 
 
 class AttendedMemory(nn.Module):
-    """The image as slots: the whole, each place of the map, and the words that are likely to be said of it."""
+    """The image as slots: the whole, the words that are likely to be said of it, what the encoder's classifier takes it
+    for, and each place of the map."""
 
-    def __init__(self, channels: int, tags: int, hidden: int) -> None:
+    def __init__(self, channels: int, tags: int, classes: int, hidden: int) -> None:
         super().__init__()
         self.places = nn.Linear(channels, hidden)
         self.words = nn.Linear(tags, hidden)
+        self.classes = nn.Linear(classes, hidden) if classes else None
         self.norm = nn.LayerNorm(hidden)
 
-    def forward(self, features: Tensor, pooled: Tensor, words: Tensor) -> Tensor:
-        """Return the memory (batch, 2 + places, hidden) of features (batch, places, channels), their mean and words."""
-        whole, likely = self.places(pooled), self.words(words.sigmoid())
-        slots: Tensor = self.norm(torch.cat([whole[:, None], likely[:, None], self.places(features)], dim=1))
-        return slots
+    def forward(self, features: Tensor, pooled: Tensor, words: Tensor, classes: Tensor) -> Tensor:
+        """Return the memory (batch, slots, hidden) of features (batch, places, channels), their mean, and the
+        probabilities of words and classes."""
+        slots = [self.places(pooled)[:, None], self.words(words)[:, None]]
+        if self.classes is not None:
+            slots.append(self.classes(classes)[:, None])
+        memory: Tensor = self.norm(torch.cat([*slots, self.places(features)], dim=1))
+        return memory
 
 
 class GlobalMemory(nn.Module):
     """The image as one vector."""
 
-    def __init__(self, channels: int, tags: int, hidden: int) -> None:
+    def __init__(self, channels: int, tags: int, classes: int, hidden: int) -> None:
         super().__init__()
         self.whole = nn.Sequential(nn.Linear(channels, hidden), nn.LayerNorm(hidden))
 
-    def forward(self, features: Tensor, pooled: Tensor, words: Tensor) -> Tensor:
+    def forward(self, features: Tensor, pooled: Tensor, words: Tensor, classes: Tensor) -> Tensor:
         """Return the memory, of shape (batch, 1, hidden)."""
         whole: Tensor = self.whole(pooled)
         return whole[:, None]
@@ -174,18 +195,18 @@ class GlobalMemory(nn.Module):
 class AttendingGRU(nn.Module):
     """Two layers of GRU with attention between them."""
 
-    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.heads = heads
         self.start = nn.Linear(hidden, 2 * hidden)
-        self.lower = nn.GRU(hidden, hidden, batch_first=True)
+        self.lower = nn.GRU(width, hidden, batch_first=True)
         self.query, self.key, self.value = (nn.Linear(hidden, hidden) for _ in range(3))
         self.upper = nn.GRU(2 * hidden, hidden, batch_first=True)
-        self.merge = nn.Sequential(nn.Linear(3 * hidden, hidden), nn.Tanh())
+        self.merge = nn.Sequential(nn.Linear(3 * hidden, width), nn.Tanh())
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
+        """Return what is written (batch, length, width) after words (batch, length, width), and the new state."""
         lower_state, upper_state, key, value = state
         asked, lower_state = self.lower(embedded, lower_state[None].contiguous())
         found = nn.functional.scaled_dot_product_attention(self._by_head(self.query(asked)), key, value)
@@ -205,15 +226,15 @@ class AttendingGRU(nn.Module):
 class MergingLSTM(nn.Module):
     """An LSTM over the words alone, to which the image is added."""
 
-    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.hidden = hidden
-        self.lstm = nn.LSTM(hidden, hidden, batch_first=True)
-        self.merge = nn.Sequential(nn.Linear(hidden, hidden), nn.Tanh())
+        self.lstm = nn.LSTM(width, hidden, batch_first=True)
+        self.merge = nn.Sequential(nn.Linear(hidden, width), nn.Tanh())
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, embedded: Tensor, state: State) -> tuple[Tensor, State]:
-        """Return what is written (batch, length, hidden) after words (batch, length, hidden), and the new state."""
+        """Return what is written (batch, length, width) after words (batch, length, width), and the new state."""
         hidden, cell, memory = state
         told, (hidden, cell) = self.lstm(embedded, (hidden[None].contiguous(), cell[None].contiguous()))
         return self.merge(self.dropout(told) + memory), (hidden[0], cell[0], memory)

@@ -3,12 +3,13 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any
-
-from transformers import AutoTokenizer, GenerationConfig
+from typing import TYPE_CHECKING, Any
 
 from models.generation import Rules
 from models.preprocessing.tokens import Tokens
+
+if TYPE_CHECKING:
+    from transformers import GenerationConfig
 
 log = logging.getLogger(__name__)
 
@@ -16,6 +17,7 @@ log = logging.getLogger(__name__)
 _NOT_FOLLOWED = ("encoder_repetition_penalty", "encoder_no_repeat_ngram_size", "bad_words_ids", "forced_decoder_ids",
     "begin_suppress_tokens", "sequence_bias", "exponential_decay_length_penalty", "num_beam_groups",
     "diversity_penalty", "do_sample")  # fmt: skip
+_KEPT = ("eos_token_id", "suppress_tokens")
 # What means the same as leaving them out; old configs have them written out.
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "encoder_repetition_penalty": (1.0,),
@@ -28,10 +30,12 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 
 def read_tokenizer(directory: Path) -> Tokens:
     """Return a checkpoint's tokenizer."""
+    from transformers import AutoTokenizer
+
     return Tokens.of(AutoTokenizer.from_pretrained(directory, local_files_only=True))
 
 
-def read_rules(directory: Path, config: GenerationConfig, end_token: int | None = None) -> Rules:
+def read_rules(directory: Path, config: "GenerationConfig | None", end_token: int | None = None) -> Rules:
     """Return how texts end and are searched for.
 
     transformers drops the settings of a search that stand in `config.json`, such as Kosmos-2's `no_repeat_ngram_size`,
@@ -39,22 +43,23 @@ def read_rules(directory: Path, config: GenerationConfig, end_token: int | None 
 
     Args:
         directory: the checkpoint.
-        config: what transformers has kept of its settings.
+        config: what transformers has kept of its settings; None to take them from the files.
         end_token: the token that ends texts, where the family knows better.
 
     Raises:
         ValueError: the checkpoint does not say how they end.
     """
-    end_tokens: Any = config.eos_token_id if end_token is None else end_token
+    settings = _settings(directory)
+    kept = settings if config is None else {name: getattr(config, name, None) for name in _KEPT}
+    end_tokens: Any = kept.get("eos_token_id") if end_token is None else end_token
     if end_tokens is None:
         raise ValueError("generation_config.json: no eos_token_id says how texts end")
-    settings = _settings(directory)
     ignored = [name for name in _NOT_FOLLOWED if name in settings and settings[name] not in _NEUTRAL.get(name, ([],))]
     if ignored:
         log.warning("%s: these settings of its search are not followed: %s", directory, ", ".join(ignored))
     return Rules(
         _tokens(end_tokens),
-        tuple(config.suppress_tokens or ()),
+        tuple(kept.get("suppress_tokens") or ()),
         settings.get("length_penalty", 1.0),
         settings.get("early_stopping", False),
         settings.get("no_repeat_ngram_size", 0),

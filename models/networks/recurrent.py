@@ -15,9 +15,10 @@ class Encoder(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Return the first state of a caption for each image of normalised pixels (images, 3, height, width), and as
-        the last output the score of each tag, between 0 and 1, of shape (images, tags)."""
-        memory, words = self.network.encode(pixels)
-        return *self.network.begin(memory), words.float().sigmoid()
+        the last output the probability of each tag and of each class, of shape (images, tags + classes)."""
+        seen = self.network.encode(pixels)
+        scores = torch.cat([seen.words.float().sigmoid(), seen.classes.float()], dim=1)
+        return *self.network.begin(seen.memory), scores
 
 
 class Decoder(nn.Module):

@@ -1,6 +1,6 @@
 """Measure models of the registry: captions against those of people, or lines read against what is written on them.
 
-    python -m models.training.evaluate flickr8k-gru --images DIR --captions captions.txt --split dev.txt --num-beams 1 3
+    python -m models.training.evaluate efficientnet-gru --images DIR --captions FILE --split dev.txt --num-beams 1 3
     python -m models.training.evaluate rapidocr --lines DIR
 
 Prints a table; `--json` keeps every prediction, `--html` shows the best and the worst. How is said in `metrics`.

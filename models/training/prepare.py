@@ -4,20 +4,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from models import downloads, weights
+from models import weights
 from models.backends import torch as runtime
-from models.base import ModelError, Source
-from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD, RecurrentCaptionerConfig
-from models.captioning.encoder import NAMED
+from models.base import ModelError
+from models.captioning.configuration import RecurrentCaptionerConfig
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
 from models.discovery import discover, with_local_paths
 from models.families.recurrent import Recurrent
-from models.preprocessing.pixels import image_processor
+from models.training import encoders
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
 from models.training.settings import Settings, TrainingError
@@ -96,25 +94,25 @@ def _check_captioner(directory: Path) -> None:
 def _new_network(settings: Settings, photos: Sequence[Photo], vocabulary: Vocabulary) -> RecurrentCaptioner:
     torch.manual_seed(settings.seed)
     tags = content_words({str(photo.path): photo.words for photo in photos}, settings.tags)
-    directory = None if settings.encoder in NAMED else _checkpoint(settings.encoder)
-    cnn = _load_cnn(directory) if directory else None
-    mean, std = _colours(directory) if directory else (IMAGENET_MEAN, IMAGENET_STD)
+    start = encoders.start(settings.encoder)
     network = RecurrentCaptioner(
         RecurrentCaptionerConfig(
             shape=settings.shape,
-            encoder=_description(cnn) if cnn else NAMED[settings.encoder],
+            encoder=start.config,
             feature_stride=settings.feature_stride,
             vocab_size=len(vocabulary),
             hidden_size=settings.hidden,
+            embedding_size=settings.embedding,
             attention_heads=settings.heads,
             dropout=settings.dropout,
             tags=list(tags),
-            image_mean=mean,
-            image_std=std,
+            classes=list(start.classes),
+            image_mean=start.mean,
+            image_std=start.std,
         )
     )
-    if cnn is not None:
-        network.encoder.cnn.load_state_dict(cnn.state_dict())
+    if start.weights is not None:
+        network.encoder.cnn.load_state_dict(start.weights)
     # A head that starts with the words' own frequencies need not learn them first.
     odds = [math.log(part / (1 - part)) for part in (min(max(share, 1e-4), 0.99) for share in tags.values())]
     with torch.no_grad():
@@ -123,41 +121,3 @@ def _new_network(settings: Settings, photos: Sequence[Photo], vocabulary: Vocabu
         head.weight.mul_(0.1)
         head.bias.copy_(torch.tensor(odds))
     return network
-
-
-def _checkpoint(encoder: str) -> Path:
-    """Return the directory of a pretrained CNN: the one named, or that of a repository on the hub."""
-    if Path(encoder).is_dir():
-        return Path(encoder)
-    source = Source(hub_id=encoder)
-    try:
-        return weights.find(source) or downloads.download(source, lambda _: None)
-    except (ModelError, ValueError) as error:
-        # A ValueError where no repository could have that name.
-        reason = str(error.__cause__ or error).partition("\n")[0]
-        raise TrainingError(
-            f"--encoder {encoder} is none of {', '.join(NAMED)}, no directory, and could not be fetched from the hub: "
-            f"{reason}"
-        ) from error
-
-
-def _load_cnn(directory: Path) -> Any:
-    from transformers import AutoModel
-
-    return AutoModel.from_pretrained(directory, dtype=torch.float32, local_files_only=True, weights_only=True)
-
-
-def _description(cnn: Any) -> dict[str, Any]:
-    kept: dict[str, Any] = cnn.config.to_diff_dict()
-    for name in ("architectures", "dtype", "transformers_version", "id2label", "label2id"):
-        kept.pop(name, None)
-    return kept | {"model_type": cnn.config.model_type}
-
-
-def _colours(directory: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return mean and deviation of the colours as the CNN was trained; ImageNet's where it does not say."""
-    try:
-        stored = image_processor(directory)
-    except ValueError:
-        stored = {}
-    return tuple(stored.get("image_mean", IMAGENET_MEAN)), tuple(stored.get("image_std", IMAGENET_STD))

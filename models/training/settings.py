@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_type_hints
 
 from models.captioning.configuration import SHAPES
-from models.captioning.encoder import NAMED
+from models.captioning.encoder import NAMED, PACKAGED
 from models.training.command import Parser
 
 FILE = "settings.json"
@@ -59,12 +59,15 @@ class Settings:
 
     shape: Annotated[str, "what to train", SHAPES] = "cnn-gru"
     encoder: Annotated[
-        str, f"{', '.join(NAMED)}: from scratch; else a directory or hub id with the weights of a CNN"
+        str,
+        f"{', '.join(NAMED)}: from scratch; {', '.join(PACKAGED)}: trained on ImageNet, with the package of that name "
+        "and -pytorch-model; else a directory or hub id with the weights of a CNN",
     ] = "resnet-18-slim"
     freeze_encoder: Annotated[bool, "keep the encoder's weights as they are"] = False
     feature_stride: Annotated[int, "pixels between the places of the feature map", (16, 32)] = 32
     init_from: Annotated[Path | None, "fine-tune this captioner; shape, encoder and words are then its own"] = None
-    hidden: Annotated[int, "size of the recurrent layers and the embedding", Range(1)] = 384
+    hidden: Annotated[int, "size of the recurrent layers", Range(1)] = 384
+    embedding: Annotated[int, "size of the embedding of words; 0 for hidden", Range(0)] = 0
     heads: Annotated[int, "heads of the attention", Range(1)] = 4
     dropout: Annotated[float, "fraction of the activations that are dropped", Range(0, below=1)] = 0.3
     min_count: Annotated[int, "words found less often become unknown", Range(1)] = 4

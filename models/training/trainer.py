@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from models.backends import torch as runtime
 from models.base import Placement
-from models.captioning.network import RecurrentCaptioner
+from models.captioning.network import RecurrentCaptioner, Seen
 from models.captioning.pixels import normalise
 from models.captioning.vocabulary import START, Vocabulary
 from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
@@ -137,11 +137,11 @@ class Trainer:
         step = self.progress["epoch"] * self.steps + self.progress["step"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(self.settings, step, self.steps)
-        memory, words = self._encode(self.network, batch.pixels)
-        of_words = word_loss(words, batch.words.to(self.device))
+        seen = self._encode(self.network, batch.pixels)
+        of_words = word_loss(seen.words, batch.words.to(self.device))
         of_captions = torch.zeros_like(of_words)
         if self.progress["epoch"] >= self.settings.word_epochs:
-            of_captions = self._caption_loss(memory, batch)
+            of_captions = self._caption_loss(seen.memory, batch)
         self.optimizer.zero_grad()
         (of_captions + self.settings.word_loss * of_words).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
@@ -149,7 +149,7 @@ class Trainer:
         average(self.average, self.network, self.settings.average, step)
         return of_captions.item(), of_words.item()
 
-    def _encode(self, network: RecurrentCaptioner, pixels: Tensor) -> tuple[Tensor, Tensor]:
+    def _encode(self, network: RecurrentCaptioner, pixels: Tensor) -> Seen:
         config = network.config
         pixels = normalise(pixels.to(self.device), config.image_mean, config.image_std)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
@@ -195,7 +195,7 @@ class Trainer:
         said: list[str] = []
         for pixels in squashed_batches(self.dev, self.average.config.image_size):
             self._stop_if_asked()
-            memory, _ = self._encode(self.average, pixels)
+            memory = self._encode(self.average, pixels).memory
             start = torch.full((len(pixels), 1), START, device=self.device)
             tokens = self.average.generate(
                 start, memory=memory, num_beams=self.settings.dev_beams, max_new_tokens=_MOST_TOKENS, do_sample=False

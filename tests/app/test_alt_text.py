@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.alt_text import clean, compose, shorten
+from app.alt_text import clean, compose, list_sure, shorten
 
 CAPTION = "a man with a beard is standing in front of a long wooden fence near the old harbour"
 WORDS = "Larkfield Paper Company INVOICE Fine stationery and print 18 Mill Lane, Brookhaven Phone: 555 0142"
@@ -143,3 +143,23 @@ def test_words_that_have_no_room_are_left_out_rather_than_cut_to_a_stump() -> No
 )
 def test_shorten(text: str, length: int, expected: str) -> None:
     assert shorten(text, length) == expected
+
+
+@pytest.mark.parametrize(
+    ("things", "words", "length", "expected"),
+    [
+        (["broccoli", "table"], "", 250, "Photo: broccoli, table"),
+        ([], "PLATFORM 4\n\nMIND  THE STEP\n", 250, "Text: PLATFORM 4 MIND THE STEP"),
+        (["bus", "street"], "STOP", 250, "Photo: bus, street. Text: STOP"),
+        (["bus", "street"], "STOP", 28, "Photo: bus. Text: STOP"),
+        (["bus"], "one two three", 14, "Text: one two…"),
+        (["sign"], "STOP", 250, "Text: STOP"),
+        (["white", "building", "jumping", "rides", "sign"], "", 250, "Photo: building, sign"),
+        ([], "", 250, ""),
+    ],
+)
+def test_without_a_sentence_only_what_is_sure_is_said(
+    things: list[str], words: str, length: int, expected: str
+) -> None:
+    assert list_sure(things, words, length) == expected
+    assert len(expected) <= length

@@ -44,7 +44,7 @@ def test_a_model_is_downloaded_at_its_first_request(make_server: Callable[..., S
     assert f"downloading {REPOSITORY}" in server.log
     assert "downloaded" in assert_problem(server.generate(SMALL, model="blip-base"), 503)["detail"]
     answer = server.generate(INVOICE)
-    assert (answer.status_code, answer.json()["model"]) == (200, "flickr8k-gru"), "others go on"
+    assert (answer.status_code, answer.json()["model"]) == (200, "efficientnet-gru"), "others go on"
     assert server.get("/readyz").ok
 
     hub.release.set()
@@ -116,9 +116,11 @@ def test_a_hub_that_refuses_is_found_out_in_seconds_and_said_in_one_line(make_se
     assert "downloading" not in server.log
     assert "log" not in entry["error"]
     assert "Traceback" not in server.log
-    assert server.get("/readyz").json()["model"] == "flickr8k-gru", "a failed download never keeps it from being ready"
+    assert server.get("/readyz").json()["model"] == "efficientnet-gru", (
+        "a failed download does not keep it from being ready"
+    )
     assert_problem(server.generate(SMALL, model="blip-base"), 503)
-    assert server.generate(SMALL).json()["model"] == "flickr8k-gru"
+    assert server.generate(SMALL).json()["model"] == "efficientnet-gru"
 
 
 def test_a_download_that_was_killed_goes_on_where_it_was(

@@ -276,11 +276,11 @@ def test_the_old_default_answers_until_the_new_one_is_loaded(monkeypatch: pytest
 
     monkeypatch.setattr(weights, "find", lambda source, needs: tmp_path if source.hub_id in {None, *here} else None)
     monkeypatch.setattr(downloads, "download", download)
-    registry = registry_of(Fake("blip-base", Source("a/blip")).behave(load=load), fake("flickr8k-gru"))
+    registry = registry_of(Fake("blip-base", Source("a/blip")).behave(load=load), fake("efficientnet-gru"))
     new = registry.entry("blip-base")
     new.load()
     assert loading.is_set()
-    assert defaults == ["flickr8k-gru", "flickr8k-gru"]
+    assert defaults == ["efficientnet-gru", "efficientnet-gru"]
     assert registry.default_captioner() is new
     # One that comes back into memory is waited for.
     assert new.unload()

@@ -26,7 +26,7 @@ from tests.internet import Upstream
 from tests.internet import answer as web_answer
 from tests.server import ROOT, Server
 
-MODEL = "flickr8k-gru"
+MODEL = "efficientnet-gru"
 KEY = "a-key"
 
 

@@ -326,11 +326,11 @@ def test_without_a_tagger_of_texts_the_captioner_in_the_box_tags_the_image(limit
         for options in ({}, {"model": "rapidocr"}, {"model": "alt-text", "tagger": "flickr8k-gru"})
     ]
     for answer in answers:
-        assert answer["tagger"] == "flickr8k-gru"
+        assert answer["tagger"] == "efficientnet-gru"
         assert len(answer["tags"]) == len(answer["tag_scores"]) > 0
         assert answer["tag_scores"] == sorted(answer["tag_scores"], reverse=True)
         assert (answer["tags"], answer["tag_scores"]) == (answers[0]["tags"], answers[0]["tag_scores"])
-    problem = assert_problem(limited.post("/generate-tags", json={"text": "a dog", "tagger": "flickr8k-gru"}), 422)
+    problem = assert_problem(limited.post("/generate-tags", json={"text": "a dog", "tagger": "efficientnet-gru"}), 422)
     assert "tags images, not texts" in problem["detail"]
 
 
@@ -349,7 +349,7 @@ def test_without_a_tagger_the_text_is_answered_all_the_same(limited: Server) -> 
 
 
 def test_auto_says_which_model_spoke(server: Server, limited: Server) -> None:
-    assert limited.generate(SMALL).json()["model"] == "flickr8k-gru"
+    assert limited.generate(SMALL).json()["model"] == "efficientnet-gru"
     assert server.generate(SMALL, max_new_tokens=2).json()["model"] == "blip-large"
     assert json.loads(server.generate(SMALL, model="auto", max_new_tokens=2).text)["model"] == "blip-large"
 

@@ -565,6 +565,16 @@ def test_alt_text_of_a_captioner_that_fails_is_the_words(make_server: Callable[.
     assert read(server, SMALL, model="alt-text")["text"] == ""
 
 
+def test_alt_text_of_a_doubtful_caption_is_what_is_sure(make_server: Callable[..., Server]) -> None:
+    """The drawn sign is like no photo that the captioner in the box has seen."""
+    answer = read(make_server(), SIGN, model="alt-text")
+    assert answer["text"] == "Text: PLATFORM 4 MIND THE STEP"
+    assert set(answer["parts"]) == {"words", "reader"}
+    (warning,) = answer["warnings"]
+    assert "efficientnet-gru" in warning
+    assert "POST /models/blip-base/load" in warning
+
+
 def test_alt_text_in_other_formats(server: Server) -> None:
     answer = read(server, SIGN, model="alt-text")
     assert server.generate(SIGN, model="alt-text", format="text").text == answer["text"]
