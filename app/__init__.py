@@ -1,6 +1,6 @@
 """Image to Text: a self-hosted service that turns an image into text.
 
-This module does the wiring, and nothing else: settings to a service, a service to a Flask application.
+This module only connects the parts: `build_service` makes a service of settings, `create_app` a Flask application.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def build_service(settings: Settings) -> Service:
     """Return the service that the settings describe, without Flask.
 
     Raises:
-        SettingsError: a setting names a model, a directory or a device that is not there.
+        SettingsError: a setting names a model, a directory or a device that does not exist.
     """
     from app.config import SettingsError
     from app.decoding.pool import DecodingPool
@@ -83,8 +83,8 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
 
     Args:
         settings: what to build.
-        service: what answers; one built from the settings when it is None.
-        operations: where its requests run, for a caller that drains them at the end; new ones when it is None.
+        service: answers the requests; built from the settings when it is None.
+        operations: runs the requests. A caller that drains them at shutdown passes its own; None makes new ones.
 
     Raises:
         SettingsError: as build_service does.
@@ -125,10 +125,10 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     operations = operations or Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
     app = Flask(__name__)
     app.extensions[auth.KEYS] = keyring
-    # The text of a data: URL is a third longer than its image; fields have their own limit in native.py.
+    # An image in base64 is a third longer. `MAX_FIELD_BYTES` in app/api/bodies.py limits all other fields.
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     if settings.trusted_hosts and settings.trusted_hosts != ("*",):
-        # This machine's own names are no stranger's, and health checks use them.
+        # Always allow the loopback names, because health checks use them.
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     access.register(app)
     downloads = Downloads(settings.models_allowed, keyring)
@@ -140,7 +140,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         kserve: (chat, __version__),
     }
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
-    # Before the keys are asked for, so that guessing them is limited too.
+    # Registered before the key check, so that the rate limit also holds for guessing keys.
     rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
     app.before_request(keyring.check)
     proxy.register(app, settings.trusted_proxies)

@@ -9,7 +9,7 @@ _OPENING = re.compile(
     r"\s+(?:of|showing)\b\s*",
     re.IGNORECASE,
 )
-# What BLIP large says that stands for nothing: its captions of COCO were noisy.
+# Meaningless words such as "araffe", which BLIP large writes because of noise in the captions it was trained on.
 _NONSENSE = re.compile(r"\b(?:an?\s+)?ara(?:f|ff)(?:e|ed|es)\b[\s,]*", re.IGNORECASE)
 _LONGEST_REPEAT = 4
 _ELLIPSIS = "…"
@@ -21,16 +21,16 @@ _NO_THING = re.compile(
 )
 """Tags for looks and deeds, which are no things to enumerate."""
 _LEAST_WORDS = 12
-"""A transcription that has no room for so many characters is left out: a stump says nothing."""
+"""The fewest characters of the words that an alt text includes. Fewer are left out, because a fragment is useless."""
 
 
 def compose(caption: str, words: str, max_length: int) -> str:
     """Return one sentence of at most `max_length` characters.
 
     Args:
-        caption: what a captioner said of the picture; may be empty.
-        words: what a reader found written on it; may be empty.
-        max_length: the limit; what does not fit is cut at a word.
+        caption: the output of a captioner; may be empty.
+        words: the text that a reader found on the picture; may be empty.
+        max_length: the limit. A text that does not fit is cut at a word.
     """
     caption = clean(caption)
     words = " ".join(words.replace("“", "'").replace("”", "'").split())
@@ -61,7 +61,7 @@ def list_sure(things: Sequence[str], words: str, max_length: int) -> str:
 
 
 def clean(caption: str) -> str:
-    """Return a caption without "an image of", nonsense words, words said twice in a row, and its full stop."""
+    """Return a caption without "an image of", nonsense words, immediate repetitions, and its full stop."""
     text = " ".join(_NONSENSE.sub(" ", caption).split()).rstrip(" .,;")
     while (shorter := _OPENING.sub("", text)) != text:
         text = shorter
@@ -78,7 +78,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def _without_repeats(text: str) -> str:
-    """Say once what is said several times in a row: a word, or a run of a few words."""
+    """Return a text without immediate repetitions of a word, or of up to _LONGEST_REPEAT words."""
     words = text.split()
     for length in range(1, _LONGEST_REPEAT + 1):
         kept: list[str] = []
@@ -86,7 +86,7 @@ def _without_repeats(text: str) -> str:
             kept.append(word)
             last, before = kept[-length:], kept[-2 * length : -length]
             if [w.lower().strip(",") for w in last] == [w.lower().strip(",") for w in before]:
-                # The comma of an enumeration goes with the first.
+                # Delete the first of the two, and with it the comma that an enumeration has there.
                 del kept[-2 * length : -length]
         words = kept
     return " ".join(words)

@@ -1,4 +1,4 @@
-"""Models that are not on the machine yet: a request starts their download, and waits for it or is refused."""
+"""Makes models available: a request for one that is not on the machine starts the download, and waits or is refused."""
 
 import threading
 import time
@@ -12,7 +12,8 @@ from models.registry import Entry, State
 _RETRY_AFTER = 15.0
 _RETRY_CLOSED_AFTER = 5.0
 _FIRST_LOOK = 1.0
-"""Seconds in which a hub that cannot be reached is mostly found out."""
+"""Seconds for which a request that does not wait gives the download to start or to fail. An unreachable hub mostly
+fails within them, so that the client gets the reason."""
 
 
 def refuse_download(entry: Entry, may_download: frozenset[str] | None) -> None:
@@ -31,7 +32,7 @@ def refuse_download(entry: Entry, may_download: frozenset[str] | None) -> None:
 
 
 class Availability:
-    """Sees to it that a model is on the machine before a request goes on."""
+    """Ensures that a model is on the machine before a request continues."""
 
     def __init__(self, engine: Engine, max_waiting: int) -> None:
         """Let at most `max_waiting` requests wait for downloads at once: a download can take an hour."""
@@ -48,9 +49,9 @@ class Availability:
 
         Raises:
             DownloadForbidden: the request may not have it downloaded.
-            Unavailable: the model is not here yet, or the service is shutting down.
-            QueueFull: enough requests wait for downloads already.
-            ModelUnavailable: it failed a moment ago.
+            Unavailable: the model is not on the machine yet, or the service is shutting down.
+            QueueFull: `max_waiting` requests wait for downloads already.
+            ModelUnavailable: the model failed to load, and it is too early for another attempt.
         """
         if entry.on_machine:
             return
@@ -64,7 +65,7 @@ class Availability:
 
     def _wait(self, entry: Entry, jobs: Jobs) -> None:
         if not self._waiting.acquire(blocking=False):
-            raise errors.QueueFull("enough requests wait for downloads already", _RETRY_AFTER)
+            raise errors.QueueFull("too many requests wait for downloads already", _RETRY_AFTER)
         try:
             while not entry.on_machine:
                 entry.refuse_if_failed()

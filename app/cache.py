@@ -1,4 +1,4 @@
-"""Results remembered in memory, for images that come again."""
+"""A cache of results in memory, for images that are sent again."""
 
 import dataclasses
 import sys
@@ -18,8 +18,8 @@ class _Item(NamedTuple):
 
 
 class ResultCache:
-    """The latest results, in at most `limit` bytes, keys included; the least recently used goes first. A limit of 0
-    remembers nothing."""
+    """A cache of at most `limit` bytes, keys included, which drops the least recently used results first. With a limit
+    of 0 it stores nothing."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -34,7 +34,7 @@ class ResultCache:
         return None if item is None else item.value
 
     def put(self, key: Hashable, value: Any, started: float) -> None:
-        """Remember a result, unless it is larger than the limit or another one was begun later.
+        """Store a result, unless it is larger than the limit, or the stored one was begun later.
 
         Args:
             key: all that the result depends on.
@@ -51,7 +51,7 @@ class ResultCache:
 
 
 def size_of(value: Any) -> int:
-    """Return the bytes of a value in memory, with all that it is made of."""
+    """Return the bytes that a value takes in memory, including its parts."""
     parts: Any = ()
     if dataclasses.is_dataclass(value):
         parts = (getattr(value, field.name) for field in dataclasses.fields(value))

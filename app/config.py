@@ -42,7 +42,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """What the person who runs the service can choose. The description of each is its documentation."""
+    """The settings of the service. The description of each is its documentation."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=False, allow_inf_nan=False)
 
@@ -96,7 +96,7 @@ class Settings(BaseSettings):
     )
     fetch_ports: Ports = Field((80, 443), description="Ports that image_url may reach.")
     fetch_timeout: float = Field(20, gt=0, description="Seconds that fetching an image_url may take in all.")
-    save_uploads: bool = Field(True, description="Whether to keep the images that come.")
+    save_uploads: bool = Field(True, description="Whether to keep uploaded images.")
     images_dir: ImagesDirectory = Field(Path("images"), description="Directory to keep them in.")
     model_idle_minutes: float = Field(
         30, ge=0, description="Minutes after which a model that nobody uses leaves memory; 0 for never."
@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     max_model_memory_mb: float = Field(
         0,
         ge=0,
-        description="Most megabytes that the weights of loaded models may have, as they are on disk; what is idle "
-        "makes room for others; 0 for no limit.",
+        description="Most megabytes of the weights of loaded models, as they are on disk; idle models are unloaded for "
+        "others; 0 for no limit.",
     )
     max_store_mb: float = Field(
         10_000, ge=0, description="Megabytes that all images kept may take; the oldest go first; 0 for any number."
@@ -129,10 +129,10 @@ class Settings(BaseSettings):
         None, description="Requests of one client in work at once; auto as above, and 16; 0 for any number."
     )
     trusted_proxies: Networks = Field(
-        (), description="Addresses or networks of reverse proxies whose X-Forwarded headers are believed."
+        (), description="Addresses or networks of reverse proxies whose X-Forwarded headers are trusted."
     )
     result_cache_mb: float = Field(
-        64, ge=0, le=100_000, description="Memory for results, for images that come again; 0 remembers none."
+        64, ge=0, le=100_000, description="Memory of the cache of results in megabytes; 0 for no cache."
     )
     shutdown_grace: float = Field(30, ge=0, description="Seconds that running requests have after SIGTERM.")
     cors_origins: Origins = Field(
@@ -164,10 +164,10 @@ class Settings(BaseSettings):
         return value
 
     def read_keys(self) -> tuple[ApiKey, ...]:
-        """Return the keys of API_KEYS and of API_KEYS_FILE, where empty lines and lines with # do not count.
+        """Return the keys of API_KEYS and of API_KEYS_FILE. Its empty lines, and those that begin with #, are skipped.
 
         Raises:
-            SettingsError: the file cannot be read, holds none, or one that cannot be sent.
+            SettingsError: the file cannot be read, contains no key, or contains one that a header cannot carry.
         """
         keys = [ApiKey(key.get_secret_value()) for key in self.api_keys]
         if self.api_keys_file is not None:
@@ -180,7 +180,7 @@ class Settings(BaseSettings):
             except ValueError as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} {error}") from error
             if not found:
-                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} holds no key")
+                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} contains no key")
             keys += found
         return tuple(keys)
 
@@ -195,13 +195,13 @@ class Settings(BaseSettings):
 
     @property
     def rate_of_client(self) -> str:
-        """What one client may send, in words of flask-limiter; empty for any number."""
+        """The rate limit of a client, in flask-limiter's notation; empty for none."""
         auto = "300/minute" if self.exposed else ""
         return {"auto": auto, "none": ""}.get(self.rate_limit, self.rate_limit)
 
     @property
     def requests_of_client(self) -> int:
-        """How many requests of one client may be in work; 0 for any number."""
+        """The most requests of a client in work at once; 0 for no limit."""
         auto = 16 if self.exposed else 0
         return auto if self.client_requests is None else self.client_requests
 
@@ -227,24 +227,24 @@ class Settings(BaseSettings):
 
     @property
     def max_body_bytes(self) -> int:
-        """The largest request: an image in base64, with room for the fields beside it."""
+        """The largest body of a request in bytes: an image in base64, and its other fields."""
         return self.max_upload_bytes // 3 * 4 + 2 * MEGABYTE
 
     @property
     def max_decode_bytes(self) -> int:
-        """Memory of a worker that decodes: the file thrice, its pixels in all the modes they pass through, and the
-        decoders with their threads."""
+        """The memory of a decoding worker in bytes: three copies of the file, its pixels in all modes of the
+        conversion, and the decoders with their threads."""
         return 3 * self.max_upload_bytes + 32 * self.max_image_pixels + 1000 * MEGABYTE
 
     @property
     def max_decoded_bytes(self) -> int:
-        """Memory for decoded images in bytes, of which a pixel takes four: five of the largest, or forty of 12
-        megapixels."""
+        """The memory for decoded images in bytes: five of the largest images, or forty of 12 megapixels. A pixel takes
+        four bytes."""
         return 5 * 4 * self.max_image_pixels
 
     @classmethod
     def read(cls, **overrides: Any) -> Self:
-        """Read the settings from the environment and, where that says nothing, from `.env` in this directory.
+        """Read the settings from the environment and, for names that it lacks, from `.env` in the working directory.
 
         Args:
             overrides: settings that win over both, by name.
@@ -263,7 +263,7 @@ class Settings(BaseSettings):
 
 
 def warn_of_strangers() -> None:
-    """Say in the log which names in `.env` are no settings: slips, or meant for the libraries and other programs."""
+    """Log the names in `.env` that are not settings: misspelled ones, and those for libraries and other programs."""
     known = [name.upper() for name in Settings.model_fields]
     others = [name for name in dotenv_values(Path(".env")) if name.upper() not in known]
     for name in [*others]:
@@ -271,12 +271,12 @@ def warn_of_strangers() -> None:
             log.warning(".env: %s is not a setting; did you mean %s?", name, meant[0])
             others.remove(name)
     if others:
-        log.info(".env also sets %s: no settings of this service, so left to libraries", ", ".join(others))
+        log.info(".env also sets %s, which are not settings of this service: left to libraries", ", ".join(others))
 
 
 def _line(mistake: dict[str, Any]) -> str:
-    """Say one mistake in one line: the setting, what is wrong with it, and what it was."""
+    """Describe a validation error in one line: the setting, what is wrong with it, and its value."""
     setting = str(mistake["loc"][0]).upper()
     message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    # A key belongs into no log.
+    # Keys must not get into logs.
     return f"{setting}: {message}" + ("" if setting == "API_KEYS" else f" (got {mistake['input']!r})")

@@ -1,7 +1,7 @@
-"""What can go wrong in answering a request, and how it is said to a client.
+"""The errors that a request can end with, as clients see them.
 
-Every error has a code, an HTTP status and a title; `detail` says what to do and is safe to show: it holds no path, no
-address and no traceback. They survive pickling, because an engine may live in another process.
+Every error has a code, an HTTP status and a title. `detail` says what to do and is safe to show: it contains no path,
+no address and no traceback. Errors can be pickled, because an engine may run in another process.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from models.base import UnknownModel as NoSuchModel
 
 
 class ServiceError(Exception):
-    """Base of all errors that a client is told about. `retry_after` is in seconds."""
+    """Base of all errors that clients see. `retry_after` is in seconds."""
 
     code = "internal-error"
     status = 500
@@ -45,7 +45,7 @@ class Unauthorized(ServiceError):
 
 
 class ForeignOrigin(ServiceError):
-    """A page from elsewhere, in somebody's browser, posts to this service."""
+    """A page of another origin posts to this service from a browser."""
 
     code = "foreign-origin"
     status = 403
@@ -121,7 +121,7 @@ class ForbiddenUrl(ServiceError):
 
 
 class UnusableUrl(ServiceError):
-    """An `image_url` whose server says no, or answers with what is not an image within the limits."""
+    """An `image_url` whose server refuses, or does not answer with an image within the limits."""
 
     code = "unusable-url"
     status = 422
@@ -129,7 +129,7 @@ class UnusableUrl(ServiceError):
 
 
 class ClientGone(ServiceError):
-    """Nobody waits for the answer any more; the status is nginx's, for the log."""
+    """The client has disconnected. The status is nginx's, for the log."""
 
     code = "client-gone"
     status = 499
@@ -137,11 +137,11 @@ class ClientGone(ServiceError):
 
 
 class ModelBusy(ServiceError):
-    """A model that is at work cannot leave memory."""
+    """A model that is in use cannot be unloaded."""
 
     code = "model-busy"
     status = 409
-    title = "Model at work"
+    title = "Model in use"
 
 
 class NotAcceptable(ServiceError):
@@ -153,7 +153,7 @@ class NotAcceptable(ServiceError):
 
 
 class QueueFull(ServiceError):
-    """More is waiting than the service takes on."""
+    """The queue of a model is full, or too many requests are in work."""
 
     code = "queue-full"
     status = 429
@@ -161,7 +161,7 @@ class QueueFull(ServiceError):
 
 
 class RateLimited(ServiceError):
-    """One client asks for more than its share."""
+    """A client exceeds its rate limit."""
 
     code = "rate-limited"
     status = 429
@@ -208,7 +208,7 @@ class UpstreamTimeout(ServiceError):
 
 
 class StorageFailed(ServiceError):
-    """An image cannot be saved, or not be removed."""
+    """An image cannot be saved or removed."""
 
     code = "storage-failed"
     status = 507
@@ -216,7 +216,7 @@ class StorageFailed(ServiceError):
 
 
 class StorageFull(StorageFailed):
-    """There is no room for an image."""
+    """The disk or the store has no space for an image."""
 
     code = "storage-full"
     title = "Storage full"
@@ -224,7 +224,7 @@ class StorageFull(StorageFailed):
 
 @contextmanager
 def as_service_errors() -> Iterator[None]:
-    """Raise what a model or the registry refuses as an error with a status."""
+    """Convert the errors of models and of the registry to errors with a status."""
     try:
         yield
     except NoSuchModel as error:

@@ -1,4 +1,4 @@
-"""The jobs of one request: queued, waited for, and taken back when the request is cancelled."""
+"""The jobs of one request: queues them, waits for them, and cancels them with the request."""
 
 import time
 from collections import deque
@@ -12,7 +12,7 @@ from models.base import Job, ModelError, Prediction
 from models.registry import Entry, State
 
 POLL = 0.25
-"""Seconds between two looks at whether the request is cancelled."""
+"""Seconds between two checks whether the request is cancelled."""
 
 
 class Jobs:
@@ -27,10 +27,10 @@ class Jobs:
         may_download: frozenset[str] | None = None,
     ) -> None:
         """Args:
-        engine: what runs the jobs.
+        engine: runs the jobs.
         timeout: seconds that a job may wait for a busy model.
-        progress: is told how far the request is.
-        cancelled: says whether the request is still wanted.
+        progress: is called with the progress of the request.
+        cancelled: returns whether the request is cancelled.
         may_download: the models that may be downloaded for the request; None for any.
         """
         self.progress = progress
@@ -45,7 +45,7 @@ class Jobs:
     def timings(self, decode: int = 0) -> Timings:
         """Return how long the request waited for models, and how long they worked on it.
 
-        What models do at the same time counts once. `decode` is passed on.
+        Time in which several models run at once counts once. `decode` is copied to the result.
         """
         inference = _covered((wait.started, wait.finished) for wait in self._waits)
         waited = _covered((wait.submitted, wait.finished) for wait in self._waits) - inference
@@ -58,13 +58,13 @@ class Jobs:
         return Timings(decode=decode, load=load, queue=max(waited - load, 0), inference=inference)
 
     def afresh(self) -> "Jobs":
-        """Return jobs of the same request whose time is counted apart."""
+        """Return a new object for jobs of the same request whose times are counted separately."""
         return Jobs(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
 
     def stop_if_cancelled(self) -> None:
         """Raise ClientGone when the request is cancelled."""
         if self._cancelled():
-            raise ClientGone("nobody waits for the answer any more")
+            raise ClientGone("the request was cancelled: no client waits for its answer")
 
     def run(self, entry: Entry, job: Job) -> Prediction:
         """Run one job.
@@ -81,8 +81,8 @@ class Jobs:
         """Run jobs for different models at the same time; return the prediction or the error of each.
 
         Raises:
-            QueueFull: the queue of one model is full, so the whole request is worth another try.
-            ServiceError, ModelError: the first job is refused. What refuses another one is its outcome.
+            QueueFull: the queue of one model is full. The client can repeat the whole request.
+            ServiceError, ModelError: the first job is refused. If another one is refused, the error is its outcome.
         """
         outcomes: list[Prediction | Exception | None] = [None] * len(jobs)
         tickets: dict[int, Ticket] = {}
@@ -117,7 +117,7 @@ class Jobs:
                 self.progress(Progress("lines", len(predictions), len(jobs)))
                 while todo and len(waiting) < 2 * entry.model.batch_size and not (waiting and self._is_full(entry)):
                     waiting.append(self._submit(entry, todo.popleft()))
-                # The ticket stays in the queue while it is waited for, so that it is cancelled with the others.
+                # The ticket stays in `waiting` until it has its result, so that it is cancelled with the others.
                 predictions.append(self._wait(entry, waiting[0]))
                 waiting.popleft()
             self.progress(Progress("lines", len(predictions), len(jobs)))
@@ -174,7 +174,7 @@ def _cancel(tickets: Iterable[Ticket]) -> None:
 
 
 def _covered(spans: Iterable[tuple[float | None, float | None]]) -> float:
-    """Return how much time spans cover together; a span without a beginning or an end covers none."""
+    """Return the length of the union of time spans. A span without a beginning or an end counts as empty."""
     covered, reached = 0.0, 0.0
     for begun, ended in sorted((begun, ended) for begun, ended in spans if begun is not None and ended is not None):
         covered += max(ended - max(begun, reached), 0.0)

@@ -1,4 +1,4 @@
-"""Requests in work: each is an operation in a thread of its own, which can be watched, shared and cancelled."""
+"""Operations: each request in work is one. It runs in a thread of its own, and can be watched, shared and cancelled."""
 
 import copy
 import logging
@@ -18,7 +18,7 @@ from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5
-"""Seconds after which a subscriber hears the latest progress again, so that it can see whether its client is there."""
+"""Seconds after which the latest progress is repeated, so that a subscriber can check that its client is connected."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished operation can be found by its id."""
 MAX_KEPT_BYTES = 200_000_000
@@ -33,8 +33,8 @@ Work = Callable[[ReportProgress, IsCancelled], Result]
 class Operation(Generic[Result]):
     """A request in work: a future with progress.
 
-    Every subscriber calls `leave` once. An operation whose last subscriber leaves before it is done is cancelled: its
-    work is told so by `cancelled`, and ends by itself.
+    Every subscriber calls `leave` once. When the last subscriber leaves before the operation is done, the operation is
+    cancelled: the `cancelled` function of its work returns True from then on, and the work ends at its next check.
     """
 
     def __init__(self, operations: "Operations", key: Hashable, work: Work[Result], detached: bool) -> None:
@@ -81,21 +81,21 @@ class Operation(Generic[Result]):
         return bool(self._progress)
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most so many seconds for the end, and say whether it has come."""
+        """Wait at most `seconds` until the operation is done. Return whether it is."""
         with self._changed:
             return self._changed.wait_for(lambda: self._done, seconds)
 
     def result(self) -> Result:
-        """Wait for the end; return the result or raise the error."""
+        """Wait until the operation is done, then return its result or raise its error."""
         with self._changed:
             self._changed.wait_for(lambda: self._done)
         if self._error is not None:
-            # Raised in several threads, one error would gather the tracebacks of all.
+            # Each subscriber raises a copy: one error raised in several threads would collect their tracebacks.
             raise copy.copy(self._error) if isinstance(self._error, ServiceError) else self._error
         return self._result  # type: ignore[return-value]
 
     def events(self) -> Iterator[Progress]:
-        """Yield all progress from the beginning until the end. While nothing happens, the latest comes again."""
+        """Yield all progress until the operation is done. While there is none, repeat the latest."""
         seen = 0
         while True:
             with self._changed:
@@ -112,11 +112,11 @@ class Operation(Generic[Result]):
         self._operations._leave(self)
 
     def cancel(self) -> None:
-        """Tell the work that nobody wants its result."""
+        """Make the `cancelled` function of the work return True."""
         self._cancelled = True
 
     def run(self) -> None:
-        """Do the work. Called once, by the executor."""
+        """Run the work. The executor calls this once."""
         work, self._work = self._work, None
         assert work is not None
         try:
@@ -124,9 +124,9 @@ class Operation(Generic[Result]):
                 result: Any = work(self._report, lambda: self._cancelled)
             error = None
         except BaseException as raised:
-            # Not only an Exception: libraries in Rust panic with what is none, and all subscribers wait for an end.
+            # BaseException, because panics of Rust libraries are no Exceptions, and subscribers wait for an outcome.
             result, error = None, raised
-        # The request with its image goes with it.
+        # Free the request and its image, which the work holds.
         del work
         self._result, self._error = result, error
         self._operations._ended(self)
@@ -139,7 +139,7 @@ class Operation(Generic[Result]):
 
     def _report(self, progress: Progress) -> None:
         with self._changed:
-            # A position that stays the same for a minute is one event: `events` repeats it.
+            # Store equal progress once: `events` repeats it.
             if self._progress[-1:] != [progress]:
                 self.changed = datetime.now(UTC)
                 self._progress.append(progress)
@@ -147,11 +147,11 @@ class Operation(Generic[Result]):
 
 
 class Operations:
-    """All operations: starts them, shares them between equal requests, and finds them by id."""
+    """Starts operations, shares them between equal requests, and finds them by id."""
 
     def __init__(self, max_requests: int, share: bool = True) -> None:
         """Args:
-        max_requests: how many subscribers there may be in all. Each holds a thread of the server.
+        max_requests: the most subscribers of all operations together. Each holds a thread of the server.
         share: whether a request with the key of a running operation subscribes to that one.
         """
         self._max_requests = max_requests
@@ -165,7 +165,7 @@ class Operations:
         self._draining = False
         self._lock = threading.Lock()
         self.in_work = 0
-        """Subscribers of all operations."""
+        """The number of subscribers of all operations."""
 
     def submit(
         self,
@@ -182,14 +182,14 @@ class Operations:
         Args:
             work: ordinary blocking code, called with a progress callback and a function that says whether the operation
                 is cancelled.
-            key: equal for requests that have the same result; None is shared with nobody.
-            fresh: whether to start a new operation all the same. Later requests share that one.
+            key: equal for requests that have the same result. An operation with the key None is not shared.
+            fresh: whether to start a new operation even if one is running. Later requests share the new one.
             keep: whether the operation can be found by its id while it runs and for some minutes afterwards.
-            detached: whether a new operation goes on although nobody subscribes to it, for clients that come back for
-                its result; such an operation has no key.
+            detached: whether the operation runs without subscribers, for clients that fetch its result later. It has no
+                key.
 
         Raises:
-            QueueFull: as many requests as may be are in work.
+            QueueFull: `max_requests` requests are in work.
             Unavailable: the service is shutting down.
         """
         with self._lock:
@@ -229,19 +229,19 @@ class Operations:
         return operation
 
     def forget(self, operation: Operation[Any]) -> None:
-        """Cancel an operation, and let it not be found any more."""
+        """Cancel an operation, and remove it from those that `find` returns."""
         operation.cancel()
         with self._lock:
             self._by_id.pop(operation.id, None)
             self._kept.pop(operation.id, None)
 
     def drain(self) -> None:
-        """Take no more requests; those in work go on."""
+        """Refuse new requests. Those in work continue."""
         self._draining = True
 
     @property
     def draining(self) -> bool:
-        """True when no more requests are taken."""
+        """True when new requests are refused."""
         return self._draining
 
     def _leave(self, operation: Operation[Any]) -> None:
@@ -255,7 +255,7 @@ class Operations:
             operation.cancel()
 
     def _ended(self, operation: Operation[Any]) -> None:
-        """Share an operation no more: who comes after an error is not told it."""
+        """Stop sharing an operation that has ended, so that later requests do not get its error."""
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]

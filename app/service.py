@@ -1,4 +1,4 @@
-"""The service: one image or document in, an answer out. Ordinary blocking code, which knows no HTTP."""
+"""The service: turns an image or a document into an answer. Ordinary blocking code that knows nothing of HTTP."""
 
 import hashlib
 import math
@@ -34,7 +34,7 @@ _RETRY_AFTER = 5.0
 class Service:
     """Answers requests with the models of a registry.
 
-    Its methods raise ServiceError, with what is wrong and the status for it.
+    Its methods raise ServiceError, which says what is wrong and has an HTTP status.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Service:
             jobs = self._jobs(progress, cancelled, request.may_download)
             for entry in pipeline.entries:
                 self._availability.require(entry, jobs, request.wait_for_download)
-                # Before an image is fetched or decoded in vain.
+                # Refuse before the image is fetched and decoded in vain.
                 self._engine.refuse_if_full(entry.model.name)
 
             upload = self._upload(request)
@@ -99,7 +99,7 @@ class Service:
                 answer,
                 tags=tags,
                 cached=answer.cached and (tags is None or tags.cached),
-                # Each once: twenty lines may have the same warning.
+                # Keep each warning once: twenty lines may have the same one.
                 warnings=tuple(dict.fromkeys(warnings)),
             )
             export = (
@@ -156,7 +156,7 @@ class Service:
             tags = self._tagging.of_text(text, chosen, fresh, jobs)
             return replace(tags, timings=replace(tags.timings, total=clock.total()))
 
-    # What people who run the service ask for
+    # Operating the service
 
     def models(self) -> list[Entry]:
         """Return the entries of all models."""
@@ -191,12 +191,12 @@ class Service:
         """Take a model out of memory, or stop its download.
 
         Raises:
-            ModelBusy: it is at work.
+            ModelBusy: it is in use.
         """
         with errors.as_service_errors():
             entry = self._registry.entry(name)
         if not self._engine.unload(name):
-            raise errors.ModelBusy(f"{name} is at work: try again when it is done", _RETRY_AFTER)
+            raise errors.ModelBusy(f"{name} is in use: try again later", _RETRY_AFTER)
         return entry
 
     def queued(self, entry: Entry) -> int:
@@ -223,7 +223,7 @@ class Service:
         return entry
 
     def preload(self, names: Iterable[str]) -> None:
-        """Start downloading and loading models, and what decodes, without waiting for them."""
+        """Start downloading and loading models, and start a decoding worker, without waiting for them."""
         self._pool.warm()
         for name in names:
             self._engine.prepare(self.default().model.name if name == "auto" else name, until_loaded=True)
@@ -238,7 +238,7 @@ class Service:
         self._availability.close()
 
     def close(self) -> None:
-        """Answer what still waits, and take nothing more."""
+        """End waiting jobs with an error, and refuse new ones."""
         self.stop_waiting()
         self._engine.close()
         self._pool.close()
@@ -265,22 +265,22 @@ class Service:
         answer: Answer | None = None if upload.request.fresh else self._cache.get(upload.key(pipeline))
         if answer is None or answer.image is None:
             return None
-        # The image may have been removed since.
+        # Store the image again: it may have been removed since.
         with self._kept(upload, answer.image.format) as saved_as:
             image = replace(answer.image, saved_as=saved_as)
         return replace(answer, image=image, cached=True, timings=Timings())
 
     def _computed(self, upload: "_Upload", pipeline: Pipeline, jobs: Jobs) -> Answer:
-        """Decode the file, ask the models, and remember what they say."""
+        """Decode the file, run the pipeline, and cache its answer."""
         clock = Clock()
         options = upload.request.options
         counted = None if options.pages is None else furthest(options.pages, self._limits.max_pages)
-        # A small part is looked at more closely than the model would look at the whole.
+        # For a region, decode at full size: reduced for the whole image, the region would have too few pixels.
         side = None if options.region else pipeline.side
         with self._pages(upload.data, pipeline.reads_documents, side, counted) as file:
             pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
-            # The image is on disk before the models work, so that a full disk is found out first.
+            # Write the image before the models run, so that a full disk fails early.
             with self._kept(upload, pages.format) as saved_as:
                 answer = placed(pipeline.run(jobs, pages), pages.numbers, options.region)
         page = answer.pages[0]
@@ -299,7 +299,7 @@ class Service:
 
     @contextmanager
     def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
-        """Keep the image if the block ends well; yield the path under which the service serves it then."""
+        """Store the image if the block succeeds. Yield the path under which the service then serves it, or None."""
         if self.store is None or not upload.request.store:
             yield None
             return
@@ -309,14 +309,14 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class _Upload:
-    """The file that came with a request, or that its URL led to."""
+    """The file of a request, uploaded or fetched from its URL."""
 
     request: Request
     data: bytes
     sha256: str
 
     def key(self, pipeline: Pipeline) -> tuple[object, ...]:
-        """Return all that the answer of a pipeline depends on."""
+        """Return the key of a pipeline's answer in the cache: all that it depends on."""
         return self.sha256, self.request.options.pages, self.request.options.region, pipeline.key
 
 
@@ -328,7 +328,7 @@ def _tag_warnings(options: RequestOptions, tags: Tags | None) -> tuple[str, ...]
 
 @contextmanager
 def _blaming_the_url(url: str | None) -> Iterator[None]:
-    """Say of what is not an image that the URL led there."""
+    """Convert UnsupportedMedia to UnusableUrl if the file came from an http or https URL."""
     try:
         yield
     except errors.UnsupportedMedia as error:

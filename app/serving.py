@@ -1,4 +1,4 @@
-"""Serve with waitress, and stop in order: not ready first, then what is in work finishes, then the end."""
+"""Serves with waitress, and shuts down in order: refuses new requests, finishes those in work, ends the process."""
 
 import errno
 import logging
@@ -32,12 +32,12 @@ SocketMap = dict[int, Any]
 
 _SPOOL_ABOVE = 1_000_000
 _READ_AT_ONCE = 2**20
-"""Bytes that are read from a connection before the others have their turn: an upload takes half the processor time that
-it does in waitress's pieces of eight kilobytes."""
+"""Bytes that are read from a connection at once. An upload takes half the processor time that it takes with waitress's
+default of eight kilobytes."""
 _SAME_SIGNAL = 1.0
-"""Seconds in which a second signal is taken for the first one, which came twice."""
+"""Seconds within which a second signal counts as a repetition of the first."""
 TIDY_EVERY = 60.0
-"""Seconds between two looks for images that are too old to be kept."""
+"""Seconds between two removals of images that are too old."""
 SPARE_THREADS = 8
 """Threads beyond those that requests in work can hold: for health, models, saved images and errors."""
 
@@ -54,7 +54,7 @@ def serve(settings: Settings) -> NoReturn:
     warn_of_strangers()
     allocator.configure()
     listener = _listen(settings.host, settings.port)
-    # PORT=0 is one port from here on.
+    # With PORT=0 the system has chosen a port: use its number from here on.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     service = build_service(settings)
     operations = Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
@@ -65,7 +65,7 @@ def serve(settings: Settings) -> NoReturn:
         map=sockets,
         sockets=[listener],
         threads=settings.max_requests + SPARE_THREADS,
-        # Larger bodies and answers go through temporary files, unless nothing may be written anywhere.
+        # Larger bodies and answers go through temporary files, unless the service may write nothing to disk.
         inbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
         outbuf_overflow=_SPOOL_ABOVE if settings.save_uploads else sys.maxsize,
         recv_bytes=_READ_AT_ONCE,
@@ -73,7 +73,7 @@ def serve(settings: Settings) -> NoReturn:
         max_request_body_size=settings.max_body_bytes,
         channel_request_lookahead=1,
         ident=None,
-        # The application reads them, and only from proxies that it trusts.
+        # app/api/proxy.py reads these headers, and only from trusted proxies.
         clear_untrusted_proxy_headers=False,
     )
     keys: Keys = application.extensions[KEYS]
@@ -91,19 +91,19 @@ def serve(settings: Settings) -> NoReturn:
 
 
 def tidy_regularly(service: Service) -> NoReturn:
-    """Remove images that are too old, for ever: in a thread of its own, because thousands of them take a second."""
+    """Remove old images regularly, without end. It runs in a thread of its own: removing thousands takes a second."""
     while True:
         time.sleep(TIDY_EVERY)
         try:
             service.tidy()
         except Exception:
-            # The next time may go well, and without this thread images would be kept for ever.
+            # Continue, because the next attempt may succeed.
             log.exception("cannot remove old images")
 
 
 def _end() -> NoReturn:
-    """End the process. A model may still be loading, or predicting past the grace period, in a thread that cannot be
-    stopped: the interpreter's own way out would pull the libraries from under it, and abort."""
+    """End the process at once. A thread that loads or runs a model past the grace period cannot be stopped, and an
+    ordinary exit of the interpreter would unload the libraries that it uses, and abort."""
     logging.shutdown()
     os._exit(0)
 
@@ -117,7 +117,7 @@ def _listen(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind(address)
-        # Bound is not enough: two may be, until one listens.
+        # Binding does not suffice: two sockets can bind to a port, but only one can listen.
         listener.listen()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
@@ -130,15 +130,15 @@ def _say_hello(settings: Settings, service: Service, listener: socket.socket) ->
     host, port = listener.getsockname()[:2]
     log.info("listening on http://%s:%d (documentation at /docs)", f"[{host}]" if ":" in host else host, port)
     if settings.exposed and not settings.read_keys():
-        log.warning("no API_KEYS are set: whoever can reach this address from elsewhere may use the service")
+        log.warning("no API_KEYS are set: anyone who can reach this address may use the service")
     here = [entry.model.name for entry in service.models() if entry.state is not State.ABSENT]
     log.info("models on this machine: %s; default: %s", ", ".join(here) or "none", service.default().model.name)
     if settings.save_uploads:
-        log.info("images that come are kept in %s", settings.images_dir)
+        log.info("uploaded images are kept in %s", settings.images_dir)
 
 
 class _Loop:
-    """waitress's loop, and what a signal does to it."""
+    """waitress's event loop, and the shutdown that a signal starts."""
 
     def __init__(self, sockets: SocketMap, service: Service, operations: Operations, grace: float) -> None:
         self._sockets = sockets
@@ -155,7 +155,7 @@ class _Loop:
         while self._asked_at is None or (not self._idle() and time.monotonic() < self._asked_at + self._grace):
             wasyncore.loop(timeout=0.2, use_poll=True, map=self._sockets, count=1)
         self._service.close()
-        # What waited is answered now; a moment for the answers to leave.
+        # Requests that waited have their answers now: give the answers a second to be sent.
         end = time.monotonic() + 1
         while not self._idle() and time.monotonic() < end:
             wasyncore.loop(timeout=0.1, use_poll=True, map=self._sockets, count=1)
@@ -163,7 +163,7 @@ class _Loop:
 
     def _on_signal(self, number: int, _frame: FrameType | None) -> None:
         if self._asked_at is not None:
-            # Whoever starts this may pass on what the whole group of processes got: make does so with SIGTERM.
+            # A parent process may pass on a signal that the whole process group has got, as make does with SIGTERM.
             if time.monotonic() > self._asked_at + _SAME_SIGNAL:
                 log.info("%s again: stopping at once", signal.Signals(number).name)
                 _end()
@@ -174,7 +174,7 @@ class _Loop:
         self._service.stop_waiting()
 
     def _idle(self) -> bool:
-        """True when no request is in work and every answer has left."""
+        """Return whether no request is in work and all answers are sent."""
         channels = [entry for entry in self._sockets.values() if isinstance(entry, HTTPChannel)]
         unsent = any(channel.requests or channel.total_outbufs_len for channel in channels)
         return self._operations.in_work == 0 and not unsent

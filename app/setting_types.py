@@ -1,4 +1,4 @@
-"""The types of settings: how a text of the environment becomes a value, and which values are refused."""
+"""The types of settings: they parse the texts of the environment, and refuse invalid values."""
 
 import ipaddress
 import re

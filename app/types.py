@@ -1,7 +1,7 @@
-"""Requests and answers of the service, as every front door and the service itself speak of them.
+"""The requests and answers of the service, which all front doors share.
 
-Plain dataclasses: no HTTP, no validation. A front door makes a `Request` of its own protocol's request, and its own
-answer of an `Answer`. Boxes and polygons are in fractions of the upright image, as in `models.base`.
+Plain dataclasses: no HTTP, no validation. A front door converts the requests of its protocol to a `Request`, and an
+`Answer` to those of its protocol. Boxes and polygons are in fractions of the upright image, as in `models.base`.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
-    """What a client may ask for besides the image; None leaves it to the model or the service."""
+    """The options of a request. None leaves the choice to the model or the service."""
 
     model: str | None = None
     prompt: str | None = None
@@ -33,16 +33,16 @@ class RequestOptions:
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
     region: Box | None = None
-    """The part of each page to look at."""
+    """The part of each page to use, in fractions of the page."""
 
 
 @dataclass(frozen=True)
 class Request:
     """One image or document, as bytes or as a URL, and what is asked of it.
 
-    `export` is a name of `app.exports.EXPORTS`, for an answer that is also rendered in that format. With
-    `wait_for_download` the request waits for a model that is not on the machine yet; otherwise it is refused. A `fresh`
-    answer is computed even where one is remembered. `store` says whether the image may be kept. `may_download` has the
+    `export` is the name in `app.exports.EXPORTS` of a format in which the answer is also rendered. With
+    `wait_for_download` the request waits for a model that is not on the machine; otherwise it is refused. A `fresh`
+    answer is computed even if one is cached. `store` is whether the image may be kept. `may_download` has the
     models that may be downloaded for it; None for any.
     """
 
@@ -76,10 +76,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a request is.
+    """The progress of a request.
 
-    `done` of `found` are counted in lines, in pages, in models loaded, or in percent of a download. While it is queued,
-    `position` says how many jobs are before it, itself included; 0 while it runs; None while the queue is full.
+    `done` of `found` are lines, pages, loaded models, or percent of a download. For `queued`, `position` is that of the
+    job in its queue, counted from 1; 0 while it runs; None while the queue is full.
     """
 
     stage: Stage
@@ -90,7 +90,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What was said of one page of `width` x `height` pixels.
+    """The answer for one page of `width` x `height` pixels.
 
     `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
     """
@@ -107,7 +107,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class AltTextParts:
-    """What an alt text is made of: the caption and the words on the image, each with the model that said it."""
+    """The parts of an alt text: the caption and the words on the image, each with the model that it comes from."""
 
     caption: str | None
     captioner: str | None
@@ -117,8 +117,8 @@ class AltTextParts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Where the time went, in milliseconds. `load` is the wait until models were in memory, `queue` the wait for those
-    that were busy."""
+    """The duration of each step of a request, in milliseconds. `load` is the wait until models were in memory, `queue`
+    the wait for busy models."""
 
     fetch: int = 0
     decode: int = 0
@@ -155,10 +155,10 @@ class ImageInfo:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is said of an image or a document.
+    """The answer for an image or a document.
 
-    A pipeline fills in what the models said. The service adds the image, tags, timings and the export. An answer that
-    is not `complete` lacks what a failed model would have said, and is not remembered.
+    A pipeline fills in the outputs of the models. The service adds the image, tags, timings and the export. An answer
+    that is not `complete` lacks the output of a model that failed, and is not cached.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""The vocabulary that the model families and the service share. It imports no network library.
+"""The types that the model families and the service share. This module imports no network library.
 
 Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
 width and height of the upright image that the job carries.
@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Protocol
 from PIL import Image
 
 Needs = tuple[tuple[str, ...], ...]
-"""Files of a checkpoint: one of each tuple must be there."""
+"""The files that a checkpoint needs: at least one of each tuple."""
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Polygon = tuple[Point, Point, Point, Point]
@@ -60,7 +60,7 @@ class ModelUnavailable(ModelError):
 
 
 class BudgetExhausted(ModelUnavailable):
-    """Other models at work take the memory that models may take. The model itself has not failed: try again."""
+    """Models in use fill the memory budget. The model itself has not failed, and may be loaded later."""
 
 
 _NO_MEMORY = (
@@ -242,7 +242,7 @@ class Model(ABC):
     """Former names, which requests and settings may still use."""
 
     files: ClassVar[Needs] = ()
-    """What a checkpoint has to hold besides `config.json` and weights."""
+    """The files that a checkpoint needs besides `config.json` and weights."""
     task: ClassVar[Task]
     accepts: ClassVar[tuple[str, ...]]
     """Which of `image`, `text` and `prompt` a job for this family may have."""
@@ -252,7 +252,7 @@ class Model(ABC):
     """The family's `model_type` in `config.json`, to recognise checkpoints that users name."""
     input_side: ClassVar[int | None] = None
     """The side in pixels of the square that images are scaled to, so that larger ones need not be decoded in full size.
-    None for families that see more."""
+    None for families that need all pixels."""
     max_new_tokens: ClassVar[int | None] = None
     """The most tokens of a text for callers that give no limit."""
     special_tokens: ClassVar[re.Pattern[str] | None] = None
@@ -281,7 +281,7 @@ class Model(ABC):
             raise InvalidJob(f"a prompt may not contain the special token {found[0]}")
         most, least = options.max_new_tokens or self.max_new_tokens, options.min_new_tokens
         if most is not None and least is not None and least > most:
-            raise InvalidJob(f"min_new_tokens is {least}, more than the {most} that max_new_tokens is: raise that too")
+            raise InvalidJob(f"min_new_tokens ({least}) exceeds max_new_tokens ({most}): raise max_new_tokens too")
 
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""The memory that models may take. Where another model needs it, idle models are unloaded, the least recently used
+"""The memory budget of models. If another model needs memory, idle models are unloaded, the least recently used
 first."""
 
 import logging
@@ -28,7 +28,7 @@ class Share:
         self.loaded_at = 0.0
         """When the model was loaded last, in seconds of the monotonic clock."""
         self.used_at = 0.0
-        """When it was used last, likewise."""
+        """When the model was used last, in seconds of the monotonic clock."""
         self.users = 0
         self.size = 0
         self.displaced = False
@@ -85,7 +85,7 @@ class MemoryBudget:
             try:
                 if not self._changed.wait_for(lambda: self._unload_for(size, displaced), PATIENCE):
                     raise BudgetExhausted(
-                        f"{share.name}: other models at work take the memory for models", _RETRY_AFTER
+                        f"{share.name}: models in use fill the memory budget (MAX_MODEL_MEMORY_MB)", _RETRY_AFTER
                     )
             finally:
                 for other in displaced:

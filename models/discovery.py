@@ -15,7 +15,7 @@ from models import families, weights
 from models.base import Model, Source
 
 RESERVED = ("auto", "alt-text")
-"""Names that stand for a choice or a composition of models."""
+"""Names that are not names of models: `auto` chooses one, and `alt-text` combines two."""
 
 
 def discover() -> dict[str, Model]:
@@ -38,7 +38,7 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
     for given, directory in paths.items():
         name = present.get(given, given)
         if name in RESERVED:
-            raise ValueError(f"{name}: this name has a meaning of its own: choose another")
+            raise ValueError(f"{name}: this name is reserved: choose another")
         source = Source(revision=None, directory=directory)
         family = _family(name, directory)
         if name in result:
@@ -83,8 +83,8 @@ def _family(name: str, directory: Path) -> type[Model]:
 
 
 def _families(base: type[Any]) -> Iterator[type[Model]]:
-    """Yield all subclasses that `discover` has imported, also of families. A family comes after its own subclasses,
-    which are more special."""
+    """Yield all subclasses that `discover` has imported, including those of families. A family comes after its own
+    subclasses, because they are more specific."""
     for family in base.__subclasses__():
         yield from _families(family)
         yield family

@@ -121,8 +121,8 @@ class Entry:
                     # The model has not failed, so the next request tries again.
                     raise
                 except BaseException as error:
-                    # Also what is not an Exception: it would end the thread, and leave those that wait without an
-                    # answer.
+                    # BaseException, because one that is no Exception would otherwise end the thread, and waiting jobs
+                    # would get no answer.
                     self._budget.release(self._share)
                     if self._stopped:
                         raise ModelUnavailable(f"{self.model.name}: its download was stopped") from error
@@ -143,7 +143,7 @@ class Entry:
         return self._budget.unload(self._share, idle)
 
     def stop_download(self) -> bool:
-        """Stop the download that is under way; the next one goes on from there. Return whether there was one."""
+        """Stop the current download, which the next one resumes. Return whether there was one."""
         self._stopped = self._busy is State.DOWNLOADING
         return self._stopped
 

@@ -1,4 +1,4 @@
-"""Who may use the service: whoever has one of the keys, where there are any."""
+"""Authentication by API key, for a service that has keys."""
 
 import hashlib
 import hmac
@@ -26,23 +26,23 @@ _HEADERS = ("X-API-Key", "api-key", "Ocp-Apim-Subscription-Key")
 
 
 def is_open() -> bool:
-    """True when the request is for what everyone may have."""
-    # A browser asks with OPTIONS, which carries no key, whether it may ask.
+    """Return whether the current request needs no key."""
+    # The preflight request of a browser (OPTIONS) carries no key.
     return request.path in _OPEN or request.path.startswith(_OPEN_FOLDERS) or request.method == "OPTIONS"
 
 
 class Keys:
-    """The keys that open the service; without any, it is open to all."""
+    """The API keys of the service. Without any, every request is allowed."""
 
     def __init__(self, keys: Iterable[ApiKey]) -> None:
         self._keys = tuple(keys)
         self._digests = tuple(_digest(key.key) for key in self._keys)
 
     def check(self) -> None:
-        """Refuse a request without a key.
+        """Refuse a request without a valid key.
 
         Raises:
-            Unauthorized: it has none, or not one of these.
+            Unauthorized: the key is missing or unknown.
         """
         if self._digests and self.holder() is None and not is_open():
             raise Unauthorized(
@@ -76,14 +76,14 @@ class Keys:
         return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
     def _find(self, header: Header) -> ApiKey | None:
-        """Return which key came, in a time that does not tell how much of it is right."""
+        """Return the index of the key that the request carries, or None. All keys are compared in constant time."""
         given = _digest(_given(header))
         same = [hmac.compare_digest(given, digest) for digest in self._digests]
         return self._keys[same.index(True)] if any(same) else None
 
 
 def _given(header: Header) -> str:
-    # Not `request.authorization`, which takes a key with = within for parameters.
+    # `request.authorization` would parse a key that contains = as parameters.
     scheme, _, key = (header("Authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()

@@ -1,4 +1,4 @@
-"""The body of a request in whatever way clients send an image: a form, JSON, or the bytes themselves."""
+"""Reads the image and the fields of a request from its body: a form, JSON, or the bytes of the image."""
 
 import json
 import re
@@ -23,7 +23,7 @@ _LIKE_AN_IMAGE = re.compile(
     r"[\w-]{,20}(image|img|photo|pic|file|upload|document|pdf|ur[il]|link|src|source|data|content|input|64)[\w-]{,20}",
     re.I,
 )
-"""What other services call the image. No option of this one has such a name."""
+"""Names under which other services expect the image. No option of this service matches."""
 
 Fields = dict[str, Any]
 
@@ -32,14 +32,14 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
     """Return the fields of the request, those of its query included, and the bytes of its image if it holds one.
 
     Args:
-        formats: image formats by Pillow's names, by which a body without a telling Content-Type is recognised.
-        max_bytes: of an image that is the whole body.
-        known: names of fields, by which a form is told from other text.
+        formats: image formats by Pillow's names. A body with an ambiguous Content-Type is recognised by its content.
+        max_bytes: the largest image that is the whole body.
+        known: the names of all fields. Text without any of them is not taken for a form.
 
     Raises:
-        BadRequest: broken, ambiguous, or with a field twice.
-        TooLarge: a field or the image is.
-        UnsupportedMedia: the body is of no type that is read.
+        BadRequest: the body is malformed or ambiguous, or a field comes twice.
+        TooLarge: a field or the image exceeds its limit.
+        UnsupportedMedia: the type of the body is not supported.
     """
     kind = request.mimetype
     image: bytes | None = None
@@ -55,9 +55,9 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
             hint = "JSON with Content-Type: application/json" if _body().lstrip()[:1] == b"{" else what_is_read(formats)
             raise UnsupportedMedia(f"the body is neither a form nor an image: send {hint}")
     elif kind in _RAW or kind.startswith("image/"):
-        # curl's --data-binary says x-www-form-urlencoded of whatever it sends.
+        # curl --data-binary sends everything as application/x-www-form-urlencoded.
         # An empty body with an image Content-Type is an empty image (422), not a missing one (400).
-        # An image that is too large is not read at all.
+        # With this limit, a body that is too large is refused before it is read.
         request.max_content_length = max_bytes
         fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
     else:
@@ -78,7 +78,7 @@ def _body() -> bytes:
 def _form_fields(form: Form) -> Fields:
     fields = _single(form.fields)
     for name, value in fields.items():
-        # A data: URL has the image's own limit.
+        # A data: URL has the limit of images instead.
         if len(value) > MAX_FIELD_BYTES and not is_data_url(value):
             raise TooLarge(f"the field {name[:100]!r} is longer than {MAX_FIELD_BYTES} bytes")
         if name in FILE_FIELDS:
@@ -89,7 +89,7 @@ def _form_fields(form: Form) -> Fields:
 
 
 def _refuse_other_names(fields: Fields, known: Container[str]) -> None:
-    """Name the right field where an image stands in another, as in `{"image": "..."}`."""
+    """Refuse an unknown field whose name suggests an image, as in `{"image": "..."}`, and name the right one."""
     for name in fields:
         if name not in known and _LIKE_AN_IMAGE.fullmatch(name):
             raise BadRequest(
@@ -103,7 +103,7 @@ def _uploaded(form: Form) -> bytes | None:
     for name, filename, data in form.files:
         if name not in FILE_FIELDS:
             raise InvalidOption(f"there is no field {name!r} for a file: send the image as image_file")
-        # A browser sends a part without a name when no file was chosen.
+        # When no file was chosen, a browser sends an empty part without a file name.
         if filename or data:
             images.append(data)
     if len(images) > 1:
@@ -158,7 +158,7 @@ def fields_of(body: bytes) -> Fields:
 
 
 def _single(pairs: Iterable[tuple[str, Any]]) -> Fields:
-    """Return pairs as a dictionary; which of two equal names was meant, nobody can know."""
+    """Return pairs as a dictionary. A name that comes twice is refused, because either value may be the one meant."""
     fields: Fields = {}
     for name, value in pairs:
         if name in fields:

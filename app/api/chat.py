@@ -1,4 +1,4 @@
-"""What the doors of chat protocols share: a prompt with images becomes requests of the service, and one text."""
+"""Shared by the front doors of chat protocols: turns a prompt with images into requests, and answers into a text."""
 
 import re
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MAX_TEXT = 100_000
 _READER = "rapidocr"
 _TITLE_LENGTH = 60
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
-"""Names that clients send when nobody chose a model."""
+"""Model names that clients send when the user has chosen none."""
 _QUOTED = re.compile(
     r"<(?P<tag>TEXT_CONTENT|chat_history)>(?P<within>.*?)</(?P=tag)>|^\s*Conversation:[ \t]*$(?P<rest>.*)", re.S | re.M
 )
@@ -33,8 +33,8 @@ _SAID = re.compile(r"^\s*(?:assistant|ai):\s*(.+)$", re.I | re.M)
 
 @dataclass(slots=True)
 class Ask:
-    """What a chat client sends. `images` are the bytes or the URL of each; `said` is what was answered before;
-    `again` says that the images are those of an earlier turn."""
+    """A question of a chat client. `images` are requests with the bytes or the URL of an image each; `said` is the
+    previous answer of the assistant; `again` is true if the images come from an earlier turn."""
 
     model: str = ""
     prompt: str = ""
@@ -157,7 +157,7 @@ class Chat:
         return intent.labels(*_merged(answers))
 
     def _plan(self, ask: Ask) -> tuple[str, intent.Wish]:
-        """Return the model to ask, and what is wanted of it. A model of one task beats the prompt."""
+        """Return the model to run and what the client wants. A model with a single task overrides the prompt."""
         name = ask.model.partition(":")[0]
         if name == ALT_TEXT:
             self._alt_text_on_machine()
@@ -177,7 +177,7 @@ class Chat:
         self.entry(_READER)
 
     def _of_text(self, ask: Ask) -> Steps[Reply]:
-        """Answer without an image: tags of a text, or a title for what was said before."""
+        """Answer without an image: with tags of a text, or with a title for the previous answer."""
         asked, quoted = _QUOTED.sub("", ask.prompt), _QUOTED.search(ask.prompt)
         wish = intent.wish_of(asked, ask.schema, ask.as_json) if asked.strip() or ask.schema else None
         said = _SAID.findall(ask.prompt)
@@ -196,11 +196,11 @@ class Chat:
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
-    """Return the wish for a model of one task. A schema still says in which shape."""
+    """Return the wish for a model with a single task. A JSON schema may still determine the shape of the answer."""
     if ask.schema is not None:
         wish = intent.wish_of("", ask.schema)
         if wish.text != kind:
-            raise InvalidOption(f"the model {ask.model[:100]} cannot fill this JSON schema")
+            raise InvalidOption(f"the model {ask.model[:100]} does not provide what this JSON schema requires")
         return wish
     return intent.Wish(
         kind,

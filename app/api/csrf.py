@@ -22,16 +22,16 @@ def origins(allowed: Sequence[str]) -> list[re.Pattern[str]]:
 
 
 def register(app: Flask, allowed: Sequence[re.Pattern[str]]) -> None:
-    """Refuse requests that change something and come from a page of an origin that is neither ours nor `allowed`.
+    """Refuse requests with an unsafe method from pages whose origin is neither this service's nor in `allowed`.
 
-    CORS alone does not: a browser sends a plain form to any address before it asks whether the page may see the answer.
+    CORS does not prevent them: a browser sends a plain form to any origin, and only hides the answer from the page.
     """
 
     def check_origin() -> None:
         origin = request.headers.get("Origin")
         if request.method in _HARMLESS or origin is None or any(pattern.match(origin) for pattern in allowed):
             return
-        # Not parsed: what is no origin at all is a stranger's as well.
+        # The origin is compared as text: a malformed one differs, and is refused too.
         if origin.lower().partition("://")[2] != request.host.lower():
             raise ForeignOrigin(f"pages of {origin[:200]} may not use this service: see CORS_ORIGINS")
 

@@ -63,7 +63,7 @@ def blueprint(chat: Chat) -> Blueprint:
 
     @huggingface.get("/hf/<name>/health")
     def health(name: str) -> Response:
-        """Say that a model is on this machine."""
+        """Report that a model is on this machine."""
         return jsonify({"status": "ok", "model": chat.entry(name).model.name})
 
     @huggingface.get("/hf/<name>/info")
@@ -85,9 +85,9 @@ def _answer(chat: Chat, name: str, image: Request) -> Answer:
 
 
 def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
-    """Return the image of the current request, which is its body or stands in its JSON, and its parameters.
+    """Return the image of the current request, from its body or its JSON, and its parameters.
 
-    The type that the client says is not believed: JSON begins with a brace, and no image does.
+    The Content-Type is ignored, because clients send wrong ones: JSON begins with a brace, and no image does.
     """
     body = request.get_data(cache=True)
     if body[:1] != b"{":

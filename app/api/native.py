@@ -82,11 +82,11 @@ def blueprint(
 
 
 def _request(formats: Sequence[str], max_upload_bytes: int) -> tuple[Request, str]:
-    """Return what is asked of the service, and what to answer in: `json`, `events` or a name of EXPORTS."""
+    """Return the request to the service, and the format of the answer: `json`, `events` or a name of EXPORTS."""
     fields, image = read_image(formats, max_upload_bytes, _FIELDS)
     url = fields.pop("image_url", None) or None
     if url is not None and not isinstance(url, str):
-        raise BadRequest("image_url must be a text: an address, or a data: URL")
+        raise BadRequest("image_url must be a string: an http, https or data: URL")
     if (image is None) == (url is None):
         raise BadRequest("send exactly one image: either image_file or image_url")
     options = _validated(GenerateOptions, fields)
@@ -102,20 +102,20 @@ def _request(formats: Sequence[str], max_upload_bytes: int) -> tuple[Request, st
 
 
 def _accepted() -> str:
-    """Return what the Accept header asks for.
+    """Return the format that the Accept header asks for.
 
     Raises:
-        NotAcceptable: nothing that answers can be.
+        NotAcceptable: the header accepts none of the formats.
     """
     if not request.accept_mimetypes:
         return "json"
     if (best := request.accept_mimetypes.best_match(_ACCEPTED)) is None:
-        raise NotAcceptable(f"answers are one of {', '.join(_ACCEPTED)}: ask for one of these, or set format")
+        raise NotAcceptable(f"Accept allows none of {', '.join(_ACCEPTED)}: accept one of these, or set format")
     return _ACCEPTED[best]
 
 
 def _wants_fresh() -> bool:
-    """True when the client takes no answer that is known from an earlier request."""
+    """Return whether the client asks for a new answer instead of a cached one (Cache-Control: no-cache)."""
     return bool(request.cache_control.no_cache)
 
 
@@ -123,7 +123,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
     """Return an operation as Server-Sent Events: `queued` and `progress`, then one `result` or `error`."""
     request_id = g.request_id
     events = operation.events()
-    # Until its first event a request can still be refused with a status of its own.
+    # An operation that ends before its first event gets an ordinary response, so that an error has its own status.
     first = next(events, None)
     if first is None:
         answer = result_of(operation)
@@ -141,7 +141,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
             yield _event(_outcome(operation, request_id))
 
     response = unbuffered(stream_with_context(stream()), "text/event-stream")
-    # A client may hang up before the stream begins.
+    # If the client disconnects before the stream begins, the generator never runs: leave the operation on close too.
     response.call_on_close(subscription.close)
     return response
 

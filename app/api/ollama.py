@@ -1,4 +1,4 @@
-"""Ollama's protocol: generate, chat, and what there is to ask."""
+"""Ollama's protocol: generate, chat, and the list of models."""
 
 import json
 import time
@@ -20,7 +20,7 @@ from models.registry import Entry
 
 PREFIXES = ("/api/",)
 _VERSION = "0.12.0"
-"""The version of Ollama whose protocol this is: clients compare the digits."""
+"""The version of Ollama whose protocol is implemented. Clients compare version numbers."""
 _TAG = ":latest"
 _MILLISECOND = 1_000_000
 """In nanoseconds, in which durations are."""
@@ -112,7 +112,7 @@ def _ask(chat: Chat, fields: Fields, prompt: Any, images: Any) -> Ask:
         _images(chat, images),
         schema=format if isinstance(format, dict) else None,
         as_json=format == "json",
-        # Ollama's -1 and -2 are no limit.
+        # In Ollama's protocol, -1 and -2 mean no limit.
         max_tokens=most if isinstance(most, int) and most > 0 else None,
     )
 
@@ -139,7 +139,7 @@ def _unload(chat: Chat, entry: Entry) -> None:
 
 
 def _loaded(chat: Chat, fields: Fields, content: Fields) -> Response:
-    """Answer a request that holds nothing: it loads the model, or unloads it."""
+    """Answer a request without prompt and images, which loads the model or unloads it."""
     entry = chat.entry(fields["model"])
     if _unloads(fields):
         _unload(chat, entry)

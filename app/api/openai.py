@@ -41,7 +41,7 @@ def blueprint(chat: Chat) -> Blueprint:
 
     @openai.post("/v1/responses")
     def responses() -> Response:
-        """Answer in the protocol of responses."""
+        """Answer a request of the Responses API."""
         fields = json_fields()
         turns = fields.get("input")
         turns = [{"role": "user", "content": turns}] if isinstance(turns, str) else turns
@@ -96,7 +96,7 @@ _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return an error in OpenAI's shape, and the headers with it: what would only repeat is not tried again."""
+    """Return an error in OpenAI's shape, and its headers, which tell clients not to retry a permanent error."""
     kind = _TYPES.get(problem.status) or ("invalid_request_error" if problem.status < 500 else "server_error")
     code = "model_not_found" if problem.code == "unknown-model" else problem.code
     param = "response_format" if "JSON schema" in problem.detail else None
@@ -105,7 +105,7 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _ask(chat: Chat, fields: Fields, turns: Any) -> Ask:
-    """Read the turns of a conversation: the last that a user sent is asked about."""
+    """Read the turns of a conversation. The last turn of the user is the question."""
     if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
         raise BadRequest("send the conversation as a list of messages")
     ask = Ask(model=str(fields.get("model") or ""))
@@ -140,7 +140,7 @@ def _content(content: Any) -> tuple[str, list[Any]]:
 
 
 def _read_format(ask: Ask, format: Fields) -> None:
-    """Take the schema from any of the ways in which clients send one."""
+    """Read the JSON schema from any of the fields in which clients send it."""
     ask.as_json = format.get("type") in ("json_object", "json_schema", "json")
     inner = _object(format.get("json_schema"))
     schema = inner.get("schema") or format.get("schema") or format.get("value")

@@ -67,7 +67,7 @@ def document(version: str, paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
-    """Add what every operation but the health check may answer: that a key is needed, or that it is asked too much."""
+    """Add the responses 401 and 429 to every operation except the health check, which needs no key."""
     for path in paths.values():
         for operation in path.values():
             if isinstance(operation, dict) and operation.get("security") != []:
@@ -76,7 +76,7 @@ def _guarded(paths: dict[str, Any]) -> dict[str, Any]:
 
 
 def _without_null(schema: dict[str, Any]) -> None:
-    """Describe options as what they are when they are given: a form cannot send null, nor need anyone."""
+    """Remove null and the defaults from a schema: a form cannot send null, and an option can be left out instead."""
     for option in schema["properties"].values():
         option.pop("default", None)
         if "anyOf" in option:
@@ -85,7 +85,7 @@ def _without_null(schema: dict[str, Any]) -> None:
 
 
 def _with_image(title: str, options: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
-    # Without an example Swagger UI would fill in every field of a form, and send "string" for a model.
+    # Without an example, Swagger UI fills in every field of a form, such as "string" for the model.
     fields = {name: {**schema, "example": ""} for name, schema in {**image, **options["properties"]}.items()}
     return {**options, "title": title, "description": "", "properties": fields}
 
@@ -98,8 +98,8 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "operationId": "generateText",
                 "tags": ["text"],
                 "summary": "Turn an image into text",
-                "description": "Exactly one image: in a form, by URL, or as the body. Options stand in the form or the "
-                "JSON; beside a raw body they stand in the query.",
+                "description": "Exactly one image: in a form, by URL, or as the body. Options are fields of the form "
+                "or the JSON; with a raw body, parameters of the query.",
                 "parameters": [
                     {
                         "name": option,
@@ -169,7 +169,7 @@ def _paths(options: dict[str, Any]) -> dict[str, Any]:
                 "tags": ["saved images"],
                 "summary": "Get a saved image",
                 "responses": {
-                    "200": {"description": "The bytes that came.", "content": {"image/*": {"schema": _FILE}}},
+                    "200": {"description": "The bytes that were uploaded.", "content": {"image/*": {"schema": _FILE}}},
                     **_problems(404),
                 },
             },
@@ -221,7 +221,7 @@ def _image_bodies() -> dict[str, Any]:
 
 
 def _texts() -> dict[str, Any]:
-    """Describe the answer in all formats."""
+    """Describe the successful answer, in all formats."""
     content = {"application/json": _schema("Answer")}
     for export in EXPORTS.values():
         content[export.mimetype.partition(";")[0]] = {"schema": {"type": "string"}}

@@ -1,6 +1,6 @@
-"""What callers of the native protocol may ask for, and how the service takes it.
+"""The options of the native protocol, and their conversion to those of the service.
 
-What validates a request is also what `/openapi.json` says of it.
+The same schemas validate requests and describe them in `/openapi.json`.
 """
 
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,7 +15,7 @@ MAX_TAG_TEXT = 100_000
 
 
 def _empty_is_absent(value: Any) -> Any:
-    """A form sends a field that was left empty as an empty text."""
+    """Return None for an empty text, which a form sends for an empty field."""
     return None if value == "" else value
 
 
@@ -31,7 +31,7 @@ Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
 
 
 class GenerateOptions(BaseModel):
-    """What a caller of `POST /generate-text` may ask for, besides the image."""
+    """The options of `POST /generate-text`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -46,7 +46,7 @@ class GenerateOptions(BaseModel):
     max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
     num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
     segment: Choice[Literal["auto", "lines", "none"]] = Field(
-        None, description="For models that read one line: cut the page into lines, always, never, or as it looks."
+        None, description="For models that read one line: cut the page into lines or not; `auto` decides by its shape."
     )
     layout: Choice[Literal["auto", "rows", "columns", "plain"]] = Field(
         None,
@@ -71,11 +71,11 @@ class GenerateOptions(BaseModel):
     )
     max_length: Count = Field(None, ge=20, le=5_000, description="Most characters of an alt text; 250 when absent.")
     format: Choice[Literal["json", "text", "hocr", "alto", "tsv", "markdown", "pdf"]] = Field(
-        None, description="What to answer in; beats the Accept header."
+        None, description="Format of the answer; takes precedence over the Accept header."
     )
 
     def to_options(self) -> types.RequestOptions:
-        """Return the options as the service takes them."""
+        """Return the options in the service's own type."""
         values = self.model_dump(exclude={"format", "store", "pages", "region"})
         return types.RequestOptions(**values, pages=page_ranges(self.pages), region=_region(self.region))
 
@@ -84,7 +84,7 @@ def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
     """Return the ranges of `1-3,7`: first and last pages.
 
     Raises:
-        InvalidOption: a page 0, or a range that ends before it begins.
+        InvalidOption: a page number is 0, or a range ends before it begins.
     """
     if text is None:
         return None
@@ -93,7 +93,7 @@ def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
         first, dash, last = (piece.strip() for piece in part.partition("-"))
         bounds = int(first), (int(last) if last else None) if dash else int(first)
         if bounds[0] < 1 or (bounds[1] is not None and bounds[1] < bounds[0]):
-            raise InvalidOption(f"pages: {part.strip()!r} is no range of pages, which are counted from 1")
+            raise InvalidOption(f"pages: {part.strip()!r} is not a valid range; pages are counted from 1")
         ranges.append(bounds)
     return tuple(ranges)
 

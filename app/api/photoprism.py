@@ -25,11 +25,11 @@ def blueprint(chat: Chat) -> Blueprint:
     @photoprism.route("/api/v1/vision/<task>/<name>", methods=_METHODS)
     @photoprism.route("/api/v1/vision/<task>/<name>/<version>", methods=_METHODS)
     def vision(task: str, name: str = "", version: str = "") -> Response:
-        """Say what is on an image."""
+        """Return a caption or the labels of an image."""
         fields = json_fields() if request.method == "POST" else dict(request.args)
         g.vision_id = str(fields.get("id") or uuid.uuid4())[:200]
         if task not in ("caption", "labels"):
-            raise NotFound(f"there is no {task[:50]} here: caption and labels are")
+            raise NotFound(f"the task {task[:50]} is not supported: use caption or labels")
         model = chat.entry(name or str(fields.get("model") or "")).model.name
         answers = [chat.generate(image, model, task == "labels") for image in _images(chat, fields)]
         result: Fields
@@ -45,7 +45,7 @@ def blueprint(chat: Chat) -> Blueprint:
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return an error in PhotoPrism's shape: it reads the status from the body."""
+    """Return an error in PhotoPrism's shape, which has the status in the body."""
     return {"id": g.get("vision_id", problem.request_id), "code": problem.status, "error": problem.detail}, {}
 
 

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 _RETRY_MEMORY_AFTER = 5.0
 
 Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
-"""Makes of a problem the JSON of another protocol's error, and headers to send with it."""
+"""Converts a problem to the JSON of another protocol's error, and headers for the response."""
 _SHAPES = "shapes of errors"
 
 
@@ -37,7 +37,7 @@ def register(app: Flask, shapes: Mapping[str, Shape]) -> None:
 
 
 def problem_of(error: Exception) -> Problem:
-    """Return what a client is told of an error. One that nobody foresaw goes to the log, and says no more than that."""
+    """Return the problem for an error. The details of an unexpected error go to the log, and not to the client."""
     return _said(_known(error))
 
 
@@ -51,14 +51,14 @@ def _known(error: Exception) -> ServiceError:
     if is_out_of_memory(error):
         error = Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
     elif not isinstance(error, ServiceError):
-        error = ServiceError("something went wrong here; the service's log has more under this request_id")
+        error = ServiceError("an unexpected error occurred; the service's log has the details under this request_id")
     ERRORS.labels(error.code).inc()
     return error
 
 
 def _let_go(error: BaseException | None) -> None:
-    """Let go of the frames that an error, and those it came from, refer to. Some refer to it in turn: the uploads in
-    them would stay until the garbage collector comes by."""
+    """Remove the tracebacks of an error and its causes. Their frames hold the upload, and some refer to the error in
+    turn: this cycle would keep the upload in memory until the next garbage collection."""
     while error is not None:
         last, error = error, error.__cause__ or error.__context__
         last.__traceback__ = last.__cause__ = last.__context__ = None
@@ -82,7 +82,7 @@ def _response(problem: Problem) -> Response:
 
 
 def response_to(error: Exception) -> Response:
-    """Return the response that an error is."""
+    """Return the response for an error."""
     known = _known(error)
     response = _response(_said(known))
     if known.retry_after is not None:
@@ -96,8 +96,8 @@ def _http_error(error: HTTPException) -> Response:
     methods = ", ".join(getattr(error, "valid_methods", None) or ())
     details = {
         400: f"{error.description} See TRUSTED_HOSTS." if isinstance(error, SecurityError) else error.description,
-        404: "there is nothing at this address: see /docs",
-        405: f"this address does not take {request.method}, but {methods}",
+        404: "there is no such route: see /docs",
+        405: f"this route does not accept {request.method}; it accepts {methods}",
         413: "the request is larger than the limits: see MAX_UPLOAD_MB",
     }
     status = error.code or 500

@@ -1,4 +1,4 @@
-"""How much one client may ask for: how often, and how much at once."""
+"""Rate limits: how many requests a client may send in a period, and have in work at once."""
 
 import threading
 import time
@@ -106,6 +106,6 @@ class _AtOnce:
     def _release(self, counts: Counter[str], client: str) -> None:
         with self._lock:
             counts[client] -= 1
-            # Clients that are done are forgotten.
+            # Forget a client that has no request in work.
             if not counts[client]:
                 del counts[client]

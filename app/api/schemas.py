@@ -1,4 +1,4 @@
-"""The native protocol's answers, and how they are made of the service's own."""
+"""The answers of the native protocol, and their conversion from the service's own."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -20,7 +20,7 @@ class Entity(BaseModel):
     """A phrase of the text and where it is on the image."""
 
     phrase: str
-    span: tuple[int, int] = Field(description="Where the phrase stands in `text`, in code points.")
+    span: tuple[int, int] = Field(description="Start and end of the phrase in `text`, in code points.")
     boxes: list[tuple[Fraction, Fraction, Fraction, Fraction]] = Field(
         description="`[x0, y0, x1, y1]` in fractions of the upright image's width and height."
     )
@@ -57,7 +57,7 @@ class Table(BaseModel):
 
 
 class Page(BaseModel):
-    """What was read on one page of several."""
+    """The text of one page of several."""
 
     page: int = Field(description="Counted from 1.")
     width: int = Field(description="Pixels of the upright page.")
@@ -68,11 +68,11 @@ class Page(BaseModel):
 
 
 class AltTextParts(BaseModel):
-    """What an alt text is made of."""
+    """The parts of an alt text."""
 
-    caption: str | None = Field(None, description="What the captioner said.")
+    caption: str | None = Field(None, description="Text of the captioner.")
     captioner: str | None = None
-    words: str | None = Field(None, description="What the reader found on the picture.")
+    words: str | None = Field(None, description="Text that the reader found on the picture.")
     reader: str | None = None
 
 
@@ -82,8 +82,8 @@ class ImageInfo(BaseModel):
     width: int = Field(description="Pixels of the upright image.")
     height: int
     format: str
-    sha256: str = Field(description="Of the bytes that came.")
-    saved_as: str | None = Field(None, description="Path on this service where the image can be had again.")
+    sha256: str = Field(description="Of the bytes that were uploaded.")
+    saved_as: str | None = Field(None, description="Path on this service under which the image can be fetched.")
 
 
 class Timings(BaseModel):
@@ -98,7 +98,7 @@ class Timings(BaseModel):
 
 
 class Answer(BaseModel):
-    """The answer of `POST /generate-text`. What a model does not tell is left out."""
+    """The answer of `POST /generate-text`. Fields that the model does not provide are left out."""
 
     id: str
     text: str
@@ -175,12 +175,12 @@ class Queued(BaseModel):
     """An event: the request waits for a model."""
 
     position: int | None = Field(
-        description="How many jobs are before it, itself included; 0 while it runs; absent while the queue is full."
+        description="Position in the queue, counted from 1; 0 while it runs; absent while the queue is full."
     )
 
 
 class Progress(BaseModel):
-    """An event: how far the request is."""
+    """An event: the progress of the request."""
 
     stage: Literal["downloading", "loading", "lines", "pages"]
     done: int
@@ -228,7 +228,7 @@ class ModelInfo(BaseModel):
     task: str
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
-    tags_images: bool = Field(description="Can be the `tagger` of an image, as those of task `tag` can be of a text.")
+    tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
     hub_id: str | None
     revision: str | None
     license: str | None
@@ -242,7 +242,7 @@ class ModelInfo(BaseModel):
 
     @classmethod
     def of(cls, entry: Entry, queued: int) -> Self:
-        """Describe an entry of the registry, for which so many jobs wait."""
+        """Describe an entry of the registry; `queued` is the number of jobs that wait for it."""
         model, loaded = entry.model, entry.loaded
         return cls(
             name=model.name,
@@ -285,7 +285,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     code: str = Field(description="Short name of the kind of error; stable.")
-    request_id: str = Field(description="To be found again in the service's log.")
+    request_id: str = Field(description="Identifies the request in the service's log.")
 
 
 def event_of(progress: types.Progress) -> Queued | Progress:

@@ -25,14 +25,14 @@ def steps_of(operation: Operation[_Result]) -> Steps[_Result]:
     Yields at once when nothing is wrong with the request as far as is known, and every `KEEP_ALIVE` seconds from then.
 
     Raises:
-        ClientGone: the client has hung up. An operation that nobody else waits for is cancelled.
+        ClientGone: the client has disconnected. The operation is cancelled if it has no other subscriber.
         ServiceError: what the operation ended with.
     """
     due = 0.0
     try:
         while not operation.wait(HEARTBEAT):
             if client_gone():
-                raise ClientGone("the client has gone")
+                raise ClientGone("the client has disconnected")
             if operation.begun and time.monotonic() >= due:
                 yield
                 due = time.monotonic() + KEEP_ALIVE
@@ -106,5 +106,5 @@ def unbuffered(body: Iterable[str], mimetype: str) -> Response:
 
 
 def client_gone() -> bool:
-    """True once nobody waits for the answer any more, as far as the server can tell."""
+    """Return whether the client has disconnected, as far as the server knows."""
     return bool(request.environ.get("waitress.client_disconnected", lambda: False)())

@@ -14,11 +14,11 @@ class Budget:
     def __init__(self, max_bytes: float) -> None:
         self._max_bytes = max_bytes
         self._taken = 0
-        # Reentrant: the garbage collector may end an image in a thread that is in one of these methods.
+        # Reentrant: the garbage collector may finalise an image in a thread that runs one of these methods.
         self._changed = threading.Condition(threading.RLock())
 
     def wait(self, seconds: float) -> bool:
-        """Wait at most so many seconds until less than the limit is taken, and return whether it is.
+        """Wait at most `seconds` until decoded images take less than the limit. Return whether they do.
 
         Nothing is reserved, because the size of an image is not known before it is decoded: each caller may exceed the
         limit by one image.
@@ -27,7 +27,7 @@ class Budget:
             return self._changed.wait_for(lambda: self._taken < self._max_bytes, seconds)
 
     def count(self, size: tuple[int, int]) -> Callable[[], None]:
-        """Count an RGB image of so many pixels; return what ends that."""
+        """Count an RGB image of `size`. Return a function that stops counting it."""
         taken = size[0] * size[1] * _BYTES_PER_PIXEL
         self._change(taken)
         return partial(self._change, -taken)

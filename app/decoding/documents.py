@@ -14,7 +14,8 @@ from app.errors import InvalidImage, UnsupportedMedia
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is decoded at all: image formats as Pillow names them, pixels of a page, pages of a document."""
+    """The limits of decoding: image formats as Pillow names them, pixels of a page, pages of a document, and the
+    resolution of PDFs."""
 
     formats: Sequence[str]
     max_pixels: int
@@ -46,7 +47,7 @@ class Pages(ABC):
         self.close()
 
     def close(self) -> None:
-        """Have no worker keep the file open."""
+        """Close the file in the worker that has it open."""
         self._file.close()
 
     @property
@@ -55,7 +56,7 @@ class Pages(ABC):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """For each page the page of the file, counted from 0."""
+        """The number in the file of each page, counted from 0."""
         return range(self.count)
 
     @abstractmethod
@@ -68,7 +69,7 @@ class Pages(ABC):
 
     @abstractmethod
     def points(self, number: int) -> tuple[float, float] | None:
-        """Return the width and height of a page in points of 1/72 inch, where the file tells."""
+        """Return the width and height of a page in points of 1/72 inch, or None if they are not known."""
 
 
 def open_pages(
@@ -108,7 +109,7 @@ def open_pages(
 
 
 def is_pdf(data: bytes) -> bool:
-    """True when the file is a PDF; some have other bytes before their header, as has an image that speaks of one."""
+    """Return whether the file is a PDF. Some have other bytes before the header, and an image may contain a header."""
     start = data[:1024].find(b"%PDF-")
     if start > 0:
         Image.init()
@@ -133,7 +134,7 @@ class ImagePages(Pages):
         self.format = first.facts["format"]
         self.count = first.facts["frames"]
         if self.count == 1:
-            # No further page follows for which a worker should keep the file.
+            # There is no further page, so the worker need not keep the file.
             self.close()
 
     @property
@@ -146,7 +147,7 @@ class ImagePages(Pages):
         )
 
     def image(self, number: int) -> Image.Image:
-        # Handed out once: kept, it would take memory that the next page may have to wait for.
+        # Hand the image out once and drop it: the next page may have to wait for its memory.
         first, self._first = self._first, None
         return first if first is not None and number == 0 else _image_of(self._decoded(number))
 
@@ -157,7 +158,7 @@ class ImagePages(Pages):
         return None
 
     def _decoded(self, frame: int, max_frames: int = 0) -> Decoded:
-        """Decode a frame; count the frames up to so many, which takes longer the more there are."""
+        """Decode a frame, and count the frames up to `max_frames`. Counting takes longer the more there are."""
         decoded = self._file.ask({**self._arguments, "frame": frame, "max_frames": max_frames})
         width, height = decoded.facts["size"]
         self._sizes[frame] = width, height

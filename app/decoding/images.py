@@ -1,4 +1,4 @@
-"""Bytes to an upright RGB image, by what they hold and not by what they are called."""
+"""Decodes bytes to an upright RGB image. The content decides the format, not the name or type of the file."""
 
 import io
 import logging
@@ -21,13 +21,13 @@ pillow_heif.register_heif_opener()
 # The limit is checked here, before decoding, for every format alike.
 Image.MAX_IMAGE_PIXELS = None
 
-# Pillow also warns of odd metadata; what matters raises.
+# Pillow warns of odd metadata, which does not matter here. It raises real errors.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 log = logging.getLogger(__name__)
 
 _BROKEN = "the image is broken or cut off and cannot be decoded"
-# What undoes each EXIF orientation but the first.
+# The transposition that undoes each EXIF orientation. Orientation 1 is upright already.
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -41,11 +41,12 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 _ANIMATED = ("GIF", "WEBP", "PNG", "AVIF")
 
 _REDUCED = {4: 5, 2: 3}
-"""A JPEG can be decoded at a quarter or half of its size. Reduced then to a model's square, it differs from one decoded
-in full by less than one grey level on average, where it is still so many times as large: benchmarks/README.md."""
+"""The fractions (1/4, 1/2) of its size at which a JPEG may be decoded, each with how many times as large as the model's
+square the result must be. It then differs from a JPEG decoded in full, both scaled to the square, by less than one grey
+level on average: benchmarks/README.md."""
 
 _MAX_METADATA = 16_000_000
-# The entry that says which item of an AVIF is its Exif: ISO 14496-12, section 8.11.6.
+# The entry that declares an item of an AVIF as Exif: ISO 14496-12, section 8.11.6.
 _EXIF_ITEM = re.compile(rb"(infe[\x02\x03].{7,9})Exif", re.DOTALL)
 
 
@@ -56,9 +57,9 @@ class DecodedImage:
     Attributes:
         image: upright, RGB.
         format: the name of the format that the file has.
-        frames: how many pages it has: frames of a TIFF that are no thumbnails. Those of an animation are not pages.
+        frames: the number of pages: the frames of a TIFF except thumbnails. The frames of an animation are not pages.
         size: the width and height of the image in the file, upright.
-        warnings: what is wrong with the file although it can be shown.
+        warnings: the defects of a file that could be decoded all the same.
     """
 
     image: Image.Image
@@ -78,21 +79,21 @@ def decode(
 ) -> DecodedImage:
     """Decode an image: EXIF orientation applied, transparency on a background, deep colours scaled to 8 bits.
 
-    A file that lacks its end, but no pixel, is decoded with a warning, and so is a PNG with a damaged remark.
+    A file that lacks its end but no pixel is decoded with a warning, and so is a PNG with a damaged ancillary chunk.
 
     Args:
         data: the file.
         formats: the formats to read, as Pillow names them.
         max_pixels: the largest width times height, checked before decoding.
         frame: which page of a TIFF, counted from 0.
-        side: of the square, in pixels, to which the image is going to be reduced. A JPEG much larger than that is
-            decoded at a part of its size, which is faster.
-        max_frames: how many pages of a TIFF are told apart from more. Not counting them, as 0 does, is faster.
+        side: the side in pixels of the square that the caller scales the image to. A much larger JPEG is decoded at a
+            fraction of its size, which is faster.
+        max_frames: counting the pages of a TIFF stops at one more than this. 0 skips the counting, which is faster.
 
     Raises:
-        UnsupportedMedia: not an image of these formats.
-        InvalidImage: empty, broken, or too large.
-        MemoryError: it takes more than there is.
+        UnsupportedMedia: the file is not an image of these formats.
+        InvalidImage: the file is empty, broken, or too large.
+        MemoryError: decoding takes more memory than is available.
     """
     if not data:
         raise InvalidImage("the image is empty: zero bytes came")
@@ -122,7 +123,7 @@ def decode(
 def _decoded(
     data: bytes, formats: Sequence[str], max_pixels: int, frame: int, side: int | None, max_frames: int
 ) -> DecodedImage:
-    """Decode a file as it is, with whatever Pillow raises of one that is broken."""
+    """Decode a file as it is. Pillow's errors for a broken file pass through."""
     with Image.open(io.BytesIO(data), formats=list(formats)) as file:
         pages = [0]
         if isinstance(file, TiffImageFile):
@@ -132,7 +133,7 @@ def _decoded(
         size = file.size
         if side and file.format in ("JPEG", "MPO"):
             _reduce(file, side)
-        # A JPEG of several pictures, as phones make them, calls itself MPO.
+        # Pillow names a JPEG of several pictures, as phones write them, MPO.
         format = "JPEG" if file.format == "MPO" else str(file.format)
         if isinstance(file, TiffImageFile) and file.info["compression"] == "webp":
             image = _turned(to_rgb(tiff.load_webp(file)), _orientation(file))
@@ -149,7 +150,7 @@ def _decoded(
 
 
 def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImage | None:
-    """Decode a file that cannot be decoded as it is; return None if it lacks more than its end."""
+    """Mend and decode a file that cannot be decoded as it is. Return None if more than its end is missing."""
 
     def attempt(mended: bytes, warning: str) -> DecodedImage | None:
         try:
@@ -157,7 +158,7 @@ def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImag
         except MemoryError:
             raise
         except Exception as error:
-            log.debug("not to be mended: %s", error)
+            log.debug("cannot be mended: %s", error)
             return None
 
     if data[8:12] == b"WEBP":
@@ -191,15 +192,15 @@ def looks_like_image(data: bytes, formats: Sequence[str]) -> bool:
 
 
 def what_is_read(formats: Sequence[str]) -> str:
-    """Return in words what may be sent where images of these formats may."""
+    """Return a list of what can be sent, for error messages: images of these formats, and PDFs."""
     return f"{', '.join(formats)}, or a PDF to a model that reads"
 
 
 def _check_metadata(jpeg: bytes) -> None:
-    """Add up what stands before the pixels. Pillow joins Exif in many segments one by one, and copies those before."""
+    """Limit the metadata before the pixels. Pillow joins segments of Exif one by one, which takes quadratic time."""
     at = 2
     while jpeg[at : at + 1] == b"\xff" and jpeg[at + 1 : at + 2] not in (b"\xda", b""):
-        # Any byte of filling may come before a marker.
+        # Any number of fill bytes (0xFF) may precede a marker.
         filled = jpeg[at + 1] == 0xFF
         at += 1 if filled else 2 + int.from_bytes(jpeg[at + 2 : at + 4])
         if at > _MAX_METADATA:
@@ -207,13 +208,13 @@ def _check_metadata(jpeg: bytes) -> None:
 
 
 def _without_exif(avif: bytes) -> bytes:
-    """Name the Exif item otherwise. libavif refuses the whole file where it is broken, and does not need it to turn
-    the image upright: in an AVIF that is said elsewhere."""
+    """Rename the type of the Exif item, so that libavif ignores it. libavif refuses a file with broken Exif, and does
+    not need it for the orientation, which an AVIF has in other properties."""
     return _EXIF_ITEM.sub(rb"\1skip", avif, count=1)
 
 
 def _reduce(jpeg: Image.Image, side: int) -> None:
-    """Have a JPEG decoded at a part of its size, where that is enough for a square of so many pixels."""
+    """Make Pillow decode a JPEG at a fraction of its size, if that suffices for a square of `side` pixels."""
     width, height = jpeg.size
     for part, times in _REDUCED.items():
         if min(width, height) >= part * times * side:
@@ -251,6 +252,6 @@ def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception as error:
-        # Whatever is wrong with the metadata, the pixels can be shown as they are.
+        # Broken metadata does not prevent decoding: leave the image as it is.
         log.debug("EXIF cannot be read: %s", error)
         return 1

@@ -22,33 +22,33 @@ log = logging.getLogger(__name__)
 Kind = Literal["image", "pdf"]
 
 _PATIENCE = 30.0
-"""Seconds that a request waits for its turn, or for memory."""
+"""Seconds that a request waits for a worker, or for memory."""
 _ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in (InvalidImage, UnsupportedMedia)}
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What a worker found: facts by their names, and the page as an RGB image where one was asked for."""
+    """The answer of a worker: facts by name, and the page as an RGB image if one was requested."""
 
     facts: dict[str, Any]
     image: Image.Image | None
 
 
 class DecodingPool:
-    """Workers that decode. They start when they are needed, and one that had to be ended is replaced.
+    """A pool of worker processes that decode. Workers start on demand, and one that was ended is replaced.
 
-    A worker that has decoded a page keeps the file open for the next one, so that a file is sent once, but it is not
-    reserved: when all workers have files open, the one that was used longest ago takes another file, and whoever asks
-    for a page of the first one again has it sent anew.
+    A worker keeps its file open for the next page, so that a file is sent once. It is not reserved for the file: when
+    all workers have files open, the least recently used one takes the next file, and the file that it had open is sent
+    again with its next request.
     """
 
     def __init__(self, size: int, seconds: float, memory: int, max_decoded_bytes: float = math.inf) -> None:
         """Args:
-        size: how many images are decoded at once, and how many PDFs besides, so that images do not wait for those.
+        size: the most images decoded at once, and separately the most PDFs, so that images do not wait for PDFs.
             There are at most three times as many workers.
         seconds: of processor time, for opening a file with its first page and for each further page.
         memory: bytes of address space of each worker.
-        max_decoded_bytes: of decoded images in the service, whoever holds them. Beyond it no more are decoded.
+        max_decoded_bytes: the most bytes of decoded images in the service. Beyond it, decoding waits.
         """
         self._turns = {"image": threading.BoundedSemaphore(size), "pdf": threading.BoundedSemaphore(size)}
         self._max_workers = 3 * size
@@ -58,20 +58,20 @@ class DecodingPool:
         self._lock = threading.Lock()
         self._running = 0
         self._idle: list[WorkerProcess] = []
-        """The one that was used last comes last, and is used next: few are busy where few are needed."""
+        """The most recently used worker is last, and is used next, so that no more workers are active than needed."""
 
     def open(self, kind: Kind, data: bytes) -> "OpenFile":
-        """Return a file to ask for pages. Nothing is sent before that."""
+        """Return a file whose pages can be requested. The first request sends it to a worker."""
         return OpenFile(self, kind, data)
 
     def warm(self) -> None:
         """Start a worker, without waiting for it."""
-        # If none starts, whoever needs one is told.
+        # If the start fails, the first request that needs a worker reports it.
         with contextlib.suppress(Unavailable):
             self._give_back(self._start())
 
     def close(self) -> None:
-        """End the workers that have nothing to do."""
+        """End the idle workers."""
         with self._lock:
             idle, self._idle = self._idle, []
         for worker in idle:
@@ -85,7 +85,7 @@ class DecodingPool:
     def _ask(self, file: "OpenFile", page: dict[str, Any] | None) -> Decoded:
         with self._turn(file.kind):
             if not self._budget.wait(_PATIENCE):
-                raise Unavailable("images that wait for models take all the memory: try again later", RETRY_AFTER)
+                raise Unavailable("images that wait for models fill the memory budget: try again later", RETRY_AFTER)
             worker = self._worker_for(file)
             try:
                 is_new = worker.file is not file
@@ -98,19 +98,19 @@ class DecodingPool:
                 metrics.DECODERS_ENDED.labels("stuck").inc()
                 raise Unavailable("the machine is too busy to decode this: try again later", RETRY_AFTER) from error
             except (OSError, EOFError, ValueError, LookupError, TypeError) as error:
-                # The worker has ended, or does not keep to the protocol.
+                # The worker has ended, or violates the protocol.
                 status = self._end(worker)
                 metrics.DECODERS_ENDED.labels(why_ended(status)).inc()
                 raise error_of(status) from error
             except BaseException:
-                # The answer may be half read: nobody else must get the rest.
+                # The answer may be half read, so the worker cannot take another request.
                 self._end(worker)
                 raise
             self._give_back(worker)
         if isinstance(result, ServiceError):
             raise result
         if result.image is not None:
-            # An image counts until nothing refers to it any more.
+            # The image counts in the budget until it is finalised.
             weakref.finalize(result.image, self._budget.count(result.image.size)).atexit = False
         return result
 
@@ -131,7 +131,7 @@ class DecodingPool:
             self._turns[kind].release()
 
     def _worker_for(self, file: "OpenFile") -> WorkerProcess:
-        """Return a worker that nobody else uses; the one that has the file open, if there is one."""
+        """Return a worker that is not in use: the one that has the file open, if there is one."""
         while (worker := self._take_idle(file)) is not None:
             if worker.is_ready():
                 return worker
@@ -173,7 +173,7 @@ class DecodingPool:
 
 
 class OpenFile:
-    """A file in a pool. Threads may share it: each page that they ask for at once goes to another worker."""
+    """A file of a pool. Threads may share it: pages that are requested at the same time go to different workers."""
 
     def __init__(self, pool: DecodingPool, kind: Kind, data: bytes) -> None:
         self.kind = kind
@@ -189,23 +189,23 @@ class OpenFile:
 
         Raises:
             InvalidImage: broken, over the limits, or more than a worker can take.
-            UnsupportedMedia: nothing that is decoded here.
+            UnsupportedMedia: the format is not supported.
             Unavailable: no turn or memory became free in time, no worker starts, or the machine is too busy or short of
                 memory.
         """
         return self._pool.ask(self, page)
 
     def close(self) -> None:
-        """Have no worker keep the file any longer. It may still be asked for pages, and is sent anew for each."""
+        """Close the file in its worker. Pages can still be requested; each request then sends the file again."""
         self.is_closed = True
         self._pool.close_file(self)
 
 
 def _result(answer: Header, pixels: bytes) -> Decoded | ServiceError:
-    """Return what an answer says.
+    """Return the result or the error in an answer.
 
     Raises:
-        LookupError, TypeError, ValueError: it does not keep to the protocol.
+        LookupError, TypeError, ValueError: the answer violates the protocol.
     """
     if "error" in answer:
         return _ERRORS[answer["error"]](answer["detail"])

@@ -14,15 +14,15 @@ from app.errors import InvalidImage, ServiceError, Unavailable
 
 RETRY_AFTER = 30.0
 _START_SECONDS = 30.0
-"""Seconds that a worker may take to start, on a machine that is busy with other things too."""
+"""Seconds that a worker may take to start, also on a busy machine."""
 _WALL_SECONDS = 10
-"""Seconds by the clock that a worker may take for each second of processor time, likewise."""
+"""Seconds of wall-clock time that a worker may take for each second of processor time, also on a busy machine."""
 _END_SECONDS = 1.0
 """Seconds that a worker has to end by itself once its connection is closed."""
 _ENVIRONMENT = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
-"""What Python may need of the environment to start, and whether it may write. The rest, with API_KEYS in it, is kept
-from a process that a hostile file may take over."""
-# With the search path of the service, so that the same code runs wherever the service was started.
+"""The environment variables of a worker: those that Python may need to start, and whether it may write bytecode. The
+others, such as API_KEYS, must not reach a process that a hostile file may take over."""
+# The worker gets the module search path of the service, so that it runs the same code.
 _PROGRAM = """
 import sys
 sys.path[:] = {path!r}
@@ -35,7 +35,7 @@ class WorkerProcess:
     """A worker. It handles one request at a time.
 
     Attributes:
-        file: what it has open: any object by which its owner knows the file; None for nothing.
+        file: the file that it has open, as any object that identifies it to the owner; None for none.
     """
 
     def __init__(self, seconds: float, memory: int) -> None:
@@ -46,7 +46,7 @@ class WorkerProcess:
             memory: bytes of address space.
 
         Raises:
-            OSError: the system starts no process.
+            OSError: the process cannot be started.
         """
         self.file: object | None = None
         self._is_started = False
@@ -55,7 +55,7 @@ class WorkerProcess:
         ours, theirs = socket.socketpair()
         with theirs, contextlib.ExitStack() as on_failure:
             on_failure.enter_context(ours)
-            # `Connection` waits for ever inside a message; the kernel does not.
+            # `Connection` has no timeout within a message, so the socket gets one.
             for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
                 ours.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(self._wall_seconds) + 1, 0))
             self._popen: subprocess.Popen[bytes] = subprocess.Popen(
@@ -65,7 +65,7 @@ class WorkerProcess:
                 # NumPy would start a thread for each core, whose stacks count as memory.
                 env={"OPENBLAS_NUM_THREADS": "1"}
                 | {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
-                # Control-C goes to the whole process group of the service, which then finishes the requests in work.
+                # Ctrl-C goes to the service's process group. The service still needs workers to finish its requests.
                 process_group=0,
             )
             on_failure.pop_all()
@@ -85,7 +85,7 @@ class WorkerProcess:
 
         Raises:
             TimeoutError: no answer comes in time.
-            OSError, EOFError, ValueError: no sound answer comes.
+            OSError, EOFError, ValueError: no valid answer comes.
         """
         send(self._connection, header, data)
         if not self._connection.poll(self._wall_seconds):
@@ -93,9 +93,9 @@ class WorkerProcess:
         return receive(self._connection, self._memory)
 
     def close_file(self) -> None:
-        """Have the worker close its file, without waiting for it."""
+        """Tell the worker to close its file, without waiting for it."""
         self.file = None
-        # A worker that has ended is found out when it is needed.
+        # If the worker has ended, the next request notices.
         with contextlib.suppress(OSError):
             send(self._connection, {"close": True})
 
@@ -116,10 +116,10 @@ def why_ended(status: int | None) -> str:
 
 
 def error_of(status: int | None) -> ServiceError:
-    """Return what the end of a worker in the middle of a request means for that request."""
+    """Return the error of a request whose worker ended with this exit status."""
     if status == -signal.SIGPROF:
-        return InvalidImage("the file takes too long to decode: save it anew, or smaller")
+        return InvalidImage("the file takes too long to decode: save it again, or make it smaller")
     if status == -signal.SIGKILL:
-        # The limits of a worker never end it so, but a system or container that is short of memory does.
-        return Unavailable("the system ended what decodes this, for want of memory: try again later", RETRY_AFTER)
+        # The worker's own limits do not send SIGKILL. A system or a container that runs out of memory does.
+        return Unavailable("the system ran out of memory while decoding: try again later", RETRY_AFTER)
     return InvalidImage("the file is broken: its decoder fails")

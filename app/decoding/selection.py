@@ -1,4 +1,4 @@
-"""Some of the pages of a file, or a part of each."""
+"""Selects pages of a file, and a region of each page."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def furthest(ranges: PageRanges, most: int) -> int:
 
 
 def selected(pages: Pages, ranges: PageRanges | None, region: Box | None, most: int) -> Pages:
-    """Return those of the pages that a client asks for, or the part of each.
+    """Return the pages, and the region of each, that a client asks for.
 
     Args:
         pages: those of the file.
@@ -41,7 +41,7 @@ class _Selection(Pages):
     """Pages that show only what a client asks for."""
 
     def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
-        # The file's own pages are closed by whoever opened them.
+        # The caller closes `pages`.
         self._pages = pages
         self._region = region
         self._numbers = _numbers(ranges, pages.count)
@@ -50,7 +50,7 @@ class _Selection(Pages):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """For each page of the selection the page of the file, counted from 0."""
+        """The number in the file of each selected page, counted from 0."""
         return self._numbers
 
     @property
@@ -72,7 +72,7 @@ class _Selection(Pages):
         return self._pages.size(self._numbers[number])
 
     def points(self, number: int) -> tuple[float, float] | None:
-        """Return the width and height of the whole page in points of 1/72 inch, where the file tells."""
+        """Return the width and height of the whole page in points of 1/72 inch, or None if they are not known."""
         return self._pages.points(self._numbers[number])
 
 

@@ -1,8 +1,8 @@
 """The engine in this process: for each model a bounded queue and one worker thread that takes jobs in batches.
 
-A worker takes what is waiting, up to the model's batch size, and never sleeps for more: while one batch runs, the next
-one gathers. A batch that fails is run again job by job, so that one bad job fails alone. A model that nobody asks for
-leaves memory, and comes back with the next job.
+A worker takes the waiting jobs, up to the model's batch size, and does not wait for more: the next batch collects while
+one runs. A batch that fails is run again job by job, so that one bad job fails alone. An idle model is unloaded, and
+loaded again for the next job.
 """
 
 import copy
@@ -68,19 +68,19 @@ class LocalTicket:
         return self._worker.position(self)
 
     def _deadline(self) -> float:
-        """Return when the prediction must have begun."""
+        """Return the time by which the prediction must begin."""
         if self.started is not None or self._worker.loading:
             return math.inf
         return max(self.submitted, self._worker.entry.loaded_at) + self._timeout
 
     def _too_late(self) -> QueueTimeout:
         return QueueTimeout(
-            f"{self._worker.name} was busy for {self._timeout:g} seconds: try again later", RETRY_BUSY_AFTER
+            f"{self._worker.name} stayed busy for {self._timeout:g} seconds: try again later", RETRY_BUSY_AFTER
         )
 
 
 class Worker:
-    """The queue of one model and the thread that empties it. The thread starts with the first job."""
+    """The queue of one model, and the thread that runs its jobs. The thread starts with the first job."""
 
     def __init__(self, entry: Entry, queue_size: int, idle_limit: float) -> None:
         self.name = entry.model.name
@@ -102,7 +102,7 @@ class Worker:
     def submit(self, job: Job, timeout: float) -> LocalTicket:
         self.refuse_if_full()
         if (loaded := self.entry.loaded) is not None:
-            # In the caller's thread: images are scaled side by side, while the worker predicts.
+            # Prepare in the caller's thread, so that several images are scaled in parallel while the worker predicts.
             job = self._prepared(loaded, job)
         with self.changed:
             self.refuse_if_full()
@@ -162,7 +162,7 @@ class Worker:
             return self._queue.index(ticket) + 1 if ticket in self._queue else 0
 
     def _wake(self) -> None:
-        # Not alive in a process that was forked off.
+        # In a forked process, the thread is not alive.
         if self._thread is None or not self._thread.is_alive():
             # A daemon: a prediction that hangs must not keep the process from ending.
             self._thread = threading.Thread(target=self._work, name=f"model-{self.name}", daemon=True)
@@ -182,8 +182,8 @@ class Worker:
                 self.entry.unload(self._idle_limit)
 
     def _patience(self) -> float | None:
-        """Seconds to wait for a job: until a model that is wanted in memory and failed can be tried again, or one that
-        is in memory has been idle for long enough; else for ever."""
+        """Return how many seconds to wait for a job: until a failed preload can be tried again, or until a loaded model
+        has been idle for its limit; else None, without limit."""
         if self._wanted:
             return max(self.entry.retry_in, 0.1)
         if self.entry.loaded is None or math.isinf(self._idle_limit):
@@ -191,13 +191,13 @@ class Worker:
         return max(self.entry.used_at + self._idle_limit - time.monotonic(), 0.1)
 
     def _run_batch(self) -> None:
-        """Run a batch of what waits, or answer all that wait with why the model cannot be had."""
+        """Run a batch of waiting jobs. If the model cannot be loaded, end all waiting jobs with the error."""
         self._asked_to_load = False
         try:
             with self.entry.in_use() as loaded:
                 self._wanted = False
                 with self.changed:
-                    # Deadlines count from now on.
+                    # The model is loaded, so deadlines count from now on: wake the waiting threads.
                     self.changed.notify_all()
                 batch = self._take()
                 for ticket, outcome in zip(batch, self._predict(loaded, batch), strict=True):
@@ -205,7 +205,7 @@ class Worker:
         except ModelError as error:
             with self.changed:
                 while self._queue:
-                    # Each its own: to be raised in several threads, an error would gather the tracebacks of all.
+                    # Each ticket gets a copy: one error raised in several threads would collect their tracebacks.
                     self._finish(self._queue.popleft(), copy.copy(error))
 
     def _take(self) -> list[LocalTicket]:
@@ -235,7 +235,7 @@ class Worker:
                 log.warning("%s: %s (%s)", self.name, error, error.__cause__)
             failure: Exception = error
         except BaseException as error:
-            # Not only an Exception: libraries in Rust panic with what is none, and the worker has to go on.
+            # BaseException, because panics of Rust libraries are no Exceptions, and the worker must continue.
             log.error("%s: a batch of %d failed", self.name, len(batch), exc_info=error)
             failure = self._failed(error)
         if len(batch) == 1:
@@ -245,14 +245,14 @@ class Worker:
     def _failed(self, error: BaseException) -> Exception:
         if is_out_of_memory(error):
             return Unavailable(
-                f"{self.name} ran out of memory on this: send less at once, or try again later", RETRY_BUSY_AFTER
+                f"{self.name} ran out of memory: send less at once, or try again later", RETRY_BUSY_AFTER
             )
-        return PredictionFailed(f"{self.name} failed on this; the service's log says why")
+        return PredictionFailed(f"{self.name} failed; the service's log has the reason")
 
     def _finish(self, ticket: LocalTicket, outcome: Prediction | Exception) -> None:
         with self.changed:
             ticket.outcome = outcome
-            # An image is large, and nobody needs it any more.
+            # Free the image, which is large.
             ticket.job = None
             ticket.finished = time.monotonic()
             self.changed.notify_all()

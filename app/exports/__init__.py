@@ -1,6 +1,6 @@
-"""What was read, as a file for other programs: one module for each format.
+"""Export formats: an answer as a file for other programs, with one module for each format.
 
-They know neither HTTP nor models.  Whatever confidence a model gives is that of a line, so each word has its line's.
+The modules know neither HTTP nor models. Models give a confidence for each line, so each word gets that of its line.
 """
 
 from app.exports import alto, hocr, markdown, pdf, text, tsv
@@ -16,4 +16,4 @@ EXPORTS: dict[str, Export] = {
     "markdown": Export("text/markdown", ".md", markdown.render),
     "pdf": Export("application/pdf", ".pdf", pdf.render),
 }
-"""By the name that a client asks for."""
+"""The formats, by the names that clients use."""

@@ -1,4 +1,4 @@
-"""The words that all exports share: a document, its pages, and text that every format can carry."""
+"""What all export formats share: documents, their pages, and text that every format can contain."""
 
 import re
 from collections.abc import Callable
@@ -19,7 +19,7 @@ PRODUCER = "Image to Text"
 class Page:
     """An upright page: its size in pixels, the lines found on it in reading order, and how to get its RGB image.
 
-    Only the PDF wants the image, one page at a time: a document of many pages is never in memory as a whole.
+    Only the PDF uses the image, one page at a time, so that a document of many pages is never in memory as a whole.
     """
 
     width: int
@@ -38,7 +38,7 @@ class Page:
 
 @dataclass(frozen=True)
 class Document:
-    """What one model said of one or more pages."""
+    """The output of one model for one or more pages."""
 
     pages: tuple[Page, ...]
     text: str
@@ -55,7 +55,7 @@ class Document:
 
     @property
     def caption(self) -> str:
-        """What a model said that found no lines, on lines of its own; empty where there are lines."""
+        """The text of a document without lines, such as a caption; empty for a document with lines."""
         if any(page.paragraphs for page in self.pages):
             return ""
         return "\n".join(map(printable, self.text.splitlines())).strip("\n")
@@ -63,19 +63,19 @@ class Document:
 
 @dataclass(frozen=True)
 class Export:
-    """A format: its media type, the ending of its files, and how a document is written in it."""
+    """A format: its media type, its file extension, and the function that writes a document in it."""
 
     mimetype: str
     extension: str
     render: Callable[[Document], bytes]
 
 
-# Whatever ends a line, a page or a table's cell in one of the formats.
+# Characters that end a line, a page or a table cell in one of the formats.
 _BREAKS = re.compile("[\t\n\v\f\r\x1c-\x1f\x85\u2028\u2029]+")
-# What XML 1.0 forbids or discourages (section 2.2), which nobody can read in the other formats either.
+# Characters that XML 1.0 forbids or discourages (section 2.2), and that the other formats cannot show either.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def printable(text: str) -> str:
-    """Return `text` on one line, without spaces around it; U+FFFD stands for what is no character."""
+    """Return `text` on one line, without spaces around it. U+FFFD replaces control characters and noncharacters."""
     return _FORBIDDEN.sub("\N{REPLACEMENT CHARACTER}", _BREAKS.sub(" ", text)).strip()

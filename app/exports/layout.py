@@ -20,11 +20,12 @@ Point = tuple[float, float]
 Corners = tuple[Point, Point, Point, Point]
 
 _DESCENT = 0.25
-"""How far above its lower edge a line's baseline is taken to be, of its height.  No model tells; measured on print."""
+"""The height of the baseline above the lower edge of a line, as a fraction of the line's height. Models do not give it;
+this was measured on print."""
 
 
 class Box(NamedTuple):
-    """Upright, in whole pixels; right and bottom are the first that are outside."""
+    """An upright box in whole pixels. `right` and `bottom` are exclusive."""
 
     left: int
     top: int
@@ -50,7 +51,7 @@ class Word:
 
 @dataclass(frozen=True)
 class TextLine:
-    """A line's corners are clockwise from the top of its left end, as seen by somebody who holds the text upright."""
+    """A line of text. Its corners are clockwise from the top left corner of the text held upright."""
 
     text: str
     confidence: float
@@ -68,13 +69,13 @@ class TextLine:
 
     @property
     def angle(self) -> float:
-        """Of the text's direction, in radians clockwise: 0 is horizontal, a quarter turn runs downward."""
+        """The direction of the text in radians, clockwise: 0 runs to the right, pi / 2 downward."""
         (x0, y0), (x1, y1) = self.middle
         return math.atan2(y1 - y0, x1 - x0)
 
     @property
     def baseline(self) -> tuple[Point, Point]:
-        """What the characters stand on, from the left end to the right end."""
+        """The baseline of the characters, from the left end to the right end."""
         top_left, top_right, bottom_right, bottom_left = self.corners
         return _between(bottom_left, top_left, _DESCENT), _between(bottom_right, top_right, _DESCENT)
 
@@ -101,7 +102,7 @@ def blocks(page: Page) -> list[Block]:
 
 
 def place(line: Line, page: Page) -> TextLine:
-    """Find the pixels of a line and of its words."""
+    """Return a line and its words in pixels."""
     text = printable(line.text)
     corners = _upright(_pixels(line.polygon, page), text)
     parts = tuple(place(Line(part.text, part.confidence, part.polygon), page) for part in line.parts)
@@ -119,7 +120,7 @@ def _pixels(polygon: Polygon, page: Page) -> Corners:
 
 
 def advances(text: str) -> list[int]:
-    """Return how wide each character is: 1, or 2 in an East Asian square, or 0 for a mark on another character."""
+    """Return the width of each character: 1, 2 for a wide East Asian character, or 0 for a combining mark."""
     return [
         0 if unicodedata.category(char) in ("Mn", "Me", "Cf") else 1 + (unicodedata.east_asian_width(char) in "WF")
         for char in text
@@ -137,7 +138,7 @@ def _shares(text: str) -> Iterator[tuple[str, float, float]]:
 
 
 def _upright(corners: Corners, text: str) -> Corners:
-    """Turn a tall line's corners: readers of lines take it that its text runs downward."""
+    """Rotate the corners of a tall line, whose text is assumed to run downward, as models for lines assume too."""
     a, b, c, d = corners
     tall = math.dist(a, d) + math.dist(b, c) >= 1.5 * (math.dist(a, b) + math.dist(d, c))
     return (b, c, d, a) if tall and len(text) > 1 else corners

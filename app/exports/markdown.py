@@ -1,8 +1,8 @@
 """Markdown, as in https://spec.commonmark.org/0.31.2/, that also reads the same with GitHub's extensions.
 
-Lines of a paragraph stay lines, by hard breaks.  Joined with spaces, prose would flow as it should but the rows of a
-receipt, an address or a poem would run together, and from an image nobody can tell for certain which of them it is.  A
-break too many costs less than a break too few.  Tables are GitHub's, https://github.github.com/gfm/#tables-extension-.
+Hard breaks keep the lines of a paragraph. Joining lines would suit prose, but would run the rows of a receipt, an
+address or a poem together, and an image does not tell for certain which of them it shows. A break too many does less
+harm than one too few.  Tables are GitHub's, https://github.github.com/gfm/#tables-extension-.
 """
 
 import re
@@ -13,7 +13,7 @@ from models.base import Line
 # Not "---", which at the beginning of a file opens a block of metadata for many programs.
 _RULE = "\n***\n\n"
 _INLINE = re.compile(r"[\\`*_\[\]<~|$]|&(?=#?\w+;)")
-# Headings, quotes, lists and fences, which are so only at the beginning of a line.
+# Headings, quotes, lists and fences, which are marked only at the beginning of a line.
 _AT_START = re.compile(r"^([#>+=-]|\d+(?=[.)]))")
 
 
@@ -54,5 +54,5 @@ def _escape_inline(text: str) -> str:
 
 def _escape(line: str) -> str:
     line = _escape_inline(line)
-    # Of "1." the point is escaped: a backslash before a digit is a backslash.
+    # In "1." the point is escaped, because a backslash before a digit is an ordinary character.
     return _AT_START.sub(lambda match: match[0] + "\\" if match[0].isdigit() else "\\" + match[0], line)

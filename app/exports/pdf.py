@@ -1,6 +1,6 @@
-"""A searchable PDF: each page is its image, with the text that was read lying invisibly over its place.
+"""A searchable PDF: each page is its image, with the text as an invisible layer over it.
 
-ISO 32000-1.  The only thing left of a page in memory, once it is written, is its compressed image.
+ISO 32000-1. After a page is written, only its compressed image stays in memory.
 """
 
 import io
@@ -19,15 +19,15 @@ from app.exports.layout import TextLine, advances, blocks, place
 from models.base import Line
 
 DPI = 200
-"""What the image is taken to be scanned at, for the size of the page: A4 has 1654 x 2339 pixels."""
-# Readers need not take a page whose side is longer or shorter, in points of 1/72 inch (annex C).
+"""The assumed resolution of an image, which gives the size of the page: A4 has 1654 x 2339 pixels."""
+# The longest and the shortest side of a page that readers must support, in points of 1/72 inch (annex C).
 _LONGEST, _SHORTEST = 14400, 3
-# The size of the font, of the height of a line's quadrilateral.  With more, PDFium takes the lines of close print for
-# one row; with less, pdftotext takes each line for a column.
+# The font size, as a fraction of the height of a line's quadrilateral. If it is larger, PDFium joins lines of close
+# print into one; if it is smaller, pdftotext takes each line for a column.
 _SIZE = 0.9
-# The least width of a space and of half a square, of the font's size.
+# The least width of a space and of a character of width 1 (see `advances`), as a fraction of the font size.
 _NARROWEST = 0.2
-# How far a line leans from end to end, of its font's size, before it needs to be held together.
+# The rise of a slanted line from end to end, as a fraction of the font size, above which it needs `_actual_text`.
 _DRIFT = 0.4
 _CAPTION_WIDTH = 80
 _INVISIBLE = 3
@@ -91,7 +91,7 @@ def _scale(page: Page) -> float:
 
 def _show(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: float, page_height: float) -> None:
     """Write a line, each part of it that stands apart in its place, held together for readers that cut at gaps."""
-    # What a reader would do to the order of right-to-left characters here, nobody says.
+    # No specification says how readers order right-to-left characters here.
     if held := (len(line.parts) > 1 or _leans(line, scale)) and not line.right_to_left:
         content.begin_marked_content("Span", _actual_text(line.text))
     for part in line.parts or (line,):
@@ -114,9 +114,9 @@ def _write(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: fl
     size = _size(line, length, scale)
     letter, space = _widths(line.text, length, size)
     content.set_font_size("Text", round(size, 3))
-    # Of the stream's operators this is the one that pydyf has no method for: the horizontal scaling in percent.
+    # The operator for the horizontal scaling in percent, for which pydyf has no method.
     content.stream.append(f"{200 * letter / size:.3f} Tz")
-    # In a PDF y grows upward, so that the angle turns around.
+    # In a PDF y grows upward, so the angle changes its sign.
     content.set_text_matrix(cos, -sin, sin, cos, round(x0 * scale, 3), round(page_height - y0 * scale, 3))
     # Readers expect characters in the order of the page, and turn right-to-left scripts around themselves.
     words = re.split("(?<= )", visual_order(line.text))
@@ -126,7 +126,7 @@ def _write(content: pydyf.Stream, line: TextLine, font: GlyphlessFont, scale: fl
 
 
 def _actual_text(text: str) -> str:
-    """Say that what follows is `text` as a whole, section 14.9.4.
+    """Return the properties of marked content that reads as `text` as a whole, section 14.9.4.
 
     Without it pdftotext cuts a slanted line where it has sunk by half the height of its letters.
     """
@@ -134,7 +134,7 @@ def _actual_text(text: str) -> str:
 
 
 def _size(line: TextLine, length: float, scale: float) -> float:
-    """Return the font's size in points.  Readers do not see a space that is very narrow for it."""
+    """Return the font size in points. Readers ignore a space that is very narrow in relation to it."""
     highest = length / max(sum(advances(line.text)), 1) / _NARROWEST
     return max(min(_SIZE * _height(line) * scale, highest), 0.01)
 
@@ -160,7 +160,7 @@ def _height(line: TextLine) -> float:
 
 
 def _caption(caption: str, page: Page) -> list[TextLine]:
-    """What is said of the image as a whole: rows from its top down, so that it can be found and copied."""
+    """Return a caption as lines from the top of the page down, so that it can be searched and copied."""
     rows = [row for line in caption.split("\n") for row in textwrap.wrap(line, _CAPTION_WIDTH)]
     height = min(1 / len(rows), 1 / 20)
     lines = []

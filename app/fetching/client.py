@@ -1,12 +1,12 @@
 """image_url -> bytes: the only code that opens outbound connections for users.
 
-The guard (`app/fetching/ssrf.py`) sits where a connection is dialled. A name is resolved once, every address that it
-has is checked, and the socket is opened to a checked address; what DNS says a moment later does not matter, and each
-redirect dials anew.
+The guard (`app/fetching/ssrf.py`) checks every connection when it is opened. A name is resolved once, all its addresses
+are checked, and the socket is opened to a checked address, so a later answer of DNS has no effect. Each redirect opens
+a new connection.
 
-requests-hardened 1.3 does part of this for requests and is not enough: it looks at the first address alone, lets
-168.63.129.16, fec0::/10 and IPv4 in IPv4-compatible and ISATAP addresses through, knows no ports, follows from https to
-http, obeys HTTP_PROXY, and leaves the total deadline, lengths and encodings to its caller.
+requests-hardened 1.3 does part of this for requests and is not enough: it checks only the first address, allows
+168.63.129.16, fec0::/10 and IPv4 in IPv4-compatible and ISATAP addresses, does not restrict ports, follows redirects
+from https to http, obeys HTTP_PROXY, and leaves the total deadline, lengths and encodings to its caller.
 """
 
 import socket
@@ -68,7 +68,7 @@ class Fetcher:
             BadRequest: a `data:` URL that is not one.
             TooLarge: a `data:` URL over the limit.
             ForbiddenUrl: a scheme, host or port that is not fetched, at any redirect.
-            UnusableUrl: the server says no, or sends more than the limit.
+            UnusableUrl: the server refuses, or sends more than the limit.
             UpstreamFailed: the server cannot be reached, or breaks off.
             UpstreamTimeout: the deadline has passed.
         """
@@ -99,7 +99,7 @@ class Fetcher:
                 location = response.headers.get("Location")
                 if response.status_code not in _REDIRECTS or location is None:
                     return self._body(response, deadline)
-            # The next hop dials anew: this connection may be at its end without having said so.
+            # The redirect opens a new connection, because the server may have closed this one without notice.
             session.close()
             target = urljoin(url, _as_browsers_read(location))
             if url.lower().startswith("https:") and target.lower().startswith("http:"):
@@ -113,7 +113,7 @@ class Fetcher:
         if response.status_code != 200:
             raise UnusableUrl(f"the server of the image answered {response.status_code}")
         if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-            raise UnusableUrl("the server of the image compresses it although asked not to")
+            raise UnusableUrl("the server of the image compresses it although the request forbids that")
         length = response.headers.get("Content-Length", "")
         if length.isdecimal() and int(length) > self._max_bytes:
             raise self._too_large()
@@ -126,7 +126,7 @@ class Fetcher:
         return bytes(body)
 
     def _check_time(self, deadline: float) -> None:
-        # The watchdog's end of the connection looks like the end of the headers, or of a body of unknown length.
+        # A connection that the watchdog has shut looks like the end of the headers, or of a body of unknown length.
         if time.monotonic() >= deadline:
             raise self._too_late()
 
@@ -188,14 +188,14 @@ def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.S
         found = _within(max(deadline - time.monotonic(), 0.001), lambda: guard.addresses(host, port))
         for family, kind, protocol, _, address in found:
             connection = socket.socket(family, kind, protocol)
-            # TLS takes the socket over; a duplicate stays ours to shut.
+            # TLS takes over the socket, so the watchdog gets a duplicate to shut.
             sockets.append(connection.dup())
             connection.settimeout(max(deadline - time.monotonic(), 0.001))
             try:
                 connection.connect(address)
                 guard.refuse_itself(host, address, connection.getsockname())
                 if time.monotonic() >= deadline:
-                    # The watchdog has been and gone, and found nothing connected to shut.
+                    # The watchdog ran before this socket was connected, and could not shut it.
                     raise TimeoutError
                 return connection
             except OSError as error:
@@ -211,7 +211,7 @@ def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.S
             try:
                 return dial(self._dns_host, self.port)
             except OSError as error:
-                # urllib3 swallows some that are bare, and goes on without a socket.
+                # urllib3 ignores some OSErrors that are not wrapped, and continues without a socket.
                 raise NewConnectionError(self, str(error)) from error
 
     class GuardedHTTPSConnection(GuardedHTTPConnection, HTTPSConnection):
@@ -243,7 +243,7 @@ def _guarded_session(guard: Guard, deadline: float) -> Iterator[tuple[requests.S
 
 @contextmanager
 def _watchdog(sockets: list[socket.socket], seconds: float) -> Iterator[None]:
-    """Shut the sockets at the deadline: a server that sends a byte a second never meets a timeout between bytes."""
+    """Shut the sockets at the deadline. The timeout of a socket never ends a server that sends a byte a second."""
 
     def shut() -> None:
         for connection in sockets:

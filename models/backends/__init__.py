@@ -21,8 +21,8 @@ CPU_PRECISIONS = ("float32", "bfloat16", "int8")
 """The number formats of OpenVINO on a CPU."""
 
 ALIGNMENT = 16
-"""Cross-attention keys and values are padded to a multiple of so many positions: with 592 positions, oneDNN takes two
-thirds of the time that it takes with 577."""
+"""Cross-attention keys and values are padded to a multiple of this number of positions: with 592 positions, oneDNN
+takes two thirds of the time that it takes with 577."""
 
 F = TypeVar("F")
 
@@ -50,7 +50,8 @@ class Checkpoint(Generic[F]):
 
 
 Reader = Callable[[Path, "dtype"], Checkpoint[F]]
-"""A module's function that reads a checkpoint's directory in a number format. Raises ValueError if tensors lack."""
+"""A module's function that reads a checkpoint's directory in a number format. It raises ValueError if tensors are
+missing."""
 
 
 @dataclass
@@ -113,7 +114,7 @@ def check_placement(placement: Placement) -> None:
     name, or for a number format that CPUs do not have where there may be a GPU.
 
     Raises:
-        ValueError: it has not; the message says what it has.
+        ValueError: it lacks one of them; the message says what it has.
     """
     if placement.device in ("auto", "cpu") and placement.precision in ("auto", *CPU_PRECISIONS):
         return
@@ -129,7 +130,7 @@ def check_cpu_precision(precision: str) -> None:
     """Check that OpenVINO has a number format on CPUs.
 
     Raises:
-        ValueError: it has not; the message says which it has.
+        ValueError: it does not; the message says which number formats it has.
     """
     if precision not in CPU_PRECISIONS:
         raise ValueError(f"{precision} is not for CPUs: use one of {', '.join(CPU_PRECISIONS)}")

@@ -131,7 +131,7 @@ def _fill(entry: Path, read: Reader[Any], directory: Path, precision: str) -> No
     if status == _NOT_WRITTEN:
         raise OSError(f"{entry} could not be written")
     if status == _NO_MEMORY or status < 0:
-        raise MemoryError("the process that converts it had not enough memory, or was killed")
+        raise MemoryError("the process that converts the model ran out of memory, or was killed")
     if status:
         raise ModelUnavailable("its weights could not be read or converted")
 
@@ -162,7 +162,7 @@ def _network(
 
 
 def _restored(dataclass: type[Any], fields: dict[str, Any]) -> Any:
-    """Make a dataclass of its fields as JSON has them, with lists in place of tuples."""
+    """Make a dataclass from its fields in JSON, which has lists in place of tuples."""
     return dataclass(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
@@ -216,7 +216,8 @@ def _save(network: ov.Model, path: Path) -> None:
 
 
 def _made_from(directory: Path, precision: str) -> list[str]:
-    """Return what an entry stands for. In the hub's cache, all revisions of a repository are one checkpoint."""
+    """Return the checkpoint and number format of an entry. In the hub's cache, all revisions of a repository are one
+    checkpoint."""
     path = directory.resolve()
     return [str(path.parents[1] if path.parent.name == "snapshots" else path), precision]
 

@@ -89,7 +89,8 @@ def _convert_decoder(decoder: Any, encoded: Sequence[ov.PartialShape]) -> ov.Mod
         torch.arange(rows),
     )
     state_shapes = decoder.state_shapes(rows)
-    # A length of 0 stands for the number of tokens before. The example has some, so that it is not taken for constant.
+    # A dimension of 0 stands for the number of previous tokens. The example has some, so that tracing does not take it
+    # for a constant.
     states = [torch.zeros([dim or before for dim in shape]) for shape in state_shapes]
     shapes = [
         *(ov.PartialShape([-1] * tensor.dim()) for tensor in example),

@@ -37,9 +37,9 @@ def place(placement: Placement) -> tuple[torch.device, torch.dtype]:
     except RuntimeError as error:
         raise ValueError(f"{placement.device} is no device: use auto, cpu, cuda, cuda:N or mps") from error
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(f"{placement.device} is not here: this machine has {torch.cuda.device_count()} CUDA devices")
+        raise ValueError(f"{placement.device} is missing: this machine has {torch.cuda.device_count()} CUDA devices")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise ValueError("mps is not here: this machine has no Apple GPU that torch can use")
+        raise ValueError("mps is not available: this machine has no Apple GPU that torch can use")
     if placement.precision != "auto":
         return device, _DTYPES[placement.precision]
     if device.type == "cpu":
@@ -64,7 +64,7 @@ def read_weights(network: Any, directory: Path, dtype: torch.dtype, unused: tupl
         network: a concrete transformers model class.
         directory: a checkpoint in the published layout.
         dtype: the number format of the weights in memory.
-        unused: how the names of tensors begin that the family never uses, so that a checkpoint may lack them.
+        unused: prefixes of the names of tensors that the family never uses, and that a checkpoint may lack.
 
     Raises:
         ValueError: the checkpoint lacks other tensors, or has them in other shapes.

@@ -1,4 +1,4 @@
-"""What a recurrent captioner is made of: its `config.json`."""
+"""The configuration of a recurrent captioner, which is its `config.json`."""
 
 from typing import Any
 
@@ -14,11 +14,12 @@ class RecurrentCaptionerConfig(PreTrainedConfig):
 
     encoder: the CNN's own configuration, as its `config.json` holds it; any that transformers builds and whose
         `last_hidden_state` is a feature map.
-    feature_stride: 16 makes a ResNet's map twice as fine as the usual 32, by not halving it before the last stage.
-    image_size: the side of the square, in pixels, that images are squashed to.
-    mirrored: whether the encoder also looks at the mirror image; what it sees is the mean, in twice the time.
-    second_size: the side, in pixels, at which the encoder looks at the square again, 0 for not again; what it sees is
-        the mean.
+    feature_stride: the stride of the feature map in pixels. With 16 instead of the usual 32, the last stage of a ResNet
+        does not reduce the map.
+    image_size: the side in pixels of the square that images are scaled to.
+    mirrored: whether the mirror image is encoded too. The features are the mean of both, and take twice the time.
+    second_size: the side in pixels at which the square is encoded a second time, 0 for once only. The features are the
+        mean of both.
     embedding_size: the size of the words' embedding, 0 for that of the recurrent layers.
     classes: what the encoder's own classifier names, each as a tag, "" for what is no tag; empty without a classifier.
     tags: the content words that the auxiliary head scores.

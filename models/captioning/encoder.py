@@ -77,7 +77,7 @@ def _keep_last_map_fine(cnn: Any) -> None:
 
 @torch.no_grad()
 def _channels(cnn: nn.Module) -> int:
-    """Return how many channels the map has: configurations of different CNNs call it differently."""
+    """Return the number of channels of the map, which has no common name in the configurations of CNNs."""
     sizes = getattr(cnn.config, "hidden_sizes", None)
     if sizes:
         return int(sizes[-1])

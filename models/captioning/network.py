@@ -1,17 +1,18 @@
 """The recurrent captioners: a CNN reads the image, a recurrent network writes the sentence.
 
-`cnn-gru`: two layers of GRU with attention over the feature map between them. The lower layer reads the words so far
-and asks; the upper one reads what was asked for and found. Attention is scaled dot products of several heads (Vaswani
-et al. 2017, https://arxiv.org/abs/1706.03762) over the places of the map (Xu et al. 2015, "Show, Attend and Tell",
-https://arxiv.org/abs/1502.03044), the mean of the map, and the words that the auxiliary head expects (Fang et al. 2015,
-https://arxiv.org/abs/1411.4952). As in Anderson et al. 2018 (https://arxiv.org/abs/1707.07998) there are two layers,
-but the upper does not feed the lower: so a whole sentence is trained in one pass over each layer.
+`cnn-gru`: two layers of GRU with attention over the feature map between them. The lower layer reads the previous words
+and gives the query; the upper layer reads the query and the result of the attention. The attention is multi-head scaled
+dot-product attention (Vaswani et al. 2017, https://arxiv.org/abs/1706.03762) over the positions of the map (Xu et al.
+2015, "Show, Attend and Tell", https://arxiv.org/abs/1502.03044), the mean of the map, and the words that the auxiliary
+head predicts (Fang et al. 2015, https://arxiv.org/abs/1411.4952). The two layers follow Anderson et al. 2018
+(https://arxiv.org/abs/1707.07998), but the upper one does not feed the lower one, so that training computes a whole
+sentence in one pass over each layer.
 
 `cnn-lstm`: the merge architecture of Tanti et al. 2017 (https://arxiv.org/abs/1703.09137): an LSTM reads the words, and
-the global feature of the image is added to what it makes of them.
+the global feature of the image is added to its output.
 
 Both share the auxiliary word head, and the output layer is the embedding's matrix (Press and Wolf 2017,
-https://arxiv.org/abs/1608.05859). Greedy and beam search are those of transformers, as for every other family.
+https://arxiv.org/abs/1608.05859). Training searches with transformers; the service with `models.generation`.
 """
 
 from collections.abc import Sequence
@@ -26,9 +27,9 @@ from models.captioning.configuration import RecurrentCaptionerConfig
 from models.captioning.encoder import Encoder
 
 State = tuple[Tensor, ...]
-"""Sentences in the making: first two tensors of shape (batch, hidden) that the recurrent layers remember, then what is
-seen of the image, which stays as it is: for `cnn-gru` keys and values of shape (batch, heads, slots, hidden / heads),
-for `cnn-lstm` the memory."""
+"""The state of unfinished sentences: two tensors of shape (batch, hidden) of the recurrent layers, then the tensors of
+the image, which do not change: for `cnn-gru` cross-attention keys and values of shape (batch, heads, slots,
+hidden / heads), for `cnn-lstm` the global feature of shape (batch, hidden)."""
 
 
 class Seen(NamedTuple):
@@ -84,7 +85,7 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
 
     def remember(self, features: Tensor) -> Seen:
         """Return what sentences and tags are made from, of feature maps (batch, channels, height, width)."""
-        # The recurrent part is small; in half precision it would gain no time and lose digits.
+        # The recurrent part is small: half precision would lose accuracy and gain no time.
         features = features.to(self.embedding.weight.dtype)
         with torch.autocast(features.device.type, enabled=False):
             pooled = features.mean(dim=(2, 3))
@@ -93,7 +94,7 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
             return Seen(memory, words, classes)
 
     def _look(self, pixels: Tensor) -> Tensor:
-        """Return the feature map of images, or the mean of theirs and their mirror images'."""
+        """Return the feature map of images, or its mean with that of the mirror images."""
         features: Tensor = self.encoder(pixels)
         if self.config.mirrored:
             features = (features + self.encoder(pixels.flip(3)).flip(3)) / 2
@@ -105,8 +106,8 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         """Continue sentences.
 
         Args:
-            input_ids: the tokens so far of shape (batch, length), or those after the ones that the state has seen.
-            memory: of shape (batch, slots, hidden), from `encode`; read only where there is no state yet.
+            input_ids: the tokens that the state does not contain yet, of shape (batch, length).
+            memory: of shape (batch, slots, hidden), from `encode`; used only if there is no state yet.
             past_key_values: the state after the tokens before; the name is that of transformers' search.
 
         Returns:
@@ -125,7 +126,7 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         written, state = self.decoder(self.dropout(self.embedding(input_ids)), state)
         return self.dropout(written), state
 
-    # What transformers' search asks for
+    # The interface of transformers' search
 
     def prepare_inputs_for_generation(  # type: ignore[override]
         self, input_ids: Tensor, past_key_values: State | None = None, memory: Tensor | None = None, **_: Any
@@ -147,8 +148,8 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
         return self.output
 
     def _init_weights(self, module: nn.Module) -> None:
-        # The CNN has initialised itself; torch's own defaults suit the rest but the embedding, which is also the
-        # output layer, and there must not start with logits of standard deviation 20.
+        # The CNN initialises itself, and torch's defaults suit the rest except the embedding. It is also the output
+        # layer, whose logits would start with a standard deviation of 20.
         if module is self.embedding:
             nn.init.normal_(module.weight, std=module.embedding_dim**-0.5)
 
@@ -187,7 +188,7 @@ class GlobalMemory(nn.Module):
         self.whole = nn.Sequential(nn.Linear(channels, hidden), nn.LayerNorm(hidden))
 
     def forward(self, features: Tensor, pooled: Tensor, words: Tensor, classes: Tensor) -> Tensor:
-        """Return the memory, of shape (batch, 1, hidden)."""
+        """Return the only slot, of shape (batch, 1, hidden)."""
         whole: Tensor = self.whole(pooled)
         return whole[:, None]
 
@@ -224,7 +225,7 @@ class AttendingGRU(nn.Module):
 
 
 class MergingLSTM(nn.Module):
-    """An LSTM over the words alone, to which the image is added."""
+    """An LSTM over the words alone, to whose output the image is added."""
 
     def __init__(self, width: int, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()

@@ -52,8 +52,8 @@ class Kosmos2(Model):
 
 @dataclass(frozen=True)
 class Facts:
-    """The number of tokens that the decoder has positions for, how many of them an image takes, and the first of the
-    ids that the processor writes in their places."""
+    """The number of tokens that the decoder has positions for, the number of tokens of an image, and the first of the
+    ids that the processor writes for these."""
 
     positions: int
     image_tokens: int
@@ -83,7 +83,7 @@ class LoadedKosmos2(Loaded):
         return [*tokens[:2], *[generation.IMAGE_TOKEN] * places, *tokens[2 + places :]]
 
     def _counted(self, prompt: Sequence[int]) -> tuple[int, ...]:
-        """Return a prompt with the ids that the processor writes in the places of the image, which count up."""
+        """Return a prompt with the ids that the processor writes for the tokens of the image, which count up."""
         places = count(self.network.facts.first_image_token)
         return tuple(next(places) if token == generation.IMAGE_TOKEN else token for token in prompt)
 

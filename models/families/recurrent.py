@@ -34,7 +34,7 @@ class Recurrent(Model):
     accepts = ("image",)
     options = generation.OPTIONS
     model_type = "recurrent-captioner"
-    # The largest that a checkpoint has.
+    # The largest image side of any checkpoint.
     input_side = 224
     max_new_tokens = _MAX_NEW_TOKENS
     tags_images = True

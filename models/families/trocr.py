@@ -19,7 +19,7 @@ from models.preprocessing.pixels import Pixels
 if TYPE_CHECKING:
     import torch
 
-# Real lines are longer than the 20 tokens of `generate()`, which the published configs have written out.
+# The published configs have the default of `generate()`, 20 tokens. Real lines are longer.
 _MAX_NEW_TOKENS = 64
 
 

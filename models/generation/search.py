@@ -182,11 +182,11 @@ def _likeliest(logits: Floats, count: int) -> tuple[Array, Array]:
 
 
 def _check_finite(scores: Floats) -> None:
-    """Refuse scores that are missing, infinite or not a number, as overflows in float16 produce. An empty text would
-    look like a valid answer.
+    """Refuse scores that are missing, infinite or NaN, which overflows in float16 produce: the empty text that follows
+    from them would look like a valid answer.
 
     Raises:
-        FloatingPointError: it is so.
+        FloatingPointError: a score is missing or not finite.
     """
     if not len(scores) or not np.isfinite(scores).all():
         raise FloatingPointError("the network's scores are no numbers; another PRECISION may help")

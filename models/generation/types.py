@@ -21,7 +21,7 @@ IMAGE_TOKEN = -1
 
 @dataclass(frozen=True)
 class Rules:
-    """The generation settings of a checkpoint, as its files say.
+    """The generation settings of a checkpoint.
 
     end_tokens: a text ends with any of them.
     suppressed_tokens: never generated.

@@ -1,7 +1,7 @@
-"""Text from a CTC recogniser's output, with the spaces it nearly saw.
+"""Decodes the output of a CTC recogniser, and restores spaces that it narrowly missed.
 
-A recogniser trained on tight crops often prefers "no character" to a space by a small margin. Where two characters
-lie far apart and the space was a serious candidate in between, the space is put back.
+A recogniser trained on tight crops often prefers the blank symbol to a space by a small margin. Where two characters
+are far apart and a space has some probability between them, the space is restored.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLANK = 0
-SPACE_PROBABILITY = 0.05  # least probability of a space between two characters for it to be put back
+SPACE_PROBABILITY = 0.05  # least probability of a space between two characters for it to be restored
 SPACE_STEPS = 4  # least distance of those characters, in time steps (8 pixels at a height of 48)
 
 
@@ -74,5 +74,5 @@ def decode(probabilities: NDArray[np.float32], characters: Sequence[str]) -> Rea
 
 
 def is_lost_space(between: NDArray[np.float32]) -> bool:
-    """Tell from the space's probabilities, from one character to the next (steps,), whether a space lies between."""
+    """Return whether a space was missed, from its probabilities between two characters, of shape (steps,)."""
     return len(between) > SPACE_STEPS and float(between.max()) >= SPACE_PROBABILITY

@@ -1,11 +1,11 @@
-"""Where the text is: a detector network run at the scale that suits the text, in tiles where the page is long.
+"""Text detection: runs the detector network at a scale that suits the text, and in tiles on long pages.
 
-The page is looked at once at a coarse scale. Where the text found there is too small or too large for the detector,
-it is looked at again at the scale that makes it `TEXT_HEIGHT` high. Long pages are cut into overlapping tiles; their
-probability maps are laid over one another before fragments are made of them, so that no line is cut at a tile's edge.
+The first pass runs at a coarse scale. If the text that it finds is too small or too large for the detector, a second
+pass runs at the scale at which the text is `TEXT_HEIGHT` high. Long pages are cut into overlapping tiles, whose
+probability maps are merged before fragments are extracted, so that no line is cut at the edge of a tile.
 
-The detector sees diffuse text on blank paper, more of it the less there is on a page, and around faint ink: text in the
-midst of it is lost. So faint ink is made stronger for it, and what it says of blank paper does not count.
+The detector reports diffuse text (haze) on blank paper, the more the emptier the page is, and around faint ink. Text
+within haze is lost. So faint ink is strengthened before detection, and haze is removed from blank paper afterwards.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,22 +20,22 @@ Map = NDArray[np.float32]
 Network = Callable[[NDArray[np.float32]], Map]  # (1, 3, height, width) in -1..1 -> (height, width) in 0..1
 Postprocess = Callable[[Map, tuple[int, int]], Floats]  # a map and the size it is of -> polygons (n, 4, 2) in pixels
 
-FIRST_SIDE = 1280  # pixels of the long side (or three short ones) at the first look
-TEXT_HEIGHT = 32.0  # pixels that a fragment should be high
-HEIGHTS = (20.0, 110.0)  # fragments of this median height need no second look
+FIRST_SIDE = 1280  # pixels of the long side, or of three times the short side if that is less, in the first pass
+TEXT_HEIGHT = 32.0  # pixels: the height that fragments should have
+HEIGHTS = (20.0, 110.0)  # pixels: fragments with a median height in this range need no second pass
 LARGEST_SCALE = 3.0
-EMPTY_SCALE = 2.0  # of the second look at a small image on which nothing was found
+EMPTY_SCALE = 2.0  # of the second pass on a small image on which the first pass finds nothing
 LARGEST_PIXELS = 24e6  # of the map of one page: about 100 MB
 PADDING = 32  # pixels of paper around the page: the detector misses text that touches the edge
 TILE, OVERLAP = 1600, 160  # pixels
 STEP = 32  # the network takes multiples of this
-NEAR = np.ones((25, 25), np.uint8)  # pixels around one that ink may lie in, wider than the gaps between words
+NEAR = np.ones((25, 25), np.uint8)  # the neighbourhood of a pixel in which ink counts, wider than gaps between words
 INK = 8  # grey levels, of 255, by which the faintest ink differs from the paper around it
 HAZE = 0.3  # probability from which the postprocessing joins pixels into one text
-MOSTLY = 0.7  # share of a text's pixels that are near ink: writing with wide gaps has more, haze around a line has less
-FAINT, STRONG = 60, 150  # grey levels: where all ink is fainter than the first, the strongest is made like the second
-ABOVE_GRAIN = 2.5  # times the contrast of the paper's grain: what is fainter is grain too, and stays as it is
-PAPER_WIDTH = 101  # pixels that are averaged to tell the paper's colour, wider than a line of text is high
+MOSTLY = 0.7  # least share of a text's pixels near ink: writing with wide gaps has more, haze around a line has less
+FAINT, STRONG = 60, 150  # grey levels: if the strongest ink is fainter than FAINT, it is amplified to STRONG
+ABOVE_GRAIN = 2.5  # least contrast of ink, as a multiple of the grain's: fainter images are not amplified
+PAPER_WIDTH = 101  # pixels over which the paper's colour is averaged, wider than a line of text is high
 
 
 def find_fragments(image: Pixels, network: Network, postprocess: Postprocess) -> Floats:
@@ -52,7 +52,7 @@ def find_fragments(image: Pixels, network: Network, postprocess: Postprocess) ->
 
 
 def unseen(first: Floats, again: Floats) -> Floats:
-    """Return the fragments (n, 4, 2) of the first look that touch none of the second: it may have lost them."""
+    """Return the fragments (n, 4, 2) of the first pass that touch none of the second, which may have lost them."""
     starts, ends = again.min(axis=1), again.max(axis=1)
     lost = [
         bool(((polygon.min(axis=0) > ends) | (polygon.max(axis=0) < starts)).any(axis=1).all()) for polygon in first
@@ -72,9 +72,9 @@ def second_scale(fragments: Floats, scale: float) -> float:
 
 
 def bound_scale(scale: float, image: Pixels) -> float:
-    """Keep a scale within what the memory allows and what enlarging can bring."""
+    """Limit a scale to what memory allows, and to what enlarging can improve."""
     height, width = image.shape[:2]
-    # A thin image is mostly padding.
+    # A thin image is mostly padding, which takes memory too.
     longest = LARGEST_PIXELS / (2 * PADDING + STEP)
     return float(min(scale, LARGEST_SCALE, (LARGEST_PIXELS / (height * width)) ** 0.5, longest / max(height, width)))
 
@@ -99,18 +99,19 @@ def look(image: Pixels, scale: float, network: Network, postprocess: Postprocess
 
 
 def local_contrast(image: Pixels) -> Pixels:
-    """Return the grey levels (height, width) that lie between the darkest and the lightest near each pixel."""
-    # Blurred, fine grain is fainter than ink. Channels apart, a red letter on green of the same brightness is ink.
+    """Return the local contrast (height, width): the range of grey levels near each pixel."""
+    # Blurring makes fine grain fainter than ink. Separate channels show a red letter on green of the same brightness.
     smooth = cv2.GaussianBlur(image, (3, 3), 0)
     ranges = [cv2.subtract(cv2.dilate(channel, NEAR), cv2.erode(channel, NEAR)) for channel in cv2.split(smooth)]
     return np.asarray(np.maximum.reduce(ranges), np.uint8)
 
 
 def without_haze(probabilities: Map, inked: NDArray[np.bool_]) -> Map:
-    """Return a map (height, width) without the blank parts of what is joined in it into one text, but mostly blank.
+    """Return a map (height, width) in which hazy components keep only their pixels near ink.
 
-    The postprocessing takes the mean of the joined, and drops it with the text in it. Of what is mostly text nothing is
-    cut away: crops that lose the gaps within a line are read worse.
+    A component is a set of pixels that the postprocessing joins into one text. It is hazy if most of it is not near
+    ink: its mean probability is then low, and the postprocessing would drop it with the text in it. Other components
+    stay whole, because crops without the gaps within a line are read worse.
     """
     count, labels = cv2.connectedComponents((probabilities > HAZE).astype(np.uint8))
     seen = labels > 0
@@ -120,7 +121,7 @@ def without_haze(probabilities: Map, inked: NDArray[np.bool_]) -> Map:
 
 
 def strengthen(image: Pixels, contrast: Pixels) -> Pixels:
-    """Return an image (height, width, 3) with the ink made strong, if its local contrast tells of faint ink only."""
+    """Return an image (height, width, 3) with stronger ink, if its local contrast shows only faint ink."""
     most = int(contrast.max())
     # A fifth of almost any page is blank, and has the contrast of its grain.
     if not INK <= most < FAINT or most < ABOVE_GRAIN * np.percentile(contrast[::4, ::4], 20):

@@ -34,7 +34,7 @@ PARAGRAPH_GAP = 0.9  # blank space more than the usual one that starts a paragra
 
 @dataclass(frozen=True)
 class TextLine:
-    """One line of a page: what it consists of and where it stands."""
+    """One line of a page: its fragments, its polygon and its paragraph."""
 
     polygon: Floats  # (4, 2), the smallest rectangle along the line that holds its pieces
     fragments: list[int]  # indices of the pieces, from the line's start to its end
@@ -93,7 +93,7 @@ def join_row(boxes: Floats, members: Indices, reach: float) -> list[Indices]:
 
 
 def follows(last: Floats, box: Floats, reach: float) -> float:
-    """Say how well a box (4,) continues a line that ends with `last`: 0 is not at all, 1 is the same row."""
+    """Return how well a box (4,) continues a line that ends with `last`, from 0 (not at all) to 1 (the same row)."""
     heights = last[3] - last[1], box[3] - box[1]
     overlap = row_overlap(last, box)
     gap = box[0] - last[2]

@@ -3,7 +3,7 @@
     python -m models.training.evaluate efficientnet-gru --images DIR --captions FILE --split dev.txt --num-beams 1 3
     python -m models.training.evaluate rapidocr --lines DIR
 
-Prints a table; `--json` keeps every prediction, `--html` shows the best and the worst. How is said in `metrics`.
+Prints a table; `--json` keeps every prediction, `--html` shows the best and the worst. `metrics` describes the scores.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from models.training.samples import Sample, captioned, written
 
 
 class EvaluationError(Exception):
-    """What was asked for cannot be measured; the message says why."""
+    """The arguments ask for something that cannot be measured. The message says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,7 +88,7 @@ def _paths(text: str) -> dict[str, Path]:
 
 
 def _check_outputs(paths: Sequence[Path | None]) -> None:
-    """Refuse at once what could not be written after an hour."""
+    """Check that the outputs can be written, before an hour of predictions."""
     for path in filter(None, paths):
         if path.is_dir():
             raise EvaluationError(f"{path} cannot be written: it is a folder")
@@ -138,11 +138,11 @@ def _variants(asked: argparse.Namespace) -> list[Options]:
 
 
 def read_samples(asked: argparse.Namespace) -> list[Sample]:
-    """Return what to measure on.
+    """Return the samples to measure on.
 
     Raises:
-        EvaluationError: it is not said.
-        DatasetError: it is not there.
+        EvaluationError: the arguments do not name them.
+        DatasetError: they are missing or cannot be used.
     """
     if asked.lines is not None:
         if asked.images or asked.captions or asked.split:

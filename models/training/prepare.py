@@ -24,7 +24,7 @@ from models.training.vocabulary import build, content_words
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """The photos to train on, and those to judge by."""
+    """The photos to train on, and those to evaluate on."""
 
     train: list[Photo]
     dev: list[Photo]
@@ -70,7 +70,7 @@ def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[Recurrent
         vocabulary = build((caption for photo in photos for caption in photo.words), settings.min_count)
         network = _new_network(settings, photos, vocabulary)
     network.config.image_size = settings.serve_size or settings.image_size
-    # Means over several looks are for when training is done: they would take several times as long.
+    # Means over several encodings of an image are only for the finished model: they take several times as long.
     network.config.mirrored, network.config.second_size = False, 0
     search = network.generation_config
     search.num_beams, search.length_penalty = settings.beams, settings.length_penalty
@@ -113,7 +113,7 @@ def _new_network(settings: Settings, photos: Sequence[Photo], vocabulary: Vocabu
     )
     if start.weights is not None:
         network.encoder.cnn.load_state_dict(start.weights)
-    # A head that starts with the words' own frequencies need not learn them first.
+    # Start the bias of the head from the frequencies of the words, so that it need not learn them.
     odds = [math.log(part / (1 - part)) for part in (min(max(share, 1e-4), 0.99) for share in tags.values())]
     with torch.no_grad():
         head = network.words[-1]

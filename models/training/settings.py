@@ -21,7 +21,7 @@ class TrainingError(ValueError):
 
 @dataclass(frozen=True)
 class Range:
-    """What a number may be."""
+    """The range of a number."""
 
     least: float = -math.inf
     most: float = math.inf
@@ -29,7 +29,7 @@ class Range:
     below: float = math.inf
 
     def __contains__(self, value: float) -> bool:
-        # Infinity and what is no number are in none.
+        # No range contains infinity or NaN.
         return self.least <= value <= self.most and self.above < value < self.below
 
     def __str__(self) -> str:
@@ -41,21 +41,21 @@ class Range:
 class Settings:
     """One training. Paths are absolute, so that a run can be resumed from any directory.
 
-    Beside the type of each is what `--help` says of it, and where it may have only some values, those.
+    The annotation of each has its type, its text in `--help`, and the allowed values if they are limited.
 
     Raises:
-        TrainingError: one has another value, or they contradict one another.
+        TrainingError: a value is not allowed, or settings contradict one another.
     """
 
     out: Annotated[Path, "directory for the model, the checkpoints, the log and the curves"] = Path("trained")
     images: Annotated[Path | None, "directory of the photos"] = None
     captions: Annotated[Path | None, "captions file: Flickr8k's, Kaggle's, Flickr30k's or COCO's"] = None
     train_split: Annotated[Path | None, "file with the names of the photos to train on, one a line"] = None
-    dev_split: Annotated[Path | None, "likewise, of those that decide when to stop"] = None
+    dev_split: Annotated[Path | None, "file with the names of the photos that decide when to stop, one a line"] = None
     dev_part: Annotated[
         float, "without split files: the fraction of the photos to hold out as dev, at random", Range(above=0, below=1)
     ] = 0.125
-    limit: Annotated[int, "use only so many photos of each split, to try something out; 0 for all", Range(0)] = 0
+    limit: Annotated[int, "the most photos of each split that are used, for trials; 0 for all", Range(0)] = 0
 
     shape: Annotated[str, "what to train", SHAPES] = "cnn-gru"
     encoder: Annotated[
@@ -64,20 +64,20 @@ class Settings:
         "and -pytorch-model; else a directory or hub id with the weights of a CNN",
     ] = "resnet-18-slim"
     freeze_encoder: Annotated[bool, "keep the encoder's weights as they are"] = False
-    feature_stride: Annotated[int, "pixels between the places of the feature map", (16, 32)] = 32
+    feature_stride: Annotated[int, "stride of the feature map, in pixels", (16, 32)] = 32
     init_from: Annotated[Path | None, "fine-tune this captioner; shape, encoder and words are then its own"] = None
     hidden: Annotated[int, "size of the recurrent layers", Range(1)] = 384
     embedding: Annotated[int, "size of the embedding of words; 0 for hidden", Range(0)] = 0
     heads: Annotated[int, "heads of the attention", Range(1)] = 4
     dropout: Annotated[float, "fraction of the activations that are dropped", Range(0, below=1)] = 0.3
     min_count: Annotated[int, "words found less often become unknown", Range(1)] = 4
-    tags: Annotated[int, "number of content words that the side loss predicts", Range(1)] = 500
+    tags: Annotated[int, "number of content words that the auxiliary head predicts", Range(1)] = 500
 
-    self_critical: Annotated[bool, "train on the CIDEr of drawn sentences; to finish what init_from names"] = False
-    bleu: Annotated[float, "how much BLEU-4 counts then, beside CIDEr", Range(0)] = 0.0
-    drawn: Annotated[int, "sentences that are then drawn for each photo", Range(2)] = 5
+    self_critical: Annotated[bool, "fine-tune the captioner of init_from on the CIDEr of sampled sentences"] = False
+    bleu: Annotated[float, "weight of BLEU-4 beside CIDEr, with --self-critical", Range(0)] = 0.0
+    drawn: Annotated[int, "sentences that are sampled for each photo, with --self-critical", Range(2)] = 5
     epochs: Annotated[int, "passes over the training photos", Range(1)] = 60
-    word_epochs: Annotated[int, "first so many of them train the encoder alone, on the side loss", Range(0)] = 0
+    word_epochs: Annotated[int, "the first epochs, which train only the encoder, on the auxiliary loss", Range(0)] = 0
     batch_size: Annotated[int, "photos in a batch", Range(1)] = 64
     captions_per_image: Annotated[int, "captions that each encoded photo is trained with", Range(1)] = 3
     lr: Annotated[float, "highest learning rate", Range(above=0)] = 1e-3
@@ -88,11 +88,11 @@ class Settings:
     weight_decay: Annotated[float, "AdamW's", Range(0)] = 0.05
     clip: Annotated[float, "longest gradient", Range(above=0)] = 5.0
     label_smoothing: Annotated[float, "probability that is spread over all words", Range(0, below=1)] = 0.1
-    word_loss: Annotated[float, "weight of the side loss, which is summed over the words", Range(0)] = 0.1
+    word_loss: Annotated[float, "weight of the auxiliary loss, which is summed over the words", Range(0)] = 0.1
     average: Annotated[
         float, "how much of the averaged weights stays at each step; 0 for no averaging", Range(0, below=1)
     ] = 0.999
-    seed: Annotated[int, "of everything that is left to chance", Range(0, 2**32 - 1)] = 0
+    seed: Annotated[int, "seed of all random numbers", Range(0, 2**32 - 1)] = 0
 
     image_size: Annotated[int, "side of the squares that are trained on", Range(1)] = 128
     serve_size: Annotated[int, "side of the squares that are captioned; 0 for image_size", Range(0)] = 0
@@ -113,7 +113,7 @@ class Settings:
     threads: Annotated[
         int, "threads for the network; 0 for one a core; 1 on a machine that is busy already", Range(0)
     ] = 0
-    workers: Annotated[int, "processes that read photos; 0 to read them in between", Range(0)] = 1
+    workers: Annotated[int, "processes that read photos; 0 to read them in the training process", Range(0)] = 1
     save_every: Annotated[int, "steps between checkpoints; there is one after each epoch in any case", Range(1)] = 100
 
     def __post_init__(self) -> None:
@@ -146,7 +146,7 @@ class Settings:
                 raise TrainingError(message)
 
     def save(self) -> None:
-        """Write the settings into the run's directory; where that fails, those of before stay."""
+        """Write the settings into the run's directory. If that fails, the previous file stays."""
         text = json.dumps(asdict(self), indent=2, default=str)
         new = self.out / f"{FILE}.new"
         new.write_text(text + "\n", encoding="utf-8")
@@ -154,8 +154,8 @@ class Settings:
 
 
 _MAY_CHANGE = frozenset({"out", "workers", "save_every", "threads"})
-"""What a resumed run may have otherwise than before: the result does not depend on it, but for what another number of
-threads makes of rounding."""
+"""Settings that a resumed run may change. The result does not depend on them, except that another number of threads
+rounds differently."""
 
 
 _PATHS = (Path, Path | None)

@@ -30,8 +30,8 @@ _MOST_TOKENS = 30
 class Trainer:
     """One training, new or resumed.
 
-    All that it depends on and that changes is in the network, the average, the optimizer, torch's random state and
-    `progress`; the order of the photos and what chance does to them follow from the seed and the epoch.
+    Its whole state is the network, the average, the optimizer, torch's random state and `progress`. The order of the
+    photos and their augmentation follow from the seed and the epoch.
     """
 
     def __init__(self, settings: Settings, photos: Photos, network: RecurrentCaptioner, vocabulary: Vocabulary) -> None:
@@ -55,16 +55,16 @@ class Trainer:
 
     @property
     def finished(self) -> bool:
-        """True after the last epoch, or where the scores on dev have not risen for long."""
+        """True after the last epoch, or if the score on dev has not risen for `patience` epochs."""
         since = max(self.progress["best_epoch"], self.settings.word_epochs)
         epoch = self.progress["epoch"]
         return bool(epoch >= self.settings.epochs or epoch - since >= self.settings.patience)
 
     def resume(self) -> None:
-        """Go back to where the run in the directory was last saved; to the start where it never was.
+        """Restore the last saved state of the run in the directory. If there is none, stay at the start.
 
         Raises:
-            TrainingError: what was saved cannot be read, or is of another network.
+            TrainingError: the state cannot be read, or is of another network.
         """
         state = load_state(self.settings.out)
         if state is None:
@@ -74,7 +74,7 @@ class Trainer:
         except (KeyError, RuntimeError) as error:
             file = self.settings.out / STATE
             raise TrainingError(
-                f"{file} is of another network: the captions have changed since; another --out starts anew"
+                f"{file} is of another network, because the captions have changed: use another --out for a new run"
             ) from error
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -99,10 +99,10 @@ class Trainer:
                     self._epoch(bar)
                 except RuntimeError:
                     if self.interrupt.asked:
-                        # It ended a process that reads photos, too: one that had just been started, or SIGTERM.
+                        # The signal also ended a reading process: SIGTERM any, Ctrl-C one that had just started.
                         raise KeyboardInterrupt from None
                     raise
-                # Before anything else of this epoch is written: without a state, there would be no going on from it.
+                # Save before anything else of this epoch is written: without a state, the run could not be resumed.
                 self._save()
                 seconds = time.monotonic() - started
                 row = self._judge()
@@ -116,10 +116,10 @@ class Trainer:
 
     def _epoch(self, bar: "tqdm[Any]") -> None:
         """Take the steps of an epoch that are still to be taken."""
-        # What is drawn must be as likely as what is learned from says: nothing is dropped then.
+        # Self-critical training runs without dropout, so that sentences are sampled from the trained distribution.
         self.network.train(self.reward is None)
         if self.settings.freeze_encoder:
-            # Its normalisation keeps its statistics, too.
+            # In evaluation mode, batch normalisation keeps its statistics too.
             self.network.encoder.eval()
         progress = self.progress
         for batch in training_batches(self.data, self.settings, progress["epoch"], progress["step"]):
@@ -133,7 +133,7 @@ class Trainer:
             self._stop_if_asked()
 
     def _step(self, batch: Batch) -> tuple[float, float]:
-        """Learn from a batch, and return the loss of its captions and of its words."""
+        """Train on a batch, and return the loss of its captions and of its words."""
         step = self.progress["epoch"] * self.steps + self.progress["step"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(self.settings, step, self.steps)
@@ -156,7 +156,7 @@ class Trainer:
             return network.encode(pixels.contiguous(memory_format=torch.channels_last))
 
     def _caption_loss(self, memory: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of what people wrote of each photo (batch, slots, hidden), or of what the network draws."""
+        """Return the loss of the captions of each photo in `memory` (batch, slots, hidden), or of sampled sentences."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             if self.reward is None:
                 return caption_loss(self.network, memory, batch.tokens.to(self.device), self.settings.label_smoothing)
@@ -170,7 +170,7 @@ class Trainer:
         return of_captions + self.settings.word_loss * of_words
 
     def _judge(self) -> dict[str, float]:
-        """Close the epoch: score the averaged network on dev, keep it where it is the best so far."""
+        """Finish the epoch: score the averaged network on dev, and export it if it is the best so far."""
         from models.training.metrics import caption_scores
 
         of_captions, of_words = (total / self.steps for total in self.progress["sums"])
@@ -191,7 +191,7 @@ class Trainer:
 
     @torch.inference_mode()
     def captions(self) -> list[str]:
-        """Return what the averaged network says of the photos of dev."""
+        """Return the averaged network's captions of the photos of dev."""
         said: list[str] = []
         for pixels in squashed_batches(self.dev, self.average.config.image_size):
             self._stop_if_asked()
@@ -204,7 +204,7 @@ class Trainer:
         return said
 
     def _stop_if_asked(self) -> None:
-        """Save and stop if asked. An epoch counts only when it is judged: until then, it is judged again."""
+        """Save and stop if a signal asked for it. A resumed run repeats an evaluation that was not complete."""
         if self.interrupt.asked:
             self._save()
             raise KeyboardInterrupt
