@@ -1,11 +1,10 @@
 """The service: turns an image or a document into an answer. Ordinary blocking code that knows nothing of HTTP."""
 
-import hashlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache, partial
 
 from PIL import Image
@@ -24,8 +23,9 @@ from app.fetching.client import Fetcher
 from app.jobs import Jobs
 from app.pipelines import Pipeline, choose, placed
 from app.storage.base import Store
-from app.tagging import Tagging
+from app.tagging import Tagging, tag_warnings
 from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, Request, RequestOptions, Tags, Timings
+from app.upload import Upload, as_url_errors, receive
 from models.registry import Entry, Registry, State
 
 _RETRY_AFTER = 5.0
@@ -70,7 +70,7 @@ class Service:
             progress: is told how far the request is.
             cancelled: is asked between steps whether the request is still wanted.
         """
-        with errors.as_service_errors(), _blaming_the_url(request.image_url):
+        with errors.as_service_errors(), as_url_errors(request.image_url):
             clock, options = Clock(), request.options
             pipeline, tagger = self.plan(options)
             context.current().model = pipeline.name
@@ -80,7 +80,7 @@ class Service:
                 # Refuse before the image is fetched and decoded in vain.
                 self._engine.refuse_if_full(entry.model.name)
 
-            upload = self._upload(request)
+            upload = receive(request, self._fetcher, self._settings.max_upload_bytes)
             fetched = clock.lap() if request.image is None else 0
             answer = self._answer(upload, pipeline, jobs)
             again = partial(self._answer, upload)
@@ -94,7 +94,7 @@ class Service:
                     queue=timings.queue + tags.timings.queue,
                     inference=timings.inference + tags.timings.inference,
                 )
-            warnings = [*pipeline.warnings, *answer.warnings, *_tag_warnings(options, tags)]
+            warnings = [*pipeline.warnings, *answer.warnings, *tag_warnings(options, tags)]
             answer = replace(
                 answer,
                 tags=tags,
@@ -248,21 +248,15 @@ class Service:
     def _jobs(self, progress: ReportProgress, cancelled: IsCancelled, may_download: frozenset[str] | None) -> Jobs:
         return Jobs(self._engine, self._settings.request_timeout, progress, cancelled, may_download)
 
-    def _upload(self, request: Request) -> "_Upload":
-        data = request.image if request.image is not None else self._fetcher.fetch(request.image_url or "")
-        if len(data) > self._settings.max_upload_bytes:
-            raise errors.TooLarge.image(self._settings.max_upload_bytes)
-        return _Upload(request, data, request.sha256 or hashlib.sha256(data).hexdigest())
-
-    def _answer(self, upload: "_Upload", pipeline: Pipeline, jobs: Jobs) -> Answer:
+    def _answer(self, upload: Upload, pipeline: Pipeline, jobs: Jobs) -> Answer:
         answer = self._remembered(upload, pipeline)
         if answer is None:
             return self._computed(upload, pipeline, jobs)
         jobs.progress(Progress("queued", position=0))
         return answer
 
-    def _remembered(self, upload: "_Upload", pipeline: Pipeline) -> Answer | None:
-        answer: Answer | None = None if upload.request.fresh else self._cache.get(upload.key(pipeline))
+    def _remembered(self, upload: Upload, pipeline: Pipeline) -> Answer | None:
+        answer: Answer | None = None if upload.request.fresh else self._cache.get(upload.key(pipeline.key))
         if answer is None or answer.image is None:
             return None
         # Store the image again: it may have been removed since.
@@ -270,7 +264,7 @@ class Service:
             image = replace(answer.image, saved_as=saved_as)
         return replace(answer, image=image, cached=True, timings=Timings())
 
-    def _computed(self, upload: "_Upload", pipeline: Pipeline, jobs: Jobs) -> Answer:
+    def _computed(self, upload: Upload, pipeline: Pipeline, jobs: Jobs) -> Answer:
         """Decode the file, run the pipeline, and cache its answer."""
         clock = Clock()
         options = upload.request.options
@@ -291,47 +285,17 @@ class Service:
             timings=jobs.timings(decoded),
         )
         if answer.complete:
-            self._cache.put(upload.key(pipeline), answer, clock.started)
+            self._cache.put(upload.key(pipeline.key), answer, clock.started)
         return answer
 
     def _pages(self, data: bytes, documents: bool, side: int | None = None, counted: int | None = None) -> Pages:
         return open_pages(data, self._limits, self._pool, documents, side, counted)
 
     @contextmanager
-    def _kept(self, upload: "_Upload", format: str) -> Iterator[str | None]:
+    def _kept(self, upload: Upload, format: str) -> Iterator[str | None]:
         """Store the image if the block succeeds. Yield the path under which the service then serves it, or None."""
         if self.store is None or not upload.request.store:
             yield None
             return
         with self.store.keep(upload.data, upload.sha256, format) as name:
             yield f"images/{name}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Upload:
-    """The file of a request, uploaded or fetched from its URL."""
-
-    request: Request
-    data: bytes
-    sha256: str
-
-    def key(self, pipeline: Pipeline) -> tuple[object, ...]:
-        """Return the key of a pipeline's answer in the cache: all that it depends on."""
-        return self.sha256, self.request.options.pages, self.request.options.region, pipeline.key
-
-
-def _tag_warnings(options: RequestOptions, tags: Tags | None) -> tuple[str, ...]:
-    if tags is not None:
-        return tags.warnings
-    return ("tagger has no effect without tags=true",) if options.tagger else ()
-
-
-@contextmanager
-def _blaming_the_url(url: str | None) -> Iterator[None]:
-    """Convert UnsupportedMedia to UnusableUrl if the file came from an http or https URL."""
-    try:
-        yield
-    except errors.UnsupportedMedia as error:
-        if (url or "").lower().startswith("http"):
-            raise errors.UnusableUrl(f"what the URL leads to is not an image: {error.detail}") from error
-        raise

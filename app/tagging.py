@@ -97,3 +97,10 @@ class Tagging:
         tags = tag_text(entry, text, jobs)
         self._cache.put(key, tags, clock.started)
         return replace(tags, timings=jobs.timings())
+
+
+def tag_warnings(options: RequestOptions, tags: Tags | None) -> tuple[str, ...]:
+    """Return what the client should know about the tags of its answer, or about the lack of them."""
+    if tags is not None:
+        return tags.warnings
+    return ("tagger has no effect without tags=true",) if options.tagger else ()

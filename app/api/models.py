@@ -3,7 +3,7 @@
 from flask import Blueprint, Response
 
 from app.api.downloads import Downloads
-from app.api.schemas import ModelInfo, ModelList
+from app.api.model_info import ModelInfo, ModelList
 from app.service import Service
 from models.registry import Entry
 

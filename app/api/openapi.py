@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from app import errors
 from app.api import schemas
+from app.api.model_info import ModelInfo, ModelList
 from app.api.options import GenerateOptions, TagOptions
 from app.exports import EXPORTS
 
@@ -15,8 +16,8 @@ _REQUESTS: tuple[type[BaseModel], ...] = (GenerateOptions, TagOptions)
 _ANSWERS: tuple[type[BaseModel], ...] = (
     schemas.Answer,
     schemas.TagAnswer,
-    schemas.ModelInfo,
-    schemas.ModelList,
+    ModelInfo,
+    ModelList,
     schemas.Health,
     schemas.Problem,
     schemas.Queued,

@@ -8,9 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, Field
 
 from app import types
-from app.pipelines import options_of
 from models import base
-from models.registry import Entry
 
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 6))]
 Point = tuple[Fraction, Fraction]
@@ -219,55 +217,6 @@ class TagAnswer(BaseModel):
             timings_ms=TagTimings(queue=times.queue, inference=times.inference, total=times.total),
             warnings=list(tags.warnings),
         )
-
-
-class ModelInfo(BaseModel):
-    """A model of the registry and its state."""
-
-    name: str
-    task: str
-    accepts: list[str]
-    options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
-    tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
-    hub_id: str | None
-    revision: str | None
-    license: str | None
-    size_bytes: int | None
-    state: str = Field(description="`absent`, `downloading`, `on_disk`, `loading`, `ready` or `failed`.")
-    progress: Fraction | None = Field(description="Of a download.")
-    error: str | None = Field(description="Why it failed.")
-    device: str | None
-    precision: str | None
-    queued: int = Field(description="Jobs that wait for it.")
-
-    @classmethod
-    def of(cls, entry: Entry, queued: int) -> Self:
-        """Describe an entry of the registry; `queued` is the number of jobs that wait for it."""
-        model, loaded = entry.model, entry.loaded
-        return cls(
-            name=model.name,
-            task=model.task,
-            accepts=list(model.accepts),
-            options=sorted(options_of(model)),
-            tags_images=model.tags_images,
-            hub_id=model.source.hub_id,
-            revision=model.source.revision,
-            license=model.source.license,
-            size_bytes=model.source.size_bytes,
-            state=entry.state,
-            progress=entry.progress,
-            error=entry.error,
-            device=loaded.device if loaded else None,
-            precision=loaded.precision if loaded else None,
-            queued=queued,
-        )
-
-
-class ModelList(BaseModel):
-    """The answer of `GET /models`."""
-
-    models: list[ModelInfo]
-    default: str = Field(description="The one that answers requests that name none.")
 
 
 class Health(BaseModel):

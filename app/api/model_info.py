@@ -1,0 +1,58 @@
+"""How the native protocol describes models."""
+
+from typing import Self
+
+from pydantic import BaseModel, Field
+
+from app.api.schemas import Fraction
+from app.pipelines import options_of
+from models.registry import Entry
+
+
+class ModelInfo(BaseModel):
+    """A model of the registry and its state."""
+
+    name: str
+    task: str
+    accepts: list[str]
+    options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
+    tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
+    hub_id: str | None
+    revision: str | None
+    license: str | None
+    size_bytes: int | None
+    state: str = Field(description="`absent`, `downloading`, `on_disk`, `loading`, `ready` or `failed`.")
+    progress: Fraction | None = Field(description="Of a download.")
+    error: str | None = Field(description="Why it failed.")
+    device: str | None
+    precision: str | None
+    queued: int = Field(description="Jobs that wait for it.")
+
+    @classmethod
+    def of(cls, entry: Entry, queued: int) -> Self:
+        """Describe an entry of the registry; `queued` is the number of jobs that wait for it."""
+        model, loaded = entry.model, entry.loaded
+        return cls(
+            name=model.name,
+            task=model.task,
+            accepts=list(model.accepts),
+            options=sorted(options_of(model)),
+            tags_images=model.tags_images,
+            hub_id=model.source.hub_id,
+            revision=model.source.revision,
+            license=model.source.license,
+            size_bytes=model.source.size_bytes,
+            state=entry.state,
+            progress=entry.progress,
+            error=entry.error,
+            device=loaded.device if loaded else None,
+            precision=loaded.precision if loaded else None,
+            queued=queued,
+        )
+
+
+class ModelList(BaseModel):
+    """The answer of `GET /models`."""
+
+    models: list[ModelInfo]
+    default: str = Field(description="The one that answers requests that name none.")
