@@ -3,7 +3,6 @@
 The protocol is that of api-version 2024-11-30. paperless-ngx speaks it for remote OCR.
 """
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -190,7 +189,11 @@ def _page(page: Page, number: int, content: _Content, with_lines: bool) -> dict[
 
 
 def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]]:
-    for match, word in zip(re.finditer(r"\S+", line.text), line.words, strict=True):
+    position = 0
+    for word in line.words:
+        # Those of a table's row come cell by cell, not always as the row's text has them.
+        found = max(line.text.find(word.text, position), 0)
+        position = found + len(word.text)
         left, top, right, bottom = word.box
         corners = (left, top), (right, top), (right, bottom), (left, bottom)
         yield {
@@ -198,7 +201,7 @@ def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]
             "polygon": _polygon(corners, scale),
             # Models give the confidence of a line.
             "confidence": round(line.confidence, 3),
-            "span": {"offset": offset + match.start(), "length": len(word.text)},
+            "span": {"offset": offset + found, "length": len(word.text)},
         }
 
 

@@ -8,7 +8,6 @@ from typing import Any
 from urllib.parse import unquote
 
 from flask import Blueprint, Response, jsonify, request
-from PIL import Image
 
 from app.api.paths import BYTES, operation
 from app.api.reading import Reading
@@ -52,8 +51,9 @@ def _read(reading: Reading) -> Answer:
 
 
 def _media_type(answer: Answer) -> str:
-    format = answer.image.format if answer.image is not None else ""
-    return "application/pdf" if format == "PDF" else Image.MIME.get(format, "application/octet-stream")
+    assert answer.image is not None
+    format = answer.image.format.lower()
+    return "application/pdf" if format == "pdf" else f"image/{format}"
 
 
 _described = partial(operation, "loaders of documents", "The text, in JSON.", "`detail` says what is wrong.")

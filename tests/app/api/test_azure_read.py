@@ -14,6 +14,7 @@ from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
 from tests import drawn
+from tests.app.api.test_native import INVOICE
 from tests.app.exports.test_pdf import program
 from tests.app.test_documents import LOCK, written_pdf
 from tests.conftest import encoded
@@ -53,6 +54,7 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
     some = begin(client, drawn.pdf(FIVE), pages="2,4-5", output_content_format="markdown")
     born = begin(client, BORN)
     locked = begin(client, written_pdf(trailer=LOCK))
+    invoice = begin(client, INVOICE)
 
     paperless.wait()
     result = paperless.result()
@@ -87,6 +89,13 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
     assert chosen.content == "\n***\n\n".join(f"{word} number\n" for word in (*drawn.WORDS[1:2], *drawn.WORDS[3:5]))
     with pytest.raises(HttpResponseError, match="output=pdf"):
         list(client.get_analyze_result_pdf("prebuilt-read", some.details["operation_id"]))
+
+    table = invoice.result()
+    assert "Description Quantity Unit price Amount" in table.content
+    words = table.pages[0].words
+    assert [word.content for word in words] == [
+        table.content[word.span.offset : word.span.offset + word.span.length] for word in words
+    ]
 
     assert born.result().content == "Received with thanks"
     with pytest.raises(HttpResponseError, match="locked"):

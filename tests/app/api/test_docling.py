@@ -10,6 +10,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from tests import drawn
+from tests.app.api.test_native import INVOICE
 from tests.conftest import encoded
 from tests.fakes import wait_until
 from tests.server import Server
@@ -81,6 +82,13 @@ def test_open_webui_by_docling(server: Server) -> None:
     refused = server.post("/v1/convert/file", files={"files": ("a.docx", b"PK\3\4")}, data=more, headers=headers)
     assert refused.status_code == 415
     assert "PDF" in refused.json()["detail"]
+
+
+def test_tables_are_tables(server: Server) -> None:
+    said = server.post("/v1/convert/file", files={"files": ("invoice.png", INVOICE)}).json()
+    assert (
+        "| Description | Quantity | Unit price | Amount |\n| --- | --- | --- | --- |" in said["document"]["md_content"]
+    )
 
 
 def test_formats_pages_and_sources(server: Server) -> None:
