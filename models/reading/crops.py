@@ -49,6 +49,19 @@ def turn_back(points: Floats, degrees: int) -> Floats:
     return np.stack(back, axis=-1)
 
 
+def turn_boxes(boxes: Floats, image: Pixels, degrees: int) -> Floats:
+    """Take boxes (n, 4) in pixels of an image to that image turned clockwise by 0, 90, 180 or 270 degrees."""
+    height, width = image.shape[:2]
+    left, top, right, bottom = boxes.T
+    turned = {
+        0: (left, top, right, bottom),
+        90: (height - bottom, left, height - top, right),
+        180: (width - right, height - bottom, width - left, height - top),
+        270: (top, width - right, bottom, width - left),
+    }[degrees]
+    return np.stack(turned, axis=1)
+
+
 def has_ink(crop: Pixels) -> bool:
     """Return whether a crop (height, width, 3) has ink on it, and is not blank paper with grain or shade.
 

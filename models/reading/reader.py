@@ -6,23 +6,25 @@ tight crops, spaces put back, lines joined and ordered, pages that lie on their 
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
+from models.reading import leaders
 from models.reading.checkboxes import erase, find_checkboxes, owners
-from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back
-from models.reading.ctc import Reading, decode
+from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back, turn_boxes
+from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
+from models.reading.recognition import read_crop
 from models.reading.runs import runs
 from models.reading.zeros import letters_for_zeros
 
@@ -31,10 +33,6 @@ RECOGNISER = "PP-OCRv6_rec_small.onnx"
 UNCLIP_RATIO = 1.5  # how far a fragment reaches beyond the detector's core; more lets neighbours in and costs accuracy
 BOX_THRESHOLD = 0.4
 CANDIDATES = 10_000  # fragments on one page
-CROP_HEIGHT = 48  # pixels, the recogniser's
-MARGIN = 10  # pixels of repeated edge left and right of a crop
-LONGEST_CROP = 4800  # pixels at CROP_HEIGHT
-STEP = 32  # pixels; crops are as wide as a multiple, in eighths of the next lower power of two: 50 widths up to 4,864
 WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
@@ -146,7 +144,8 @@ class PageReader:
             parts = [
                 self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
             ]
-            text, confidence = " ".join(part.text for part in parts), mean_confidence(parts)
+            polygons = [sheet.pieces.polygons[kept[pieces[-1]]] for _, pieces in line.cells()]
+            text, confidence = joined(sheet.image, parts, polygons), mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
                 lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None))
@@ -154,17 +153,7 @@ class PageReader:
 
     def recognise(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
-        scale = CROP_HEIGHT / crop.shape[0]
-        width = min(max(round(crop.shape[1] * scale), 8), LONGEST_CROP)
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        small = cv2.resize(crop, (width, CROP_HEIGHT), interpolation=method)
-        right = bucket(width + 2 * MARGIN) - width - MARGIN
-        padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
-        tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-        with TURN:
-            probabilities: NDArray[np.float32] = self._recogniser.infer([np.ascontiguousarray(tensor)])[0][0]
-        reading = decode(probabilities, self._characters)
-        return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width)
+        return read_crop(crop, self._steps, self._characters)
 
     def _part(self, sheet: Sheet, read: list[tuple[str, float]], pieces: list[int], column: int) -> Part:
         """Return pieces that follow one another as one part of a line."""
@@ -215,6 +204,11 @@ class PageReader:
     def _mean_confidence(self, crops: Sequence[Pixels]) -> float:
         return float(np.mean([self.recognise(crop).confidence for crop in crops])) if crops else 0.0
 
+    def _steps(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
+        with TURN:
+            probabilities: NDArray[np.float32] = self._recogniser.infer([tensor])[0]  # (1, steps, characters)
+        return np.asarray(probabilities[0], np.float32)
+
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
             maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
@@ -236,25 +230,6 @@ def with_marks(sheet: Sheet, read: list[tuple[str, float]]) -> list[tuple[str, f
     return [(text, confidence) for text, (_, confidence) in zip(texts, read, strict=True)]
 
 
-def turn_boxes(boxes: Floats, image: Pixels, degrees: int) -> Floats:
-    """Take boxes (n, 4) in pixels of an image to that image turned clockwise by 0, 90, 180 or 270 degrees."""
-    height, width = image.shape[:2]
-    left, top, right, bottom = boxes.T
-    turned = {
-        0: (left, top, right, bottom),
-        90: (height - bottom, left, height - top, right),
-        180: (width - right, height - bottom, width - left, height - top),
-        270: (top, width - right, bottom, width - left),
-    }[degrees]
-    return np.stack(turned, axis=1)
-
-
-def bucket(width: int) -> int:
-    """Return the width that crops are padded to: few widths, each at most an eighth more than the one below."""
-    step = max(STEP, 1 << max(width.bit_length() - 4, 0))
-    return -(-width // step) * step
-
-
 def corners(image: Pixels) -> Floats:
     """Return the corners (4, 2) of an image (height, width, 3), clockwise from the top left."""
     height, width = image.shape[:2]
@@ -271,6 +246,21 @@ def _compile(core: Any, network: Path, shapes: int) -> Any:
     take a gigabyte for twenty pages of different sizes."""
     settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
     return core.compile_model(network, "CPU", settings).create_infer_request()
+
+
+def joined(image: Pixels, parts: Sequence[Part], polygons: Sequence[Floats]) -> str:
+    """Return the text of a line's parts, with the dot leaders between them.
+
+    `polygons` has the last piece of each part, (4, 2) in pixels of the image.
+    """
+    text = parts[0].text
+    for (left, right), part in zip(pairwise(polygons), parts[1:], strict=True):
+        strip = leaders.between(left, right)
+        if strip is not None and leaders.is_leader(cut(image, strip)):
+            # Of some leaders, the first dots are read with the text.
+            text = f"{text.rstrip(' .')} {leaders.LEADER}"
+        text = f"{text} {part.text}"
+    return text
 
 
 def mean_confidence(parts: Sequence[Part]) -> float:

@@ -11,7 +11,8 @@ from models.backends.threads import TURN
 from models.base import Job, Options, Placement
 from models.families.rapidocr import MODELS, LoadedRapidOCRLines
 from models.reading.crops import Pixels
-from models.reading.reader import LONGEST_CROP, STEP, PageReader, bucket, is_text
+from models.reading.reader import PageReader, is_text
+from models.reading.recognition import LONGEST_CROP, STEP, bucket
 from tests import drawn
 from tests.conftest import INPUT
 

@@ -1,0 +1,46 @@
+"""Which strips between two texts hold a dot leader."""
+
+import cv2
+import numpy as np
+import pytest
+
+from models.reading.crops import Pixels
+from models.reading.leaders import between, is_leader
+
+HEIGHT = 36
+
+
+def strip(*xs: int, radius: int = 2, width: int = 600) -> Pixels:
+    paper = np.full((HEIGHT, width, 3), 255, np.uint8)
+    for x in xs:
+        cv2.circle(paper, (x, 26), radius, (0, 0, 0), -1)
+    return paper
+
+
+def test_dots_at_even_distances_are_a_leader() -> None:
+    assert is_leader(strip(*range(20, 590, 16)))
+    dashes = [*range(20, 300, 16), *range(310, 590, 16)]
+    assert is_leader(strip(*dashes)), "one distance may differ"
+
+
+@pytest.mark.parametrize(
+    "paper",
+    [strip(), strip(20, 40, 60), strip(20, 30, 90, 110, 210, 300, 520), strip(*range(20, 590, 30), radius=8)],
+    ids=["blank", "too few", "uneven", "too large"],
+)
+def test_other_ink_is_none(paper: Pixels) -> None:
+    assert not is_leader(paper)
+
+
+def test_a_rule_is_no_leader() -> None:
+    paper = strip(*range(20, 590, 16))
+    paper[30] = 0
+    assert not is_leader(paper)
+
+
+def test_a_strip_lies_between_texts_far_apart() -> None:
+    left = np.array([[0.0, 0], [100, 0], [100, 36], [0, 36]])
+    found = between(left, left + np.array([400, 2]))
+    assert found is not None
+    assert found.tolist() == [[100, 0], [400, 2], [400, 38], [100, 36]]
+    assert between(left, left + np.array([180, 0])) is None
