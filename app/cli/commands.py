@@ -42,7 +42,7 @@ def execute(name: str, asked: Asked) -> int:
     task, stopped = TASKS[name], threading.Event()
     with stopping(stopped), Progress(asked.quiet) as progress:
         status = _run(task, asked, stopped, progress)
-    if status is Exit.INTERRUPTED:
+    if stopped.is_set():
         # Models may be loading or predicting, in threads that cannot be stopped.
         sys.stdout.flush()
         os._exit(status)
@@ -74,6 +74,7 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
         try:
             run.take(items)
         except ReaderGone:
+            stopped.set()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return Exit.DONE
         for output in outputs:
@@ -82,7 +83,8 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
             _list_failures(Path(asked.failed), run.failures, asked.null)
         if run.left_elsewhere:
             progress.note(f"{run.left_elsewhere} are in work in another process")
-        progress.note(progress.summary())
+        if several:
+            progress.note(progress.summary())
     return _status(progress, stopped, bool(asked.watch))
 
 

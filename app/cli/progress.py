@@ -87,7 +87,7 @@ class Progress:
         seconds = time.monotonic() - self._began
         parts = [f"{self.done} done in {duration(seconds)}"]
         if self.done:
-            parts.append(f"{self.done / seconds:.1f}/s")
+            parts.append(f"{self.done / seconds:.3g}/s")
         if self.passed_over:
             parts.append(f"{self.passed_over} needed nothing")
         if self.failed:

@@ -54,10 +54,10 @@ def soak(options: Options) -> Result:
         _killed(home, photos, whole, wrong)
         one, two, shards = _company(home, few, wrong)
         rates = _rates(home, few, wrong)
-    rows = [(name, f"{rate:.1f}", f"{rates['i2t'] / rate:.2f}") for name, rate in rates.items()]
+    rows = [(name, f"{rate:.3g}", f"{rates['i2t'] / rate:.2f}") for name, rate in rates.items()]
     measured = "\n\n".join(
         (
-            table(("photos one after the other", "photos/s", "i2t is times as fast"), rows),
+            table(("a folder of photos, with", "photos/s", "i2t is times as fast"), rows),
             f"{count} photos; memory from a tenth of them to the end: times {grown:.2f}. {compared} photos: one process"
             f" {one:.1f} s, two on one journal {two:.1f} s, two shards {shards:.1f} s, loading included.",
         )
@@ -167,7 +167,7 @@ def _rates(home: Path, photos: Path, wrong: list[str]) -> dict[str, float]:
     rates = {name: statistics.median(each) for name, each in found.items()}
     for name, least in (("the engine, as many at once", LEAST_OF_BARE), ("curl", LEAST_OF_CURL)):
         if rates["i2t"] < least * rates[name]:
-            wrong.append(f"i2t does {rates['i2t']:.1f} photos a second, and {name} {rates[name]:.1f}")
+            wrong.append(f"i2t does {rates['i2t']:.3g} photos a second, and {name} {rates[name]:.3g}")
     return rates
 
 
