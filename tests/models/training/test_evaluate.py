@@ -216,7 +216,7 @@ def test_command_lines_that_are_wrong(arguments: list[str], capsys: pytest.Captu
     assert ended.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
-    assert printed.endswith("\npython -m models.training.evaluate --help says what there is\n")
+    assert printed.endswith("\nsee python -m models.training.evaluate --help\n")
     assert printed.count("\n") == 2
 
 

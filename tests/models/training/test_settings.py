@@ -46,7 +46,7 @@ def test_nonsense_is_refused_in_two_lines(wrong: str, message: str, capsys: pyte
     assert ended.value.code == 2
     said = capsys.readouterr().err
     assert said.startswith(f"error: {message}")
-    assert said.endswith("\npython -m models.training.train --help says what there is\n")
+    assert said.endswith("\nsee python -m models.training.train --help\n")
     assert said.count("\n") == 2
 
 

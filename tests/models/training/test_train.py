@@ -281,7 +281,7 @@ def saved(state: dict[str, Any]) -> bytes:
             "state.pt cannot be read, another --out starts anew",
         ),
         ("state.pt", saved({"network": {}}), "state.pt is of another network"),
-        ("log.csv", b"epoch\n", "state.pt is missing, without which the run cannot go on"),
+        ("log.csv", b"epoch\n", "state.pt is missing, so the run cannot be resumed"),
     ],
     ids=["empty", "cut off", "other", "missing"],
 )
