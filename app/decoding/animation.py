@@ -29,11 +29,14 @@ def first_with_content(
     """
     # An RGB image is the file object itself, which `seek` changes.
     first = first.copy()
-    number = 0
+    size, number = file.size, 0
     while (number + 1) * first.width * first.height <= _MAX_EXAMINED_PIXELS:
         number += 1
         try:
             file.seek(number)
+            if file.size != size:
+                # A later frame of a GIF may enlarge the image, beyond all memory.
+                break
             file.load()
             frame = to_rgb(file)
         except (EOFError, OSError, ValueError, SyntaxError, KeyError, struct.error, MemoryError):

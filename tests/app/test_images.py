@@ -9,11 +9,13 @@ import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageFile
 
+from app.decoding.animation import first_with_content
 from app.decoding.images import DecodedImage, decode, looks_like_image
 from app.errors import InvalidImage, UnsupportedMedia
 from app.setting_types import FORMATS
@@ -553,3 +555,19 @@ def test_deep_greys_whose_zero_is_white(bits: int) -> None:
 def test_floats_whose_zero_is_white() -> None:
     picture = Image.fromarray(np.array([[0, 0.25, 1]], np.float32))
     assert greys(read(encoded(picture, "TIFF", tiffinfo={262: 0})).image) == [255, 191, 0]
+
+
+def test_a_later_frame_that_enlarges_an_animation_is_not_decoded() -> None:
+    class Growing:
+        size = (100, 100)
+
+        def seek(self, number: int) -> None:
+            self.size = (65_535, 65_535)
+
+        def load(self) -> None:
+            pytest.fail("it takes gigabytes")
+
+    first = Image.new("RGB", (100, 100), "white")
+    file: Any = Growing()
+    found, warnings = first_with_content(file, first, lambda frame: frame)
+    assert (found.size, warnings) == (first.size, ())
