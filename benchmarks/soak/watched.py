@@ -66,7 +66,7 @@ def soak(options: Options) -> Result:
 
             provoked: tuple[tuple[str, Callable[[], object]], ...] = (
                 ("ModelFailed", partial(_kill_model, server, checkpoint)),
-                ("QueueFull", partial(load.fill_queue, server, "odd", jobs=8, seconds=40)),
+                ("QueueFull", partial(load.fill_queue, server, "odd", jobs=12, seconds=40)),
                 ("ServiceDown", server.kill),
             )
             fired = []

@@ -49,12 +49,14 @@ def send(server: Server, seconds: float, clients: int = 2) -> int:
 
 
 def fill_queue(server: Server, model: str, jobs: int, seconds: int) -> list[threading.Thread]:
-    """Send jobs to a model of `tests/odd.py`, each of which takes so many seconds, without waiting for them."""
+    """Send jobs to a model of `tests/odd.py`, each of which takes so many seconds, without waiting for them; again when
+    they are refused."""
 
     def ask(job: int) -> None:
         # The service may be killed before it answers.
         with contextlib.suppress(requests.RequestException):
-            server.generate(SIGN, model=model, prompt=f"sleep {seconds}.{job}")
+            while server.generate(SIGN, model=model, prompt=f"sleep {seconds}.{job}").status_code == 429:
+                time.sleep(0.5)
 
     threads = [threading.Thread(target=ask, args=(job,)) for job in range(jobs)]
     for thread in threads:

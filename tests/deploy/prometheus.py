@@ -94,7 +94,7 @@ class Prometheus:
             assert time.monotonic() < end, expression
             time.sleep(0.2)
 
-    def wait_for_alert(self, name: str, seconds: float = 60) -> dict[str, str]:
+    def wait_for_alert(self, name: str, seconds: float = 120) -> dict[str, str]:
         """Wait until an alert fires, and return its labels."""
         found = self.wait_for(f'ALERTS{{alertname="{name}", alertstate="firing"}}', seconds)
         labels: dict[str, str] = found[0]["metric"]

@@ -26,7 +26,7 @@ def test_every_panel_and_alert_has_data_and_the_alerts_fire(make_odd: Callable[.
         load.send(server, seconds=4, clients=1)
         # A model is killed: it does not fit into memory.
         assert server.generate(load.SIGN, model="heavy").status_code == 503
-        waiting = load.fill_queue(server, "odd", jobs=12, seconds=2)
+        waiting = load.fill_queue(server, "odd", jobs=12, seconds=20)
         assert prometheus.wait_for_alert("QueueFull")["model"] == "odd"
         assert prometheus.wait_for_alert("ModelFailed")["model"] == "heavy"
         # Two scrapes after the last event: a rate needs them.
@@ -37,9 +37,9 @@ def test_every_panel_and_alert_has_data_and_the_alerts_fire(make_odd: Callable[.
             assert prometheus.wait_for(expression, 15), alert
         refused = prometheus.query('i2t_errors_total{code="queue-full"}')
         assert int(refused[0]["value"][1]) >= 4
+        server.kill()
         for thread in waiting:
             thread.join()
-        server.kill()
         assert prometheus.wait_for_alert("ServiceDown")["job"] == "image-to-text"
     finally:
         prometheus.stop()
