@@ -84,7 +84,8 @@ class Chat:
         Raises:
             UnknownModel: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
         """
-        entries = {entry.model.name: entry for entry in self.service.models()}
+        models = self.service.models()
+        entries = {known: entry for entry in models for known in (entry.model.name, *entry.model.aliases)}
         if name in _DEFAULTS or re.match(r"https?://", name):
             return self._checked(self.service.default())
         entry = entries.get(name) or entries.get(name.partition(":")[0])

@@ -37,7 +37,7 @@ def blueprint(chat: Chat) -> Blueprint:
         tags = chat.generate(image, model.name, True, model.name if model.tags_images else None).tags
         if tags is None or tags.names is None or tags.scores is None:
             raise InvalidOption(
-                f"{name} gives no scores of tags, which this protocol needs: ask flickr8k-gru, or use /v1 or /api"
+                f"{name} gives no scores of tags, which this protocol needs: ask efficientnet-gru, or use /v1 or /api"
             )
         top = parameters.get("top_k") or _TOP_K
         if not isinstance(top, int) or top < 1:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from tests.conftest import encoded
 from tests.server import Server
 
-MODEL = "flickr8k-gru"
+MODEL = "efficientnet-gru"
 Filled = Annotated[str, StringConstraints(min_length=1, strip_whitespace=True)]
 
 
