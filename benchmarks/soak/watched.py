@@ -18,7 +18,7 @@ from tests.deploy import load
 from tests.deploy.prometheus import Prometheus, asked_by_the_alerts, asked_by_the_dashboard
 from tests.server import ROOT, Server
 
-_CAPTIONER = "flickr8k-gru"
+_CAPTIONER = "efficientnet-gru"
 _LOADED_AFTER = 600.0
 """Seconds that the captioner may take to be converted, on a busy machine."""
 _ALERT_AFTER = 180.0

@@ -17,7 +17,7 @@ SIGN = (ROOT / "Input" / "sign.jpg").read_bytes()
 def _good(server: Server, number: int) -> None:
     picture = io.BytesIO()
     Image.new("RGB", (64, 48), (number % 256, 80, 160)).save(picture, "PNG")
-    server.generate(picture.getvalue(), model="flickr8k-gru")
+    server.generate(picture.getvalue(), model="efficientnet-gru")
     server.generate(SIGN, model="rapidocr", format="pdf")
 
 

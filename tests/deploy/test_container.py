@@ -37,7 +37,7 @@ def test_the_service_works_on_a_read_only_file_system(read_only: Server) -> None
     answer = read_only.generate(sign, model="rapidocr", format="pdf")
     assert answer.ok, answer.text
     # Larger than what stays in memory on its way in.
-    answer = read_only.generate(SMALL + bytes(2_000_000), model="flickr8k-gru")
+    answer = read_only.generate(SMALL + bytes(2_000_000), model="efficientnet-gru")
     assert answer.ok, answer.text
     assert (read_only.directory / answer.json()["image"]["saved_as"]).stat().st_size > 2_000_000
     assert read_only.stop() == 0

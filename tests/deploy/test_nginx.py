@@ -101,7 +101,7 @@ def test_events_come_one_by_one(nginx: Nginx, client: requests.Session) -> None:
 def test_an_upload_of_200_megabytes_gets_through_and_more_does_not(nginx: Nginx, client: requests.Session) -> None:
     # Viewers do not mind what follows a picture.
     largest = SMALL + bytes(200_000_000 - len(SMALL))
-    url, picture = f"{nginx.url}/generate-text?model=flickr8k-gru", {"Content-Type": "image/png"}
+    url, picture = f"{nginx.url}/generate-text?model=efficientnet-gru", {"Content-Type": "image/png"}
     answer = client.post(url, data=largest, headers=picture)
     assert answer.status_code == 200, answer.text
     assert answer.json()["text"]
