@@ -72,7 +72,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @azure.get(_RESULT)
     def result(model: str, id: str) -> Response:
         """Say how far a document is, and what is on it once it is read."""
-        found: Operation[Answer] = reading.operations.find(id)
+        found = reading.find(id, Answer)
         response = jsonify(_operation(found, model, request.args.get("outputContentFormat") == "markdown"))
         if not found.done:
             response.headers["Retry-After"] = _POLL_AFTER
@@ -81,7 +81,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @azure.get(f"{_RESULT}/pdf")
     def pdf(model: str, id: str) -> Response:
         """Return the searchable PDF of a document."""
-        found: Operation[Answer] = reading.operations.find(id)
+        found = reading.find(id, Answer)
         if not found.done:
             raise NotFound("the document is not read yet: poll until its status is succeeded")
         if (export := found.result().export) is None:
@@ -91,7 +91,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @azure.delete(_RESULT)
     def delete(model: str, id: str) -> Response:
         """Stop reading a document, and forget what was read."""
-        reading.operations.forget(reading.operations.find(id))
+        reading.operations.forget(reading.find(id, Answer))
         return Response(status=204)
 
     return azure

@@ -94,7 +94,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @docling.get("/v1/status/poll/<id>")
     def poll(id: str) -> Response:
         """Say how far a conversion is; with `wait`, as soon as it has ended, or after so many seconds."""
-        found: Operation[bytes] = reading.operations.find(id)
+        found = reading.find(id, bytes)
         seconds = request.args.get("wait", 0.0, type=float)
         found.wait(min(seconds, _MAX_WAIT) if seconds > 0 else 0.0)
         return jsonify(_task(found))
@@ -102,7 +102,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @docling.get("/v1/result/<id>")
     def result(id: str) -> Response:
         """Return a document that was converted."""
-        found: Operation[bytes] = reading.operations.find(id)
+        found = reading.find(id, bytes)
         if not found.done:
             raise NotFound("the document is not converted yet: poll until the task has ended")
         return _json(found.result())

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from app.api.chat import Chat
 from app.api.rate_limit import count_left
 from app.api.waiting import result_of
-from app.errors import InvalidOption, ServiceError
+from app.errors import InvalidOption, NotFound, ServiceError
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
 from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
@@ -84,6 +84,17 @@ class Reading:
         except ServiceError:
             release()
             raise
+
+    def find(self, operation_id: str, kind: type[Finished]) -> Operation[Finished]:
+        """Return an operation that `start` began, and whose result is of a kind.
+
+        Raises:
+            NotFound: there is none, or it belongs to another protocol.
+        """
+        operation = self.operations.find(operation_id)
+        if operation.done and not operation.failed and not isinstance(operation.result(), kind):
+            raise NotFound("the operation of this id was begun with another protocol: ask for its result there")
+        return operation
 
 
 def markdown_of(answer: Answer) -> str:

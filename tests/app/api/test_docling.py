@@ -140,6 +140,8 @@ def test_conversions_in_the_background(server: Server) -> None:
     assert server.get(f"/v1/status/poll/{task.task_id}?wait=nan").ok
     unknown = server.get("/v1/status/poll/nonesuch")
     assert (unknown.status_code, unknown.json().keys()) == (404, {"detail"})
+    elsewhere = f"/documentintelligence/documentModels/prebuilt-read/analyzeResults/{task.task_id}"
+    assert server.get(elsewhere).status_code == 404
 
 
 def test_open_webui_by_its_external_loader(server: Server) -> None:
