@@ -172,7 +172,8 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     things = zip(described.tags or (), described.tag_scores or (), strict=True)
     warning = (
         f"the caption of {captioner.model.name} was left out, because it is probably wrong (confidence "
-        f"{confidence:.2f}); {_BETTER_CAPTIONER} knows more: POST /models/{_BETTER_CAPTIONER}/load downloads it"
+        f"{confidence:.2f}); {_BETTER_CAPTIONER} knows more, and comes with i2t models download {_BETTER_CAPTIONER} or "
+        f"POST /models/{_BETTER_CAPTIONER}/load"
     )
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 

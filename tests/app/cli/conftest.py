@@ -51,7 +51,7 @@ def i2t(capfdbinary: pytest.CaptureFixture[bytes], monkeypatch: pytest.MonkeyPat
 def asking(i2t: Command, server: Server) -> Command:
     """Run a command that asks the shared server."""
 
-    def run(name: str, *arguments: object, model: str | None = "flickr8k-gru") -> Ended:
+    def run(name: str, *arguments: object, model: str | None = "efficientnet-gru") -> Ended:
         chosen = ["--model", model] if model and name in ("caption", "read", "tags") else []
         return i2t(name, "--server", server.url, "--jobs", 2, *chosen, *arguments)
 

@@ -19,7 +19,7 @@ ORDER = ["a.jpg", "b.png", "c.webp", "more/d.jpg", "more/e.png"]
 
 def test_one_picture_is_one_text(asking: Command, server: Server) -> None:
     ended = asking("caption", INPUT / "scene.jpg")
-    said = server.generate((INPUT / "scene.jpg").read_bytes(), model="flickr8k-gru").json()["text"]
+    said = server.generate((INPUT / "scene.jpg").read_bytes(), model="efficientnet-gru").json()["text"]
     assert (ended.status, ended.out.decode()) == (0, f"{said}\n")
 
 
@@ -28,7 +28,7 @@ def test_a_directory_comes_in_order_as_the_service_says_it(asking: Command, serv
     assert ended.status == 0
     assert paths(ended) == ORDER
     for record in ended.records:
-        said = server.generate(Path(record["path"]).read_bytes(), model="flickr8k-gru").json()
+        said = server.generate(Path(record["path"]).read_bytes(), model="efficientnet-gru").json()
         said["image"].pop("saved_as", None)
         for volatile in ("id", "timings_ms", "cached"):
             said.pop(volatile, None)
@@ -43,7 +43,7 @@ def test_texts_of_several_have_their_paths_before_them(asking: Command, photos: 
 def test_tables(asking: Command, photos: Path) -> None:
     table = [*csv.DictReader(io.StringIO(asking("caption", "-r", photos, "-f", "csv").out.decode()))]
     assert [row["path"].rpartition("photos/")[2] for row in table] == ORDER
-    assert {row["model"] for row in table} == {"flickr8k-gru"}
+    assert {row["model"] for row in table} == {"efficientnet-gru"}
     assert len(json.loads(asking("caption", "-r", photos, "-f", "json").out)) == 5
 
 

@@ -66,7 +66,7 @@ def test_the_list_has_sizes_and_licences(i2t: Command) -> None:
     assert "BSD-3-Clause" in table["blip-base"]
     assert "MB" in table["blip-base"]
     assert i2t("models", "show", "nothing").status == 2
-    assert i2t("models", "remove", "flickr8k-gru").status == 1
+    assert i2t("models", "remove", "efficientnet-gru").status == 1
 
 
 def test_the_doctor_looks_at_all_and_says_what_to_do(i2t: Command, monkeypatch: pytest.MonkeyPatch) -> None:

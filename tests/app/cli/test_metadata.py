@@ -59,7 +59,7 @@ def test_a_caption_and_keywords_are_read_back_and_the_pixels_are_the_same(
     before, original = pixels(path), path.read_bytes()
     captioned = asking("caption", path, "--write-metadata")
     assert captioned.status == 0, captioned.err
-    tagged = asking("tags", path, "--tagger", "flickr8k-gru", "--write-metadata", "-f", "jsonl")
+    tagged = asking("tags", path, "--tagger", "efficientnet-gru", "--write-metadata", "-f", "jsonl")
     assert tagged.status == 0, tagged.err
     (record,) = tagged.records
     found = read_back(path, "XMP:all", "IPTC:all")

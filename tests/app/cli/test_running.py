@@ -60,14 +60,14 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_the_service_in_the_process_says_what_the_server_says(
     start: Start, server: Server, many: Path, tmp_path: Path
 ) -> None:
-    process = start("caption", "-r", many, "-m", "flickr8k-gru", "-o", "out.jsonl")
+    process = start("caption", "-r", many, "-m", "efficientnet-gru", "-o", "out.jsonl")
     _, err = process.communicate(timeout=200)
     assert process.returncode == 0, err
     found = lines(tmp_path / "out.jsonl")
     assert [Path(each["path"]).name for each in found] == [f"{number:02}.jpg" for number in range(40)]
     for each in found[::10]:
         picture = Path(each["path"]).read_bytes()
-        assert each["text"] == server.generate(picture, model="flickr8k-gru").json()["text"]
+        assert each["text"] == server.generate(picture, model="efficientnet-gru").json()["text"]
 
 
 def slow(server: Server) -> list[object]:
@@ -119,7 +119,7 @@ def test_kill_at_any_moment_loses_nothing_and_doubles_nothing(
     start: Start, server: Server, many: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
-    command = ["caption", "--server", server.url, "-m", "flickr8k-gru", "-r", many, "-o", out]
+    command = ["caption", "--server", server.url, "-m", "efficientnet-gru", "-r", many, "-o", out]
     for number in range(4):
         process = start(*command)
         already = len(lines(out))
@@ -134,7 +134,7 @@ def test_kill_at_any_moment_loses_nothing_and_doubles_nothing(
 def test_two_processes_share_the_work(start: Start, server: Server, many: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     before = server.log.count("batch of")
-    command = ["caption", "--server", server.url, "-m", "flickr8k-gru", "--jobs", 2, "-r", many, "-o", out]
+    command = ["caption", "--server", server.url, "-m", "efficientnet-gru", "--jobs", 2, "-r", many, "-o", out]
     both = [start(*command), start(*command)]
     assert {process.wait(200) for process in both} <= {0, 5}
     assert sorted(Path(each["path"]).name for each in lines(out)) == [f"{number:02}.jpg" for number in range(40)]
@@ -146,7 +146,7 @@ def test_a_directory_is_watched_until_sigterm(start: Start, server: Server, many
     inbox.mkdir()
     shutil.copy(many / "00.jpg", inbox / "there.jpg")
     process = start(
-        *("caption", "--server", server.url, "-m", "flickr8k-gru", "--watch", inbox, "-o", out),
+        *("caption", "--server", server.url, "-m", "efficientnet-gru", "--watch", inbox, "-o", out),
     )
     wait_until(lambda: len(lines(out)) == 1, 100)
     # A copy that takes a while is taken when it is complete, and what is no image is said.
@@ -168,7 +168,7 @@ def test_a_directory_is_watched_until_sigterm(start: Start, server: Server, many
 
 def test_paths_of_a_pipe_are_taken_as_they_come(start: Start, server: Server, many: Path) -> None:
     process = start(
-        *("caption", "--server", server.url, "-m", "flickr8k-gru", "--files-from", "-", "-f", "jsonl"),
+        *("caption", "--server", server.url, "-m", "efficientnet-gru", "--files-from", "-", "-f", "jsonl"),
         stdin=subprocess.PIPE,
     )
     assert process.stdin is not None
@@ -183,9 +183,9 @@ def test_paths_of_a_pipe_are_taken_as_they_come(start: Start, server: Server, ma
 
 def test_an_image_on_stdin(start: Start, server: Server, many: Path) -> None:
     with (many / "00.jpg").open("rb") as picture:
-        process = start("caption", "--server", server.url, "-m", "flickr8k-gru", "-", stdin=picture)
+        process = start("caption", "--server", server.url, "-m", "efficientnet-gru", "-", stdin=picture)
         out, _ = process.communicate(timeout=60)
-    said = server.generate((many / "00.jpg").read_bytes(), model="flickr8k-gru").json()["text"]
+    said = server.generate((many / "00.jpg").read_bytes(), model="efficientnet-gru").json()["text"]
     assert out.decode() == f"{said}\n"
 
 
@@ -193,7 +193,7 @@ def test_a_disk_that_fills_up_is_4_and_the_journal_is_whole(
     start: Start, server: Server, many: Path, tmp_path: Path
 ) -> None:
     out, journal = tmp_path / "out.jsonl", tmp_path / "journal"
-    command = ["caption", "--server", server.url, "-m", "flickr8k-gru", "-r", many, "-o", out, "--journal", journal]
+    command = ["caption", "--server", server.url, "-m", "efficientnet-gru", "-r", many, "-o", out, "--journal", journal]
 
     def limit() -> None:
         # No file of this process may grow beyond this: the system's answer to a full quota.
