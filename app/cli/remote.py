@@ -60,7 +60,8 @@ class Remote:
         if name in known:
             self._wait_for(name, known[name], say)
         elif name != "alt-text":
-            raise NoModel(f"{self._server} has no model {name}; it has {', '.join(known)}")
+            # Perhaps a former name of a model; the service refuses what it does not know.
+            self._json("POST", f"/models/{name}/load")
 
     def answer(self, item: Item, data: bytes | None) -> Answer:
         """Answer one input: its bytes, or None for those at its URL.
@@ -121,6 +122,8 @@ class Remote:
             response = self._session().request(method, self._server + path, headers=self._headers, timeout=_TIMEOUT)
             if response.status_code in (401, 403):
                 raise NoModel(f"{self._server} refuses: {_detail(response)} (--api-key)")
+            if response.status_code == 404 and method == "POST":
+                raise NoModel(f"{self._server}: {_detail(response)}")
             response.raise_for_status()
             return response.json()
         except requests.RequestException as error:

@@ -33,7 +33,7 @@ _PER_MINUTE, _COMPARED = 100, 0.2
 _SETTLED = 0.1
 """After which share of the photos memory should stay as it is."""
 ROUNDS, KILLS = 3, 5
-MODEL = "flickr8k-gru"
+MODEL = "efficientnet-gru"
 LEAST_OF_BARE, LEAST_OF_CURL, MOST_GROWTH, MOST_OF_ONE = 0.9, 1.3, 1.1, 1.1
 _I2T = [sys.executable, "-m", "app.cli", "caption", "-m", MODEL]
 _LOOP = "from benchmarks.soak.folder import loop; import sys; loop(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))"
