@@ -113,7 +113,9 @@ def test_what_is_imported_is_required(requirements: str, folders: list[str]) -> 
     if "benchmarks" in folders:
         text = "".join(path.read_text(encoding="utf-8") for path in paths)
         shared = set(re.findall(r"from tests(?:\.| import )(\w+)", text))
-        paths += [ROOT / "tests" / f"{name}.py" for name in shared]
+        helpers = [path for name in shared for path in (ROOT / "tests").glob(f"{name}.py")]
+        helpers += [path for name in shared for path in (ROOT / "tests" / name).glob("*.py")]
+        paths += [path for path in helpers if not path.name.startswith("test_")]
     wanted = [name for file in requirements.split() for name in required(ROOT / file)]
     assert imported(paths) <= set(wanted)
 
