@@ -41,17 +41,6 @@ class Reading:
         kept = np.flatnonzero((self.places >= start) & (self.places < end))
         return Reading(tuple(self.characters[number] for number in kept), self.places[kept], self.scores[kept])
 
-    def spaced(self, gaps: NDArray[np.float64]) -> "Reading":
-        """Return the reading with a space at each of the places (n,) that are blank paper, where there is none yet."""
-        at = np.searchsorted(self.places, gaps)
-        # An underscore lies so low that a crop may hold little of its ink.
-        blank = np.array([character in " _" for character in (" ", *self.characters, " ")])
-        lost = np.unique(at[~blank[at] & ~blank[at + 1]])
-        characters = np.insert(np.array(self.characters, object), lost, " ")
-        middles = [(self.places[place - 1] + self.places[place]) / 2 for place in lost]
-        scores = np.insert(self.scores, lost, np.nan)
-        return Reading(tuple(characters), np.insert(self.places, lost, middles), scores)
-
 
 def decode(probabilities: NDArray[np.float32], characters: Sequence[str]) -> Reading:
     """Return what the probabilities (steps, characters) of one crop say."""

@@ -71,7 +71,6 @@ class Sheet:
     degrees: int  # by how many the page was turned clockwise to be upright: 0, 90, 180 or 270
     image: Pixels  # (height, width, 3), upright
     fragments: Floats  # (n, 4, 2), pixels of the upright page: where the detector sees text
-    runs: list[Floats]  # for each fragment, starts and ends (m, 2) of its ink as shares of its length
     pieces: Pieces  # of the fragments
     boxes: Floats  # (n, 4), check boxes: left, top, right, bottom in pixels of the upright page
     marks: list[str]  # the character of each check box
@@ -131,7 +130,7 @@ class PageReader:
         found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
-        return Sheet(degrees, upright, fragments, found, cut_pieces(fragments, found), boxes, marks)
+        return Sheet(degrees, upright, fragments, cut_pieces(fragments, found), boxes, marks)
 
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
@@ -164,10 +163,7 @@ class PageReader:
     def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
         """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
         among others."""
-        readings = [
-            self._read_fragment(cut(sheet.image, fragment)).spaced((spans[1:, 0] + spans[:-1, 1]) / 2)
-            for fragment, spans in zip(sheet.fragments, sheet.runs, strict=True)
-        ]
+        readings = [self._read_fragment(cut(sheet.image, fragment)) for fragment in sheet.fragments]
         parts = [
             readings[owner].part(start, end)
             for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)

@@ -73,11 +73,3 @@ def test_parts_are_cut_where_the_paper_is_blank() -> None:
     assert (reading.part(-np.inf, 0.6).text, reading.part(0.6, np.inf).text) == ("ab", "a")
     assert reading.part(0.4, 0.6).text == ""
     assert reading.part(0.4, 0.6).confidence == 0
-
-
-def test_a_gap_without_ink_is_a_space() -> None:
-    reading = decode(steps("-a-b----a-"), CHARACTERS)
-    assert reading.spaced(np.array([0.0, 0.6, 0.7, 1.0])).text == "ab a"
-    assert reading.spaced(np.array([0.6])).confidence == pytest.approx(0.9)
-    assert decode(steps("a b"), CHARACTERS).spaced(np.array([0.4, 0.6])).text == "a b"
-    assert decode(steps("----"), CHARACTERS).spaced(np.array([0.5])).text == ""
