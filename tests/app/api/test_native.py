@@ -64,7 +64,7 @@ def test_the_answer_has_all_its_fields_and_no_others(server: Server) -> None:
         data={"model": "rapidocr"},
         headers={"Cache-Control": "no-cache"},
     ).json()
-    assert set(answer) == {"id", "text", "model", "confidence", "lines", "image", "timings_ms", "warnings"}
+    assert set(answer) == {"id", "text", "model", "confidence", "lines", "tables", "image", "timings_ms", "warnings"}
     assert answer["model"] == "rapidocr"
     assert answer["text"].split() == " ".join(line["text"] for line in answer["lines"]).split()
     assert 0.9 < answer["confidence"] <= 1
