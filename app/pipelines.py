@@ -1,7 +1,7 @@
-"""How models work together on an image: which of them, in which order.
+"""Pipelines: which models answer a request, and in which order they run.
 
-A pipeline is a function that takes the jobs of a request and the pages of its file, and returns an `Answer`. `choose`
-finds the one for a request.
+The `run` of a `Pipeline` takes the jobs of a request and the pages of its file, and returns an `Answer`. `choose`
+returns the pipeline for a request.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -19,7 +19,7 @@ from models.base import Box, Job, Line, Model, Options, Polygon, Prediction, Tas
 from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
-"""The name under which a captioner and a reader are asked together."""
+"""The model name that stands for a captioner and a reader together."""
 _READER = "rapidocr"
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
@@ -37,12 +37,12 @@ class Pipeline:
 
     Attributes:
         name: of the model that is asked for, or `alt-text`.
-        entries: the models without which there is no answer.
-        run: asks them.
+        entries: the models that the answer requires.
+        run: runs the models' jobs, and returns the answer.
         key: all that the answer depends on, besides the image.
-        reads_documents: whether it takes every page of a document; otherwise it takes images, and the first page.
-        side: of the square in pixels to which the models reduce an image; None if they see more.
-        warnings: what the client should know beforehand, such as options that are ignored.
+        reads_documents: whether it reads all pages of a document. If not, it uses the first page of images only.
+        side: the side in pixels of the square that the models scale an image to; None if they need all its pixels.
+        warnings: for the client, such as options that are ignored.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Pipeline:
 
 
 def choose(registry: Registry, options: RequestOptions, default: Callable[[], Entry]) -> Pipeline:
-    """Return the pipeline that a request asks for; where it names no model, that of the `default` one.
+    """Return the pipeline that a request asks for. A request that names no model gets that of `default()`.
 
     Raises:
         UnknownModel: there is no model of that name.
@@ -179,12 +179,12 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
 
 
 def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
-    """Return an answer about a selection of pages, or a part of each, as one about the file.
+    """Convert an answer about selected pages, or a region of each, to one about the file.
 
     Args:
-        answer: of the selection.
-        numbers: the page in the file, counted from 0, of each page of the selection.
-        region: the part of each page; None for all of it.
+        answer: about the selected pages.
+        numbers: the number in the file of each selected page, counted from 0.
+        region: the region of each page; None for all of it.
     """
     pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
     if region is not None:
@@ -193,7 +193,7 @@ def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer
 
 
 def _in_region(page: Page, region: Box) -> Page:
-    """Return a page whose lines and boxes were found in a part of it, in fractions of all of it."""
+    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
     left, top, right, bottom = region
 
     def x(value: float) -> float:
@@ -275,12 +275,12 @@ def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
 
 def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
     if pages.count > 1:
-        # The number of pages is left out: those of a TIFF are counted no further than MAX_PAGES.
+        # The warning gives no number of pages, because counting those of a TIFF stops at MAX_PAGES.
         yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
 
 
 def _options_of(model: Model, options: RequestOptions) -> tuple[Options, list[str]]:
-    """Return what a model takes of the options, and a warning for each of the others that is set."""
+    """Return the options that a model takes, and a warning for each other option that is set."""
     known = options_of(model)
     taken: dict[str, object] = {}
     warnings = []

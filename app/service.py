@@ -67,8 +67,8 @@ class Service:
 
         Args:
             request: the image and what is asked of it.
-            progress: is told how far the request is.
-            cancelled: is asked between steps whether the request is still wanted.
+            progress: is called with the progress of the request.
+            cancelled: is called between steps, and returns whether the request is cancelled.
         """
         with errors.as_service_errors(), as_url_errors(request.image_url):
             clock, options = Clock(), request.options
@@ -145,8 +145,8 @@ class Service:
             tagger: the name of one; None for the best on this machine.
             fresh: whether to compute tags that are remembered.
             may_download: the models that may be downloaded for it; None for any.
-            progress: is told how far the request is.
-            cancelled: is asked between steps whether the request is still wanted.
+            progress: is called with the progress of the request.
+            cancelled: is called between steps, and returns whether the request is cancelled.
         """
         with errors.as_service_errors():
             clock = Clock()

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 _SMALL_FILES = (".json", ".jinja", ".txt", ".model")
 _TIMEOUT = 10.0
-"""Seconds without a byte after which the hub counts as away."""
+"""Seconds without a byte after which the hub counts as unreachable."""
 _ATTEMPTS, _LONGEST_WAIT = 4, 60.0
-"""How often a hub that is busy is asked, and the longest wait in seconds that it may ask for in between."""
+"""The number of attempts if the hub is busy, and the longest wait in seconds between two of them."""
 _BUSY = (429, 500, 502, 503, 504)
 
 
@@ -47,7 +47,7 @@ def download(source: Source, report: Callable[[float], None], needs: Needs = ())
     if lacking := lacking_files(sizes, needs):
         raise ModelUnavailable(f"{source.hub_id} has no {', no '.join(lacking)}")
     small = [name for name in sizes if name.endswith(_SMALL_FILES) and "/" not in name]
-    # Only now: a hub that is away for a night is asked again and again.
+    # Log only now, because the attempts before this repeat while the hub is unreachable.
     progress = _Progress(sum(sizes[name] for name in {*small, *weights}), report)
     log.info("downloading %s (%.0f MB)", source.hub_id, progress.total / 1e6)
     try:
@@ -79,7 +79,7 @@ def _refuse_if_offline(source: Source, needs: Needs) -> None:
 
 
 def _info(source: Source) -> tuple[Any, str | None]:
-    """Return what the hub says of a repository, and the revision that it has: the source's, else its fallback.
+    """Return the hub's description of a repository, and the revision that exists: the source's, else its fallback.
 
     Raises:
         ModelUnavailable: the hub cannot be reached, or refuses.
@@ -90,7 +90,7 @@ def _info(source: Source) -> tuple[Any, str | None]:
     revision = source.revision
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            # Asked first, with a short timeout: snapshot_download alone takes long to give up.
+            # Ask with a short timeout first, because snapshot_download takes long to give up.
             info = HfApi().model_info(str(source.hub_id), revision=revision, timeout=_TIMEOUT, files_metadata=True)
             return info, revision
         except RevisionNotFoundError as error:
@@ -115,7 +115,7 @@ def _info(source: Source) -> tuple[Any, str | None]:
 
 
 def _wait(error: Any, attempt: int) -> float:
-    """Return the seconds that a busy hub asks to be left alone, or twice as long after each attempt."""
+    """Return the seconds to wait for a busy hub: its Retry-After, else a delay that doubles with each attempt."""
     asked: str = error.response.headers.get("Retry-After", "")
     return float(asked) if asked.isdecimal() else 2.0 ** (attempt - 1)
 
@@ -145,7 +145,7 @@ def _weights(hub_id: str, names: Collection[str]) -> list[str]:
 
 
 class _Progress:
-    """How much of `total` bytes has come, told to `report` as a fraction."""
+    """Counts the bytes of a download, and calls `report` with the fraction of `total`."""
 
     def __init__(self, total: int, report: Callable[[float], None]) -> None:
         from huggingface_hub.utils import tqdm
@@ -171,7 +171,7 @@ class _Progress:
         self.bar = Bar
 
     def add(self, count: float) -> None:
-        """Count so many more bytes."""
+        """Count `count` more bytes."""
         with self._lock:
             self._done += count
             if self.total:
@@ -194,12 +194,12 @@ def _fetch_all(
 
 
 def _fetch(hub_id: str, commit: str, file: Any, progress: _Progress) -> None:
-    """Bring a file of weights into the hub's cache, from where an earlier attempt was broken off.
+    """Download a file of weights into the hub's cache. An interrupted download is resumed.
 
-    The hub's client writes to a new file at each attempt, and would start again at the first byte.
+    The hub's client would write a new file at each attempt, and start again at the first byte.
 
     Raises:
-        OSError: what has come is not what the hub has announced.
+        OSError: the hash of the file is not the one that the hub announced.
     """
     from huggingface_hub import hf_hub_url
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -241,7 +241,7 @@ def _sha256(path: Path) -> str:
 
 
 def _remember(snapshot: Path, revision: str) -> None:
-    """Let a revision that the hub does not have mean a snapshot in the cache, so that the next start finds it."""
+    """Map a revision that the hub no longer has to a snapshot in the cache, so that the next start finds it."""
     refs = snapshot.parent.parent / "refs"
     refs.mkdir(exist_ok=True)
     (refs / revision).write_text(snapshot.name, encoding="utf-8")

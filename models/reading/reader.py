@@ -1,7 +1,7 @@
-"""Reading a page with RapidOCR's networks (PP-OCR) on OpenVINO: fragments, their text, lines in reading order.
+"""Reads a page with RapidOCR's networks (PP-OCR) on OpenVINO: fragments, their text, lines in reading order.
 
-RapidOCR provides the networks and the detector's postprocessing. What lies between is here: the detector's scale,
-tight crops, spaces put back, lines joined and ordered, pages that lie on their side or upside down.
+RapidOCR provides the networks and the detector's postprocessing. This package does the rest: it chooses the detector's
+scale, crops fragments, restores spaces, joins and orders lines, and turns pages upright.
 """
 
 import re
@@ -87,15 +87,15 @@ class Sheet:
 
 @cache
 def _core() -> Any:
-    """Return OpenVINO's core, the same for all readers, and never dropped: with the last user of one, OpenVINO unmaps
-    the memory in which the thread that made it handles signals, also when that happens in another thread."""
+    """Return OpenVINO's core, which all readers share and which is never freed. If another thread than its creator
+    freed it, OpenVINO would unmap the signal stack of the creator."""
     import openvino
 
     return openvino.Core()
 
 
 class PageReader:
-    """Detector and recogniser of RapidOCR, loaded once. Not for several threads at a time."""
+    """The detector and the recogniser of RapidOCR. Only one thread may use it at a time."""
 
     def __init__(self, directory: Path) -> None:
         """Load the networks from the directory that holds RapidOCR's models."""
@@ -121,7 +121,7 @@ class PageReader:
     def lay_out(self, image: Pixels, may_be_one_line: bool = True) -> Sheet:
         """Find the lines of a page (height, width, 3), whichever way up it is.
 
-        `may_be_one_line` takes an image as long as a line, and filled by it, for a line that was cut out already.
+        With `may_be_one_line`, an image that is long and filled by one line is taken for a crop of that line.
         """
         found_boxes = find_checkboxes(image)
         degrees, upright, fragments = self._upright(erase(image, found_boxes), may_be_one_line)
@@ -171,7 +171,7 @@ class PageReader:
         return [(letters_for_zeros(part.text), part.confidence) for part in parts]
 
     def _read_fragment(self, crop: Pixels) -> Reading:
-        """Read a crop, on its side too where it is much taller than wide: the surer reading counts."""
+        """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts."""
         if crop.shape[0] < TALL * crop.shape[1]:
             return self.recognise(crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
@@ -238,8 +238,8 @@ def is_whole(fragments: Floats, image: Pixels) -> bool:
 
 
 def _compile(core: Any, network: Path, shapes: int) -> Any:
-    """Return a network's infer request, which keeps what it prepared for so many shapes of input. Unbounded, it would
-    take a gigabyte for twenty pages of different sizes."""
+    """Return a network's infer request, which caches prepared primitives for up to `shapes` input shapes. Without a
+    limit, the cache would take a gigabyte for twenty pages of different sizes."""
     settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
     return core.compile_model(network, "CPU", settings).create_infer_request()
 
@@ -271,5 +271,5 @@ def is_amount(text: str) -> bool:
 
 
 def is_text(text: str, confidence: float) -> bool:
-    """Tell whether what was read is sure enough to be text at all."""
+    """Return whether a reading is confident enough to count as text."""
     return confidence >= (SHORT_CONFIDENCE if len(text) <= SHORT_TEXT else LEAST_CONFIDENCE) and bool(text)
