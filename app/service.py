@@ -14,7 +14,7 @@ from app.availability import Availability, refuse_download
 from app.cache import ResultCache
 from app.clock import Clock
 from app.config import Settings
-from app.decoding.documents import Limits, Pages, open_pages
+from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import DecodingPool
 from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
@@ -121,7 +121,7 @@ class Service:
         for them, and `before_page` is called before each page."""
         with metrics.timed("export"), ExitStack() as stack:
             counted = max(page.number for page in answer.pages) + 1
-            file = cache(lambda: stack.enter_context(self._pages(data, documents=True, counted=counted)))
+            file = cache(lambda: stack.enter_context(open_pages(data, self._limits, self._pool, counted=counted)))
 
             def image(number: int) -> Image.Image:
                 before_page()
@@ -271,7 +271,8 @@ class Service:
         counted = None if options.pages is None else furthest(options.pages, self._limits.max_pages)
         # For a region, decode at full size: reduced for the whole image, the region would have too few pixels.
         side = None if options.region else pipeline.side
-        with self._pages(upload.data, pipeline.reads_documents, side, counted) as file:
+        documents = pipeline.reads_documents
+        with open_pages(upload.data, self._limits, self._pool, documents, side, counted) as file:
             pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
             # Write the image before the models run, so that a full disk fails early.
@@ -287,9 +288,6 @@ class Service:
         if answer.complete:
             self._cache.put(upload.key(pipeline.key), answer, clock.started)
         return answer
-
-    def _pages(self, data: bytes, documents: bool, side: int | None = None, counted: int | None = None) -> Pages:
-        return open_pages(data, self._limits, self._pool, documents, side, counted)
 
     @contextmanager
     def _kept(self, upload: Upload, format: str) -> Iterator[str | None]:

@@ -60,7 +60,13 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
         server.kill()
 
 
-BROUGHT = {"cv2": "rapidocr", "opentelemetry": "opentelemetry-sdk", "tokenizers": "transformers", "werkzeug": "flask"}
+BROUGHT = {
+    "cv2": "rapidocr",
+    "opentelemetry": "opentelemetry-sdk",
+    "tokenizers": "transformers",
+    "werkzeug": "flask",
+    "yaml": "transformers",
+}
 """What a requirement brings as a part of itself."""
 CALLED = {
     "PIL": "pillow",

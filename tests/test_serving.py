@@ -142,7 +142,7 @@ def test_a_busy_port_is_one_clear_line_that_names_port(tmp_path: Path) -> None:
         ({"fetch_allow_hosts": "nas:abc", "trusted_hosts": "fd00::1"}, ["FETCH_ALLOW_HOSTS: ", "TRUSTED_HOSTS: "]),
         ({"preload": "blip-base,nonesuch"}, ["PRELOAD: "]),
         ({"models_allowed": "*,nonesuch"}, ["MODELS_ALLOWED: no model nonesuch"]),
-        ({"device": "cuda:7"}, ["DEVICE, PRECISION: cuda:7 is not here"]),
+        ({"device": "cuda:7"}, ["DEVICE, PRECISION: cuda:7 is missing"]),
         ({"device": "cpu", "precision": "float16"}, ["DEVICE, PRECISION: float16 is not for CPUs: use one of "]),
         ({"model_paths": "mine"}, ["MODEL_PATHS: "]),
         ({"model_revisions": "rapidocr=v2"}, ["MODEL_REVISIONS: rapidocr: "]),
@@ -174,7 +174,7 @@ def test_it_says_which_model_auto_is_and_what_of_env_is_no_setting(tmp_path: Pat
     try:
         assert server.wait_for_log("default: (.*)")[1] == server.get("/models").json()["default"] == "efficientnet-gru"
         assert "WARNING .env: PRESICION is not a setting; did you mean PRECISION?" in server.log
-        assert "INFO    .env also sets COLOUR: no settings" in server.log
+        assert "INFO    .env also sets COLOUR, which" in server.log
     finally:
         server.kill()
 

@@ -1,18 +1,18 @@
 """POST /generate-text and POST /generate-tags: this service's own protocol."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from flask import Blueprint, Response, g, request, stream_with_context
 from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import Fields, json_fields, read_image
 from app.api.downloads import Downloads
-from app.api.options import GenerateOptions, TagOptions
+from app.api.options import GenerateOptions, TagOptions, sentence_of
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
 from app.api.waiting import client_gone, result_of, unbuffered
@@ -179,13 +179,4 @@ def _validated(options: type[_Options], fields: Fields) -> _Options:
     try:
         return options(**fields)
     except ValidationError as error:
-        names = options.model_fields
-        raise InvalidOption("; ".join(_sentence(dict(mistake), names) for mistake in error.errors()), None) from None
-
-
-def _sentence(mistake: dict[str, Any], known: Iterable[str]) -> str:
-    name = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return f"there is no option {name[:100]!r}; there are {', '.join(known)}"
-    message = mistake["msg"].removeprefix("Value error, ")
-    return f"{name}: {message[:1].lower()}{message[1:]}"
+        raise InvalidOption("; ".join(sentence_of(dict(each), options) for each in error.errors()), None) from None

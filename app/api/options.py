@@ -119,3 +119,16 @@ class TagOptions(BaseModel):
 
     text: str = Field(min_length=1, max_length=MAX_TAG_TEXT, description="Text to tag.")
     tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
+
+
+def sentence_of(mistake: dict[str, Any], options: type[BaseModel]) -> str:
+    """Return what is wrong with an option in words, from one of pydantic's errors."""
+    name = ".".join(str(part) for part in mistake["loc"])
+    known = options.model_fields
+    if mistake["type"] == "extra_forbidden":
+        return f"there is no option {name[:100]!r}; there are {', '.join(known)}"
+    if mistake["type"] == "string_pattern_mismatch" and name in known:
+        # A pattern tells people nothing.
+        return f"{name}: {mistake['input'][:100]!r} does not fit. {known[name].description}"
+    message = mistake["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[:1].lower()}{message[1:]}"

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 from pydantic import ValidationError
 
-from app.api.options import GenerateOptions
+from app.api.options import GenerateOptions, sentence_of
 from app.cli import atomic, watch
 from app.cli.asked import Asked
 from app.cli.estimate import estimate
@@ -50,11 +50,19 @@ def execute(name: str, asked: Asked) -> int:
 
 
 def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress) -> Exit:
-    finder = Finder(task.suffixes, asked.recursive, asked.include, asked.exclude, asked.follow_symlinks, asked.shard)
-    items, several = _inputs(asked, finder, progress, stopped)
     with ExitStack() as stack:
         journal = _journal(asked)
         stack.callback(journal.close)
+        finder = Finder(
+            task.suffixes,
+            asked.recursive,
+            asked.include,
+            asked.exclude,
+            asked.follow_symlinks,
+            asked.shard,
+            journal.is_result,
+        )
+        items, several = _inputs(asked, finder, progress, stopped)
         outputs = [] if asked.dry_run else outputs_for(task, asked, journal, several)
         journal.begin()
         answerer = _answerer(task, asked, progress.note, stopped)
@@ -140,7 +148,8 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         settings = settings_for(asked.max_pages, asked.max_mb, asked.max_pixels)
         return Local(settings, options, say, stopped)
     except ValidationError as error:
-        mistakes = (f"--{str(each['loc'][0]).replace('_', '-')}: {each['msg']}" for each in error.errors())
+        sentences = (sentence_of(dict(each), GenerateOptions).partition(":") for each in error.errors())
+        mistakes = (f"--{name.replace('_', '-')}:{what}" for name, _, what in sentences)
         raise click.UsageError("; ".join(mistakes)) from error
     except SettingsError as error:
         raise click.UsageError(str(error)) from error

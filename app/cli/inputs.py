@@ -6,7 +6,7 @@ import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 STDIN = "-"
@@ -54,6 +54,7 @@ class Finder:
         include, exclude: patterns as of `fnmatch`, for the path below the directory or for the name.
         follow: whether to follow symbolic links below directories.
         shard: which part of how many; (3, 8) is the third of eight.
+        is_result: says of a path whether this program has written the file. Results below directories are no inputs.
     """
 
     suffixes: frozenset[str] = IMAGES
@@ -62,6 +63,7 @@ class Finder:
     exclude: Sequence[str] = ()
     follow: bool = False
     shard: tuple[int, int] = field(default=(1, 1))
+    is_result: Callable[[str], bool] = lambda path: False
 
     def find(self, paths: Iterable[str]) -> Iterator[Item]:
         """Yield the inputs of some arguments in their order; what is below a directory in that of the names."""
@@ -69,11 +71,13 @@ class Finder:
             yield from filter(self.takes, self._argument(path))
 
     def takes(self, item: Item) -> bool:
-        """True when an input is in this shard, and the patterns do not leave it out."""
+        """True when an input is in this shard, and neither the patterns nor `is_result` leave it out."""
         name, relative = os.path.basename(item.path), item.relative
         if self.include and not _matches(self.include, name, relative):
             return False
         if _matches(self.exclude, name, relative):
+            return False
+        if item.root and self.is_result(item.path):
             return False
         number, count = self.shard
         digest = hashlib.sha256(os.fsencode(relative if item.root else item.path)).digest()

@@ -230,6 +230,11 @@ class Journal:
         row = self._row("SELECT path, digest FROM deliveries WHERE target = ?", _bytes(target))
         return (os.fsdecode(row[0]), row[1]) if row else None
 
+    def is_result(self, path: str) -> bool:
+        """Return whether a file was written as the result of another one."""
+        known = self.writer_of(os.path.abspath(path))
+        return known is not None and known[0] != os.path.abspath(path)
+
     def length(self, output: str) -> int | None:
         """Return how far a file of lines was written; None for one that is not known."""
         row = self._row("SELECT length FROM outputs WHERE name = ?", _bytes(output))

@@ -228,8 +228,13 @@ class Files:
 
     def need(self, item: Item, key: str | None) -> Need:
         target = self._target(item)
+        if item.is_file and os.path.abspath(item.path) == os.path.abspath(target):
+            raise ItemFailed("the result would take the place of the input itself: name another --output")
         if not os.path.lexists(target):
             return Need.WANTED
+        with contextlib.suppress(OSError):
+            if item.is_file and os.path.samefile(item.path, target):
+                raise ItemFailed(f"{target} is the input itself: name another --output")
         if key is not None and self._journal.delivery(self._name, item.path, key) is not None:
             return Need.DELIVERED
         if self._if_exists == "overwrite" or self._is_own(target, item):

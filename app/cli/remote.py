@@ -98,7 +98,7 @@ class Remote:
             NoModel: it wants a key.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            pause, why = min(2.0 ** (attempt - 1), _LONGEST_PAUSE), ""
+            pause, why = _pause(attempt), ""
             try:
                 response = self._session().request(
                     method, self._server + path, headers=self._headers, timeout=_TIMEOUT, **body
@@ -111,17 +111,26 @@ class Remote:
                 if response.status_code not in _BUSY:
                     return response
                 why = _detail(response)
-                asked = response.headers.get("Retry-After", "")
-                pause = min(float(asked), _LONGEST_PAUSE) if asked.isdecimal() else pause
+                pause = _pause(attempt, response)
             if attempt < _ATTEMPTS and self._stopped.wait(pause):
                 break
         raise ItemFailed(why)
 
     def _json(self, method: str, path: str) -> Any:
+        """Ask about models, again while the service is busy.
+
+        Raises:
+            NoModel: there is no service, or it has no such model.
+        """
         try:
-            response = self._session().request(method, self._server + path, headers=self._headers, timeout=_TIMEOUT)
+            for attempt in range(1, _ATTEMPTS + 1):
+                response = self._session().request(method, self._server + path, headers=self._headers, timeout=_TIMEOUT)
+                if response.status_code not in _BUSY or self._stopped.wait(_pause(attempt, response)):
+                    break
             if response.status_code in (401, 403):
                 raise NoModel(f"{self._server} refuses: {_detail(response)} (--api-key)")
+            if response.status_code in _BUSY:
+                raise NoModel(f"{self._server} is busy: {_detail(response)}")
             if response.status_code == 404 and method == "POST":
                 raise NoModel(f"{self._server}: {_detail(response)}")
             response.raise_for_status()
@@ -151,6 +160,12 @@ class Remote:
             self._threads.session = requests.Session()
         session: requests.Session = self._threads.session
         return session
+
+
+def _pause(attempt: int, response: requests.Response | None = None) -> float:
+    """Return the seconds until the next attempt: as long as the service asks for, else longer each time."""
+    asked = "" if response is None else response.headers.get("Retry-After", "")
+    return min(float(asked) if asked.isdecimal() else 2.0 ** (attempt - 1), _LONGEST_PAUSE)
 
 
 def _version(known: Mapping[str, Any], name: str, default: str) -> Any:

@@ -48,7 +48,9 @@ def search(words: Sequence[str], journals: Sequence[str], null: bool, texts: boo
 def _journals(named: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for path in map(Path, named or (".",)):
-        found += sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+        # The journal of an output lies beside it.
+        beside = Path(f"{path}{SUFFIX}")
+        found += sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [beside if beside.is_file() else path]
     if not found or not all(path.is_file() for path in found):
         raise click.UsageError(f"there is no journal at {', '.join(named) or 'this directory'}: see --journal")
     return found

@@ -16,6 +16,7 @@ import requests
 from app.config import Settings
 from tests.app.api.test_native import SMALL
 from tests.deploy.nginx import CONFIGURATION, Nginx
+from tests.fakes import wait_until
 from tests.server import ROOT, Server
 
 
@@ -125,6 +126,7 @@ def test_both_logs_share_the_request_id(
     answer = client.get(f"{nginx.url}/models?secret", headers={"X-Request-ID": given} if given else {})
     request_id = answer.headers["X-Request-ID"]
     assert re.fullmatch(given or "[0-9a-f]{32}", request_id)
+    wait_until(lambda: request_id in nginx.log)
     (theirs,) = (line for line in nginx.log.splitlines() if line.endswith(request_id))
     assert " GET /i2t/models 200 " in theirs
     assert "secret" not in nginx.log
@@ -137,7 +139,7 @@ def test_both_logs_share_the_request_id(
 def test_what_the_service_would_not_keep_nginx_does_not_keep(nginx: Nginx, client: requests.Session) -> None:
     answer = client.get(f"{nginx.url}/models", headers={"X-Request-ID": "not an id"})
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
-    assert answer.headers["X-Request-ID"] in nginx.log
+    wait_until(lambda: answer.headers["X-Request-ID"] in nginx.log)
 
 
 def test_metrics_are_not_for_everyone(nginx: Nginx, service: Server, client: requests.Session) -> None:

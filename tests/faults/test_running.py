@@ -32,7 +32,7 @@ EVENTS = {"Accept": "text/event-stream"}
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server whose queues hold two, and whose requests wait three seconds. The weights of its model `broken` are
+    """A server whose queues hold two, and whose requests wait three seconds. The weights of its model `cut-off` are
     none."""
     broken = tmp_path_factory.mktemp("broken")
     (broken / "config.json").write_text('{"model_type": "blip"}')
@@ -41,7 +41,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         tmp_path_factory.mktemp("odd"),
         [sys.executable, "-m", "tests.odd"],
         pythonpath=ROOT,
-        model_paths=f"broken={broken}",
+        model_paths=f"cut-off={broken}",
         queue_size=2,
         request_timeout=3,
         max_requests=20,
@@ -152,14 +152,14 @@ def test_60_weights_that_cannot_be_had(odd: Server) -> None:
 
 def test_61_a_corrupt_weights_file(odd: Server) -> None:
     """A corrupt weights file: 503, no storm of retries"""
-    answers = [odd.generate(SMALL, model="broken") for _ in range(20)]
+    answers = [odd.generate(SMALL, model="cut-off") for _ in range(20)]
     for answer in answers:
         assert_problem(answer, 503, "unavailable")
     # What is tried again waits, twice as long each time; nothing but the first request loaded anything.
     assert int(answers[-1].headers["Retry-After"]) > 15
-    assert odd.log.count("broken: model.safetensors is cut off or damaged") == 1
+    assert odd.log.count("cut-off: model.safetensors is cut off or damaged") == 1
     assert "Traceback" not in odd.log
-    assert odd.state("broken")["state"] == "failed"
+    assert odd.state("cut-off")["state"] == "failed"
     assert ask(odd, "others").ok
 
 

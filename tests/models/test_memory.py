@@ -137,7 +137,7 @@ def test_each_that_waits_displaces_others(tmp_path: Path) -> None:
 def test_patience_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(budget_module, "PATIENCE", 0.05)
     busy, other = entries(MemoryBudget(150), of_size(tmp_path, "busy", 100), of_size(tmp_path, "other", 100))
-    with busy.in_use(), pytest.raises(BudgetExhausted, match=r"other: .*at work"):
+    with busy.in_use(), pytest.raises(BudgetExhausted, match=r"other: .*in use"):
         use(other)
     # That was no failure of its own, after which it would not be tried for a while.
     assert (other.state, other.retry_in) == (State.ON_DISK, 0)

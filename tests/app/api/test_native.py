@@ -81,6 +81,11 @@ def test_the_answer_has_all_its_fields_and_no_others(server: Server) -> None:
     assert answer["warnings"] == []
 
 
+def test_a_range_of_pages_is_explained_in_words(server: Server) -> None:
+    detail = server.generate(SMALL, model="rapidocr", pages="x").json()["detail"]
+    assert detail.startswith("pages: 'x' does not fit. Pages of a document, such as `1-3,7`")
+
+
 @pytest.mark.parametrize(
     "send",
     [

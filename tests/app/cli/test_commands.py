@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.app.cli.conftest import Command, paths
 from tests.conftest import INPUT
@@ -162,6 +163,26 @@ def test_sidecars(asking: Command, photos: Path) -> None:
     assert asking("caption", "-r", photos, "--sidecar", "txt,json,xmp,xmp-adobe").status == 5
 
 
+def test_results_are_no_inputs(asking: Command, tmp_path: Path) -> None:
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    shutil.copy(INPUT / "note.png", scans / "note.png")
+    assert asking("read", "-r", scans, "--sidecar", "pdf", model="rapidocr").status == 0
+    assert asking("read", "-r", scans, "--sidecar", "pdf", model="rapidocr").status == 5
+    assert sorted(each.name for each in scans.iterdir() if each.name[0] != ".") == ["note.png", "note.png.pdf"]
+
+
+def test_an_input_is_never_replaced_by_its_result(asking: Command, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.pdf"
+    Image.new("RGB", (60, 40), "white").save(letter)
+    before = letter.read_bytes()
+    ended = asking(
+        "read", letter, "-o", "{dir}/{stem}.{ext}", "-f", "pdf", "--if-exists", "overwrite", model="rapidocr"
+    )
+    assert (ended.status, letter.read_bytes()) == (1, before)
+    assert "would take the place of the input itself" in ended.err
+
+
 def test_a_template_beside_the_pictures_is_what_trainers_want(asking: Command, photos: Path) -> None:
     asking("caption", "-r", photos, "-o", "{dir}/{stem}.{ext}", "-f", "text")
     assert (photos / "more" / "d.txt").is_file()
@@ -230,6 +251,14 @@ def test_a_dry_run_estimates_and_writes_nothing(asking: Command, photos: Path) -
     assert b"about " in ended.out
     assert not Path("out.jsonl").exists()
     assert not Path("out.jsonl.journal").exists()
+
+
+def test_a_client_over_its_limit_waits(i2t: Command, make_server: Callable[..., Server], photos: Path) -> None:
+    server = make_server(preload="", rate_limit="2/5 seconds")
+    for _ in range(2):
+        server.get("/models")
+    ended = i2t("caption", photos / "a.jpg", "--server", server.url, "--model", "efficientnet-gru")
+    assert ended.status == 0, ended.err
 
 
 def test_a_key_is_sent_and_its_absence_is_said(i2t: Command, make_server: Callable[..., Server], photos: Path) -> None:
