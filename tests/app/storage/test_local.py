@@ -348,7 +348,7 @@ def test_a_request_does_not_wait_until_all_old_images_are_removed(
 
     def unlink_slowly(path: Path, missing_ok: bool = False) -> None:
         removed.set()
-        time.sleep(0.01)
+        time.sleep(0.05)
         unlink(path, missing_ok)
 
     monkeypatch.setattr(time, "time", lambda: now + 2000)
