@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from app.api.auth import Keys
     from app.config import Settings
     from app.operations import Operations
     from app.service import Service
@@ -90,13 +91,10 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         SettingsError: as build_service does.
     """
     from flask import Flask
-    from flask_cors import CORS
 
     from app.api import (
-        access,
         auth,
         azure_read,
-        csrf,
         docling,
         docs,
         health,
@@ -111,8 +109,6 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         openai,
         photoprism,
         problems,
-        proxy,
-        rate_limit,
         ui,
     )
     from app.api.chat import Chat
@@ -123,14 +119,6 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     keyring = auth.Keys(settings.read_keys())
     service = service or build_service(settings)
     operations = operations or Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
-    app = Flask(__name__)
-    app.extensions[auth.KEYS] = keyring
-    # An image in base64 is a third longer. `MAX_FIELD_BYTES` in app/api/bodies.py limits all other fields.
-    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    if settings.trusted_hosts and settings.trusted_hosts != ("*",):
-        # Always allow the loopback names, because health checks use them.
-        app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
-    access.register(app)
     downloads = Downloads(settings.models_allowed, keyring)
     chat = Chat(service, operations, downloads, settings.max_upload_bytes)
     reading = Reading(chat)
@@ -139,17 +127,9 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         **dict.fromkeys((azure_read, docling, loaders), (reading,)),
         kserve: (chat, __version__),
     }
+    app = Flask(__name__)
+    _guard(app, settings, keyring)
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
-    # Registered before the key check, so that the rate limit also holds for guessing keys.
-    rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
-    app.before_request(keyring.check)
-    proxy.register(app, settings.trusted_proxies)
-    if not settings.trusted_hosts and not settings.exposed:
-        csrf.trust_local_hosts(app)
-    origins = csrf.origins(settings.cors_origins)
-    csrf.register(app, origins)
-    if origins:
-        CORS(app, origins=origins, expose_headers=["X-Request-ID", "Retry-After"])
     for front_door in (
         *(door.blueprint(*needs) for door, needs in protocols.items()),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
@@ -162,3 +142,28 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     ):
         app.register_blueprint(front_door)
     return app
+
+
+def _guard(app: Flask, settings: Settings, keyring: Keys) -> None:
+    """Register what runs before and after every request, in this order: the log, limits, keys, proxies, origins."""
+    from flask_cors import CORS
+
+    from app.api import access, auth, csrf, proxy, rate_limit
+
+    app.extensions[auth.KEYS] = keyring
+    # An image in base64 is a third longer. `MAX_FIELD_BYTES` in app/api/bodies.py limits all other fields.
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    if settings.trusted_hosts and settings.trusted_hosts != ("*",):
+        # Always allow the loopback names, because health checks use them.
+        app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
+    access.register(app)
+    # Registered before the key check, so that the rate limit also holds for guessing keys.
+    rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
+    app.before_request(keyring.check)
+    proxy.register(app, settings.trusted_proxies)
+    if not settings.trusted_hosts and not settings.exposed:
+        csrf.trust_local_hosts(app)
+    origins = csrf.origins(settings.cors_origins)
+    csrf.register(app, origins)
+    if origins:
+        CORS(app, origins=origins, expose_headers=["X-Request-ID", "Retry-After"])

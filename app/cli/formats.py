@@ -30,12 +30,14 @@ class Table:
     Attributes:
         row: returns that of a result, with its end.
         head, between, foot: what stands before the first row, between two, and after the last.
+        first_byte: with which each row begins, by which a file in another format is told apart; empty for any.
     """
 
     row: Callable[[Task, Result], bytes]
     head: bytes = b""
     between: bytes = b""
     foot: bytes = b""
+    first_byte: bytes = b""
 
 
 def _jsonl(task: Task, result: Result) -> bytes:
@@ -64,7 +66,7 @@ def only_text(task: Task, result: Result) -> bytes:
 
 TABLES = {
     "text": Table(_lines),
-    "jsonl": Table(_jsonl),
+    "jsonl": Table(_jsonl, first_byte=b"{"),
     "json": Table(_json, b"[\n", b",\n", b"\n]\n"),
     "csv": Table(lambda task, result: records.as_csv(_values(task, result)), records.as_csv([*records.COLUMNS])),
     "tsv": Table(lambda task, result: records.as_tsv(_values(task, result)), records.as_tsv([*records.COLUMNS])),

@@ -66,7 +66,7 @@ def caption(**given: Any) -> int:
         "i2t read letter.png",
         "i2t read -r scans -o texts/ -f text,pdf",
         "i2t read book.pdf --pages 1-20 -o book.txt",
-        "i2t read -r scans -o '{dir}/{stem}.{ext}' -f pdf",
+        "i2t read -r scans -o '{dir}/{name}.{ext}' -f pdf",
     )
 )
 @parser.inputs

@@ -159,9 +159,15 @@ class Rows:
             self._journal.forget_lines(self._name, -1)
             self._journal.set_length(self._name, 0)
             os.ftruncate(self._file, 0)
-        elif known is None and size and if_exists == "fail":
+            return
+        begins = self._table.head or self._table.first_byte
+        if size and os.pread(self._file, len(begins), 0) != begins[:size]:
+            raise NoOutput(
+                f"{self._path} exists, and is not in this format: name another file, or say --if-exists overwrite"
+            )
+        if known is None and size and if_exists == "fail":
             raise NoOutput(f"{self._path} exists: name another file, or say --if-exists overwrite")
-        elif known is None:
+        if known is None:
             # The rows of others stay; that of a table with a foot follows before the foot.
             foot = self._table.foot
             if size and os.pread(self._file, len(foot) or 1, size - (len(foot) or 1)) != (foot or b"\n"):

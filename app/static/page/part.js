@@ -16,7 +16,8 @@ export function showPart(frame, region) {
   if (region) frame.append(place(el("div", { className: "part", aria: { hidden: "true" } }), region));
 }
 
-function place(box, [x0, y0, x1, y1]) {
+/** Lay a box over a part of the frame, given in fractions of the picture; return the box. */
+export function place(box, [x0, y0, x1, y1]) {
   Object.assign(box.style, {
     left: `${x0 * 100}%`,
     top: `${y0 * 100}%`,

@@ -2,7 +2,7 @@
 
 import { $, button, el, svg } from "./dom.js";
 import { COLOURS, LOW } from "./marks.js";
-import { drawPart, showPart } from "./part.js";
+import { drawPart, place, showPart } from "./part.js";
 import { bytes } from "./words.js";
 
 let shown = { item: null, picture: null };
@@ -16,8 +16,8 @@ export function showPicture(item, onLeave, onPart) {
   if (shown.picture.localName === "img") shown.picture.alt = altOf(item);
   const frame = el("div", { className: "frame" }, shown.picture);
   const facts = [item.name, item.blob ? bytes(item.blob.size) : null].filter(Boolean).join(" · ");
-  const place = $("#shown-picture");
-  place.replaceChildren(
+  const container = $("#shown-picture");
+  container.replaceChildren(
     frame,
     el(
       "div",
@@ -28,7 +28,7 @@ export function showPicture(item, onLeave, onPart) {
     ),
   );
   showPart(frame, item.region);
-  place.hidden = false;
+  container.hidden = false;
   $("#sources").hidden = true;
   return frame;
 }
@@ -88,7 +88,7 @@ function boxes(entities) {
     "div",
     { className: "boxes" },
     entities.flatMap(({ phrase, boxes: places }, number) =>
-      places.map(([x0, y0, x1, y1]) => {
+      places.map((region) => {
         const box = el(
           "button",
           {
@@ -99,13 +99,7 @@ function boxes(entities) {
           },
           el("span", {}, String(number + 1)),
         );
-        Object.assign(box.style, {
-          left: `${x0 * 100}%`,
-          top: `${y0 * 100}%`,
-          width: `${(x1 - x0) * 100}%`,
-          height: `${(y1 - y0) * 100}%`,
-        });
-        return box;
+        return place(box, region);
       }),
     ),
   );

@@ -140,6 +140,24 @@ def test_rows_of_others_stay_unless_they_are_to_go(tmp_path: Path, journal: Jour
     assert written(out) == ["b"]
 
 
+@pytest.mark.parametrize(("content", "format"), [(b"precious\n", "jsonl"), (b'{"path": "a"}\n', "csv")])
+def test_a_file_in_another_format_is_not_written_into(
+    tmp_path: Path, journal: Journal, content: bytes, format: str
+) -> None:
+    out = tmp_path / "out"
+    out.write_bytes(content)
+    with pytest.raises(NoOutput, match="not in this format"):
+        rows(out, journal, format)
+    assert out.read_bytes() == content
+
+
+def test_another_format_of_its_own_is_refused(tmp_path: Path, journal: Journal) -> None:
+    out = tmp_path / "out"
+    rows(out, journal, "csv").put(result("a"))
+    with pytest.raises(NoOutput, match="not in this format"):
+        rows(out, journal, "jsonl")
+
+
 def test_a_full_disk_ends_the_command_and_the_row_is_not_half_there(
     tmp_path: Path, journal: Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
