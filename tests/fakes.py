@@ -1,13 +1,17 @@
 """Models that do nothing but what a test needs."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.registry import Registry
 
+Result = TypeVar("Result")
 Predict = Callable[[Sequence[Job]], list[Prediction]]
 
 
@@ -73,3 +77,9 @@ def wait_until(condition: Callable[[], bool], seconds: float = 30) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def run_async(coroutine: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine in a thread of its own: in this one, the browser of other tests may have a running event loop."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()

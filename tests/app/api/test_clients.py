@@ -1,6 +1,5 @@
 """The doors of other protocols, driven by those protocols' own clients."""
 
-import asyncio
 import base64
 import json
 import sys
@@ -21,7 +20,7 @@ import requests
 from PIL import Image
 
 from tests.conftest import encoded
-from tests.fakes import wait_until
+from tests.fakes import run_async, wait_until
 from tests.internet import Upstream
 from tests.internet import answer as web_answer
 from tests.server import ROOT, Server
@@ -130,7 +129,7 @@ def test_openai_async(service: Server, photo: bytes, caption: str) -> None:
             answer = await client.chat.completions.create(model="auto", messages=messages(photo))
             return answer.choices[0].message.content
 
-    assert asyncio.run(ask()) == caption
+    assert run_async(ask()) == caption
 
 
 def test_openai_errors(service: Server, strict: Server, photo: bytes) -> None:
@@ -182,7 +181,7 @@ def test_ollama(service: Server, strict: Server, photo: bytes, caption: str, tmp
     async def ask() -> str:
         return (await ollama.AsyncClient(service.url).generate(MODEL, images=[photo])).response
 
-    assert asyncio.run(ask()) == caption
+    assert run_async(ask()) == caption
 
 
 def test_hugging_face(service: Server, photo: bytes, caption: str, tmp_path: Path, web: Upstream) -> None:

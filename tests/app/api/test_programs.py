@@ -1,6 +1,5 @@
 """Requests of programs that use the service, written from their sources, and answers read as strictly as they do."""
 
-import asyncio
 import base64
 import json
 from datetime import datetime
@@ -12,6 +11,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from tests.conftest import encoded
+from tests.fakes import run_async
 from tests.server import Server
 
 MODEL = "efficientnet-gru"
@@ -282,16 +282,16 @@ def test_home_assistant(server: Server, photo: bytes, native: dict[str, Any]) ->
         parts = [response["message"].get("content") async for response in stream]
         return "".join(part for part in parts if part is not None)
 
-    assert asyncio.run(ask("What do you see in the driveway?", None)) == native["text"]
+    assert run_async(ask("What do you see in the driveway?", None)) == native["text"]
     structure = {
         "type": "object",
         "properties": {"description": {"type": "string", "description": "What is there"}},
         "required": ["description"],
     }
-    assert json.loads(asyncio.run(ask("Look at the driveway.", structure))) == {"description": native["text"]}
+    assert json.loads(run_async(ask("Look at the driveway.", structure))) == {"description": native["text"]}
     number = {"type": "object", "properties": {"cars": {"type": "integer"}}, "required": ["cars"]}
     with pytest.raises(ollama.ResponseError, match=r"cars|its properties"):
-        asyncio.run(ask("How many cars are there?", number))
+        run_async(ask("How many cars are there?", number))
 
 
 # Frigate: frigate/genai, whose client gives up when `show` raises
