@@ -1,7 +1,7 @@
 """Two copies of the service behind nginx, of which one is killed and one is restarted, again and again.
 
-Clients that repeat what is refused send pictures for some minutes. Meanwhile one copy is killed, started again and waited
-for by `/readyz`; then the other is stopped as a system stops it, and started. Each request must be answered in the end,
+Clients that repeat what is refused send pictures for some minutes. Meanwhile one copy is killed, started again and
+waited for by `/readyz`; then the other is stopped as a system stops it, and started. Each request must be answered in the end,
 once, with what its picture says, and either copy must have the image.
 """
 
@@ -28,7 +28,7 @@ from tests.server import Server
 from tests.shared import RedisServer, S3Server
 
 CLIENTS = 32
-KNOWN = 200
+KNOWN = 40
 """How many different pictures there are: most requests are answered from the shared cache."""
 _LEFT_ALONE = 5.0
 """Seconds between two interruptions, so that clients work with both copies, too."""
