@@ -45,8 +45,8 @@ class ScaleSettings(BaseSettings):
     )
     ray_replicas: Ranges = Field(
         {"*": (1, 1)},
-        description="name=N or name=LEAST-MOST,...: replicas of that model, by how many jobs wait; with 0 as the least, "
-        "a model that nobody uses leaves memory; * for all others.",
+        description="name=N or name=LEAST-MOST,...: replicas of that model, by how many jobs wait; with 0 as the "
+        "least, a model that nobody uses leaves memory; * for all others.",
     )
 
     @model_validator(mode="after")

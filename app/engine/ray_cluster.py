@@ -6,9 +6,18 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
-# Read when Ray starts a cluster; who starts one by hand says `ray start --disable-usage-stats`.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 NAMESPACE = "image-to-text"
+_ENVIRONMENT = {
+    # Who starts a cluster by hand says `ray start --disable-usage-stats`.
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Milliseconds that a busy machine has to start Ray's agent, without which no cluster starts.
+    "RAY_agent_register_timeout_ms": "60000",
+}
+
+
+def prepare_environment() -> None:
+    """Set what Ray reads of the environment."""
+    os.environ.update(_ENVIRONMENT)
 
 
 def connect(address: str, **options: Any) -> None:

@@ -1,7 +1,7 @@
 """The engine on a Ray cluster: each model is a deployment of Ray Serve, whose replicas batch as the local engine does.
 
-This process stays the only one that speaks HTTP, decodes and remembers. It hands jobs to handles of the deployments, and
-repeats those whose replica died: a prediction depends on its job alone.
+This process stays the only one that speaks HTTP, decodes and remembers. It hands jobs to handles of the deployments,
+and repeats those whose replica died: a prediction depends on its job alone.
 """
 
 import hashlib
@@ -23,7 +23,7 @@ _deploying = threading.Lock()
 """Ray Serve deploys one application at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Room:
     """What a replica of a model takes, and the least and the most replicas."""
 
