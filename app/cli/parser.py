@@ -87,6 +87,17 @@ where = _together(
         "--jobs", type=click.IntRange(1, 256), default=4, show_default=True, metavar="N", help="Requests to it at once."
     ),
     click.option("--api-key", metavar="KEY|@FILE", help="A key of that service, or the file that holds it."),
+    click.option(
+        "--ray",
+        is_flag=True,
+        help="Compute on the Ray cluster at RAY_ADDRESS, in whatever order. A PATH may be s3://BUCKET/PREFIX, too.",
+    ),
+    click.option(
+        "--ray-workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Processes there; as many as it has room for if absent.",
+    ),
 )
 
 outputs = _together(

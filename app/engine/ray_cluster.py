@@ -50,3 +50,12 @@ def start_serve() -> None:
     from ray.serve.config import ProxyLocation
 
     serve.start(proxy_location=ProxyLocation.Disabled)
+
+
+def room_for(cpus: float, gpus: float) -> int:
+    """Return how many processes that take so much the cluster has room for, one at least."""
+    import ray
+
+    there = ray.cluster_resources()
+    counts = [there.get(kind, 0.0) // each for kind, each in (("CPU", cpus), ("GPU", gpus)) if each]
+    return max(1, int(min(counts, default=1)))
