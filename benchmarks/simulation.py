@@ -1,7 +1,8 @@
 """A model of the service on a cluster: jobs arrive, are routed to replicas, wait for a batch, and are answered.
 
-Each event is simulated, none is measured: what a batch takes, how many jobs it has and how long a replica takes to start
-are given. `python -m benchmarks.soak cluster` compares what it says with a real cluster; docs/scale.md reckons with it.
+Each event is simulated, none is measured: what a batch takes, how many jobs it has and how long a replica takes to
+start are given. `python -m benchmarks.soak cluster` compares what it says with a real cluster, docs/scale.md reckons
+with it.
 
     python -m benchmarks.simulation --rate 1157 --batch 8 --fixed 0.05 --each 0.03 --replicas 20-60
 """
@@ -152,7 +153,9 @@ class Simulation:
         self._at(now + self._cluster.fixed + self._cluster.each * size, "end", (replica, jobs))
 
     def _end(self, now: float, about: object) -> None:
-        replica, jobs = about  # type: ignore[misc]
+        assert isinstance(about, tuple)
+        replica: _Replica = about[0]
+        jobs: list[float] = about[1]
         replica.working = 0
         for arrived in jobs:
             answered = now + self._cluster.hop / 2

@@ -1,7 +1,8 @@
 """A model that does what a job's text says, wherever its engine runs it: what it waits for and what it tells are files.
 
 `sleep SECONDS`, `wait FILE` (until the file is there; FILE.begun says that it has begun), `raise`, `invalid`, `exit`
-(the process ends), `who` (the answer is its process id), and `cut` (crops, with the middle of the image); any other text is the answer.
+(the process ends), `who` (the answer is its process id), and `cut` (crops, with the middle of the image); any other
+text is the answer.
 """
 
 import os

@@ -1,8 +1,8 @@
-"""The work on many inputs by a Ray cluster: Ray Data hands files to processes that each hold the service, and the results
-come back to this one, whose journal and outputs are those of every run.
+"""The work on many inputs by a Ray cluster: Ray Data hands files to processes that each hold the service, and the
+results come back to this one, whose journal and outputs are those of every run.
 
-A process may die: Ray gives its files to another. This one may be killed: what it had written is in the journal, and the
-same command does the rest.
+A process may die: Ray gives its files to another. This one may be killed: what it had written is in the journal, and
+the same command does the rest.
 """
 
 import hashlib

@@ -96,7 +96,7 @@ where = _together(
         "--ray-workers",
         type=click.IntRange(1),
         metavar="N",
-        help="Processes there; as many as it has room for if absent.",
+        help="Processes there; if absent, all it has room for.",
     ),
 )
 

@@ -12,6 +12,8 @@ _ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # Milliseconds that a busy machine has to start Ray's agent, without which no cluster starts.
     "RAY_agent_register_timeout_ms": "60000",
+    # Seconds that a replica on a busy machine has to say how many jobs it holds, before another one is asked.
+    "RAY_SERVE_QUEUE_LENGTH_RESPONSE_DEADLINE_S": "1",
 }
 
 

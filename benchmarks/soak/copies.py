@@ -1,8 +1,8 @@
 """Two copies of the service behind nginx, of which one is killed and one is restarted, again and again.
 
 Clients that repeat what is refused send pictures for some minutes. Meanwhile one copy is killed, started again and
-waited for by `/readyz`; then the other is stopped as a system stops it, and started. Each request must be answered in the end,
-once, with what its picture says, and either copy must have the image.
+waited for by `/readyz`; then the other is stopped as a system stops it, and started. Each request must be answered in
+the end, once, with what its picture says, and either copy must have the image.
 """
 
 import random
