@@ -40,6 +40,8 @@ def _started(nodes: int, cpus: int) -> Any:
     from app.engine.ray_cluster import prepare_environment
 
     prepare_environment()
+    # By default processes of models give way to all others of a machine.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     for attempt in range(_ATTEMPTS):
         cluster = Cluster()
         try:
