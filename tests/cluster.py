@@ -13,21 +13,23 @@ _ATTEMPTS = 3
 
 
 @contextmanager
-def make_cluster(nodes: int, cpus: int) -> Iterator[Any]:
+def make_cluster(nodes: int, cpus: int, serve: bool = True) -> Iterator[Any]:
     """Start a cluster, and join it; skip the test where Ray is not installed, except in CI."""
     if not os.environ.get("CI"):
         pytest.importorskip("ray", reason="needs Ray: pip install -r requirements-ray.txt")
     import ray
-    from ray import serve
+    from ray import serve as ray_serve
 
     from app.engine import ray_cluster
 
     cluster = _started(nodes, cpus)
     try:
         ray_cluster.connect(cluster.address)
-        ray_cluster.start_serve()
+        if serve:
+            ray_cluster.start_serve()
         yield cluster
-        serve.shutdown()
+        if serve:
+            ray_serve.shutdown()
     finally:
         ray.shutdown()
         cluster.shutdown()

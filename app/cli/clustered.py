@@ -6,6 +6,7 @@ the same command does the rest.
 """
 
 import hashlib
+import logging
 import math
 import os
 import pickle
@@ -63,13 +64,14 @@ class Worker:
         return {"done": [pickle.dumps(done) for done in self._threads.map(self._do, *zip(*items, strict=True))]}
 
     def _do(self, item: Item, path: str) -> Done:
+        content, size_and_time = "", None
         try:
             content, data, size_and_time = self._read(item, path)
             answer = self._local.answer(item, data)
             rendered = {name: self._local.export(answer, RENDERED[name], item, data or b"") for name in self._formats}
             return Done(item, content, size_and_time, records.packed(answer), rendered)
         except ItemFailed as failed:
-            return Done(item, reason=str(failed), lasting=failed.lasting)
+            return Done(item, content, size_and_time, reason=str(failed), lasting=failed.lasting)
         except OSError as error:
             return Done(item, reason=error.strerror or str(error))
         except Exception as error:
@@ -129,16 +131,16 @@ class Clustered:
                 yield from map(self._outcome, self._done(todo))
 
     def _outcome(self, done: Done) -> Outcome:
-        if not done.answer:
-            return Outcome(done.item, State.FAILED, reason=done.reason, lasting=done.lasting)
-        answer = records.unpacked(done.answer)
-        return self._work.done(done.item, done.content, answer, done.rendered or {}, done.size_and_time)
+        key = self._work.remember(done.item, done.content, done.size_and_time) if done.content else None
+        if key is None or not done.answer:
+            return Outcome(done.item, State.FAILED, reason=done.reason, key=key, lasting=done.lasting)
+        return self._work.done(done.item, done.content, key, records.unpacked(done.answer), done.rendered or {})
 
     def _done(self, todo: Sequence[Item]) -> Iterator[Done]:
         import ray
 
-        context = ray.data.DataContext.get_current()
-        context.enable_progress_bars = False
+        ray.data.DataContext.get_current().enable_progress_bars = False
+        logging.getLogger("ray.data").setLevel(logging.WARNING)
         blocks = math.ceil(len(todo) / _BLOCK)
         workers = min(self._workers, blocks)
         results = ray.data.from_items(

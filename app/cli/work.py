@@ -110,19 +110,15 @@ class Work:
         one that is claimed now, and to be worked on."""
         return self._tried(item, self._early)
 
-    def done(
-        self,
-        item: Item,
-        content: str,
-        answer: Answer,
-        rendered: Mapping[str, bytes],
-        size_and_time: tuple[int, int] | None = None,
-    ) -> Outcome:
-        """Return the outcome of an input that was answered elsewhere, and remember the answer; of a file also its size
-        and time, by which it is known again."""
+    def remember(self, item: Item, content: str, size_and_time: tuple[int, int] | None) -> str:
+        """Remember the content of an input that others read, and of a file its size and time, by which it is known
+        again. Return the key of its answer."""
         if size_and_time is not None:
             self._journal.remember_file(item.path, *size_and_time, content)
-        key = key_of(content, self._answerer)
+        return key_of(content, self._answerer)
+
+    def done(self, item: Item, content: str, key: str, answer: Answer, rendered: Mapping[str, bytes]) -> Outcome:
+        """Return the outcome of an input that others answered, and remember the answer."""
         self._remember(key, content, answer)
         return Outcome(item, State.RESULT, Result(item, key, answer, rendered), key=key)
 

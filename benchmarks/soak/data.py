@@ -29,7 +29,7 @@ def soak(options: Options) -> Result:
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         gather(options.images, home / "photos", count)
-        with make_cluster(nodes=_NODES, cpus=_CPUS) as cluster:
+        with make_cluster(nodes=_NODES, cpus=_CPUS, serve=False) as cluster:
             before_kill = _killed(home, cluster.address, count // 3)
             began = time.monotonic()
             _finish(_start(home, "cluster.jsonl", cluster.address))

@@ -19,7 +19,7 @@ from tests.shared import S3Server
 def cluster() -> Iterator[Any]:
     from tests.cluster import make_cluster
 
-    with make_cluster(nodes=2, cpus=1) as cluster:
+    with make_cluster(nodes=2, cpus=1, serve=False) as cluster:
         yield cluster
 
 
