@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -48,11 +49,15 @@ class Seen:
 class Copy:
     """A copy of the service that can be started again on its port."""
 
-    def __init__(self, home: Path, settings: dict[str, object]) -> None:
+    def __init__(self, home: Path, settings: dict[str, Any]) -> None:
         self.port = free_port()
         self._home = home
         self._settings = settings
         self.start()
+
+    def end(self) -> None:
+        """Kill it."""
+        self.server.kill()
 
     def start(self) -> None:
         """Start it, and wait until `/readyz` says that it answers."""
@@ -113,7 +118,7 @@ class Crowd:
             self.seen.seconds.append(seconds)
             self.seen.statuses[0 if answer is None else answer.status_code] += 1
             if answer is not None:
-                self.seen.repeated += len(answer.raw.retries.history)
+                self.seen.repeated += len(answer.raw.retries.history if answer.raw.retries else ())
                 if answer.ok:
                     said = answer.json()
                     self.seen.cached += said.get("cached", False)
@@ -144,7 +149,7 @@ def soak(options: Options) -> Result:
         redis, store = RedisServer(homes[0]), S3Server()
         stack.callback(redis.stop)
         stack.callback(store.stop)
-        settings: dict[str, object] = {
+        settings: dict[str, Any] = {
             "shared_state": redis.url,
             "result_cache": redis.url,
             "storage": "s3",
@@ -157,7 +162,7 @@ def soak(options: Options) -> Result:
         copies = []
         for home in homes[1:3]:
             copies.append(Copy(home, settings))
-            stack.callback(lambda copy=copies[-1]: copy.server.kill())
+            stack.callback(copies[-1].end)
         balancer = Balancer(homes[3], [f"127.0.0.1:{copy.port}" for copy in copies])
         stack.callback(balancer.stop)
         crowd = Crowd(balancer.url, copies)
