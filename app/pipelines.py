@@ -83,7 +83,7 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
         raise InvalidOption(f"{model.name} takes a text, not an image: use POST /generate-tags")
     if model.task is Task.SEGMENT:
         raise InvalidOption(f"{model.name} only cuts pages into lines, for trocr-* with segment=lines")
-    taken, warnings = _options_of(model, options)
+    taken, warnings = _taken_options(model, options)
     model.check(taken)
     entries: tuple[Entry, ...]
     run: Callable[[Jobs, Pages], Answer]
@@ -224,7 +224,7 @@ def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
     return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
 
 
-def options_of(model: Model) -> frozenset[str]:
+def option_names(model: Model) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline."""
     also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
     return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
@@ -279,9 +279,9 @@ def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
         yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
 
 
-def _options_of(model: Model, options: RequestOptions) -> tuple[Options, list[str]]:
+def _taken_options(model: Model, options: RequestOptions) -> tuple[Options, list[str]]:
     """Return the options that a model takes, and a warning for each other option that is set."""
-    known = options_of(model)
+    known = option_names(model)
     taken: dict[str, object] = {}
     warnings = []
     for name in (*_MODEL_OPTIONS, "max_length"):
