@@ -11,7 +11,7 @@ from PIL import Image
 
 from app import context, errors, metrics
 from app.availability import Availability, refuse_download
-from app.cache import ResultCache
+from app.cache import Cache, ResultCache
 from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, open_pages
@@ -45,6 +45,7 @@ class Service:
         store: Store | None,
         fetcher: Fetcher,
         pool: DecodingPool,
+        cache: Cache | None = None,
     ) -> None:
         self.store = store
         self._settings = settings
@@ -53,7 +54,7 @@ class Service:
         self._fetcher = fetcher
         self._pool = pool
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
-        self._cache = ResultCache(settings.result_cache_bytes)
+        self._cache = cache or ResultCache(settings.result_cache_bytes)
         self._availability = Availability(engine, max(1, settings.max_requests // 4))
         self._tagging = Tagging(registry, self._availability, self._cache)
 

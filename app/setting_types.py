@@ -129,6 +129,13 @@ def _limits(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    # The URL may hold a password, so the message does not repeat it.
+    if not re.fullmatch(r"(rediss?|unix)://\S+", value):
+        raise ValueError("should be the address of a Redis server, such as redis://localhost:6379/0")
+    return value
+
+
 def _sendable(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if not all(is_sendable(key.get_secret_value()) for key in value):
         raise ValueError(f"should be {SENDABLE_KEYS}")
@@ -149,5 +156,6 @@ Origins = Annotated[Names, AfterValidator(_origins)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_sendable)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RateLimit = Annotated[str, AfterValidator(_limits)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]
