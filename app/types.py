@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from models.base import Box, Entity, Line
+from models.base import Box, Detail, Entity, Line
 
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
+Wanted = Literal["caption", "ground", "read", "detect"]
+"""What a request asks of a model that does several things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,10 +22,11 @@ class RequestOptions:
     """The options of a request. None leaves the choice to the model or the service."""
 
     model: str | None = None
+    task: Wanted | None = None
     prompt: str | None = None
     tags: bool = False
     tagger: str | None = None
-    detail: bool = False
+    detail: Detail | None = None
     min_new_tokens: int | None = None
     max_new_tokens: int | None = None
     num_beams: int | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from PIL import Image
 
@@ -21,6 +21,8 @@ Needs = tuple[tuple[str, ...], ...]
 Box = tuple[float, float, float, float]
 Point = tuple[float, float]
 Polygon = tuple[Point, Point, Point, Point]
+Detail = Literal["detailed", "full"]
+"""How much longer than briefly a model describes."""
 
 WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
@@ -30,6 +32,7 @@ class Task(StrEnum):
 
     CAPTION = "caption"
     GROUNDED_CAPTION = "grounded-caption"
+    DETECT = "detect"
     READ_LINE = "read-line"
     READ_PAGE = "read-page"
     SEGMENT = "segment"
@@ -85,10 +88,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """The options of a job; None stands for the model's default."""
+    """The options of a job; None stands for the model's default, and for the first of its tasks."""
 
+    task: Task | None = None
     prompt: str | None = None
-    detail: bool = False
+    detail: Detail | None = None
     min_new_tokens: int | None = None
     max_new_tokens: int | None = None
     num_beams: int | None = None
@@ -244,10 +248,14 @@ class Model(ABC):
     files: ClassVar[Needs] = ()
     """The files that a checkpoint needs besides `config.json` and weights."""
     task: ClassVar[Task]
+    other_tasks: ClassVar[tuple[Task, ...]] = ()
+    """What its models do besides, for jobs that ask for it."""
     accepts: ClassVar[tuple[str, ...]]
     """Which of `image`, `text` and `prompt` a job for this family may have."""
     options: ClassVar[frozenset[str]] = frozenset()
-    """The fields of `Options` besides `prompt` that this family uses."""
+    """The fields of `Options` besides `prompt` and `task` that this family uses."""
+    only_for: ClassVar[Mapping[str, frozenset[Task]]] = {}
+    """The tasks that an option is for, where that is not all."""
     model_type: ClassVar[str | None] = None
     """The family's `model_type` in `config.json`, to recognise checkpoints that users name."""
     input_side: ClassVar[int | None] = None
@@ -266,8 +274,17 @@ class Model(ABC):
     def turns_image_into_text(self) -> bool:
         return "image" in self.accepts and self.task is not Task.SEGMENT
 
-    def takes(self, option: str) -> bool:
-        return option in self.options or option in self.accepts
+    @property
+    def tasks(self) -> tuple[Task, ...]:
+        """What its models do; the first is what they do unless a job asks for another."""
+        return (self.task, *self.other_tasks)
+
+    def takes(self, option: str, task: Task | None = None) -> bool:
+        """Return whether an option has an effect, for a task; None for any of them."""
+        if option == "task":
+            return bool(self.other_tasks)
+        fits = task is None or task in self.only_for.get(option, self.tasks)
+        return fits and (option in self.options or option in self.accepts)
 
     def check(self, options: Options) -> None:
         """Check options before a job is queued.

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.api.schemas import Fraction
-from app.pipelines import options_of
+from app.tasks import options_of
 from models.registry import Entry
 
 
@@ -14,6 +14,7 @@ class ModelInfo(BaseModel):
 
     name: str
     task: str
+    tasks: list[str] = Field(description="All that it does, with `task` of `POST /generate-text`; the first by itself.")
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
     tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
@@ -35,6 +36,7 @@ class ModelInfo(BaseModel):
         return cls(
             name=model.name,
             task=model.task,
+            tasks=list(model.tasks),
             accepts=list(model.accepts),
             options=sorted(options_of(model)),
             tags_images=model.tags_images,

@@ -5,10 +5,11 @@ The same schemas validate requests and describe them in `/openapi.json`.
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from app import types
 from app.errors import InvalidOption
+from app.types import Wanted
 
 MAX_PROMPT = 2_000
 MAX_TAG_TEXT = 100_000
@@ -23,11 +24,22 @@ def _empty_is_false(value: Any) -> Any:
     return False if value in ("", None) else value
 
 
+def _detail(value: Any) -> Any:
+    """Return a length by its name; older clients send whether a text shall be long."""
+    return "brief" if value in ("", None) else {"false": "brief", "true": "detailed"}.get(str(value).lower(), value)
+
+
 Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
 Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
 Chosen = TypeVar("Chosen")
 Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
+_LENGTHS = {"anyOf": [{"enum": ["brief", "detailed", "full"], "type": "string"}, {"type": "boolean"}]}
+Length = Annotated[
+    Literal["brief", "detailed", "full"],
+    BeforeValidator(_detail),
+    WithJsonSchema(_LENGTHS),
+]
 
 
 class GenerateOptions(BaseModel):
@@ -38,10 +50,19 @@ class GenerateOptions(BaseModel):
     model: Text = Field(
         None, max_length=100, description="Name of the model, or `alt-text`; the default model when absent."
     )
-    prompt: Text = Field(None, max_length=MAX_PROMPT, description="Beginning that the text continues.")
+    task: Choice[Wanted] = Field(
+        None,
+        description="For models that do several things: describe, describe with boxes (`ground`), read, or find "
+        "objects (`detect`). Where no model is named, one that does it.",
+    )
+    prompt: Text = Field(
+        None,
+        max_length=MAX_PROMPT,
+        description="Beginning that the text continues; with `task=ground`, the text whose phrases are looked for.",
+    )
     tags: Flag = Field(False, description="Also make tags from the text; in JSON and events.")
     tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
-    detail: Flag = Field(False, description="Describe at length.")
+    detail: Length = Field("brief", description="How long a description is; `true` is `detailed`.")
     min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")
     max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
     num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
@@ -76,8 +97,9 @@ class GenerateOptions(BaseModel):
 
     def to_options(self) -> types.RequestOptions:
         """Return the options in the service's own type."""
-        values = self.model_dump(exclude={"format", "store", "pages", "region"})
-        return types.RequestOptions(**values, pages=page_ranges(self.pages), region=_region(self.region))
+        values = self.model_dump(exclude={"format", "store", "pages", "region", "detail"})
+        detail = None if self.detail == "brief" else self.detail
+        return types.RequestOptions(**values, detail=detail, pages=page_ranges(self.pages), region=_region(self.region))
 
 
 def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:

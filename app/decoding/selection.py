@@ -1,12 +1,14 @@
-"""Selects pages of a file, and a region of each page."""
+"""Selects pages of a file, and a region of each page; and says where on these what was found lies."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
 from app.decoding.documents import Pages
 from app.errors import InvalidOption
-from models.base import Box
+from app.types import Answer, Page
+from models.base import Box, Line, Polygon
 
 PageRanges = tuple[tuple[int, int | None], ...]
 """First and last pages, counted from 1; None for the last page of the document."""
@@ -85,3 +87,43 @@ def _numbers(ranges: PageRanges | None, count: int) -> list[int]:
             raise InvalidOption(f"pages: there is no page {first}, the file has {count}")
         numbers |= dict.fromkeys(range(first - 1, min(last or count, count)))
     return list(numbers)
+
+
+def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
+    """Convert an answer about selected pages, or a region of each, to one about the file.
+
+    Args:
+        answer: about the selected pages.
+        numbers: the number in the file of each selected page, counted from 0.
+        region: the region of each page; None for all of it.
+    """
+    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
+    if region is not None:
+        pages = [_in_region(page, region) for page in pages]
+    return replace(answer, pages=tuple(pages))
+
+
+def _in_region(page: Page, region: Box) -> Page:
+    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
+    left, top, right, bottom = region
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return top + value * (bottom - top)
+
+    def moved(polygon: Polygon) -> Polygon:
+        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
+        return a, b, c, d
+
+    def moved_line(line: Line) -> Line:
+        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
+        return replace(line, polygon=moved(line.polygon), parts=parts)
+
+    lines = page.lines and tuple(map(moved_line, page.lines))
+    entities = page.entities and tuple(
+        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
+        for entity in page.entities
+    )
+    return replace(page, lines=lines, entities=entities)

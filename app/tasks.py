@@ -1,0 +1,43 @@
+"""What a request asks of a model: which of its tasks, and which of its options."""
+
+from app.types import RequestOptions, Wanted
+from models.base import Model, Options, Task
+
+MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
+_TASKS: dict[Wanted, tuple[Task, ...]] = {
+    "caption": (Task.CAPTION, Task.GROUNDED_CAPTION),
+    "ground": (Task.GROUNDED_CAPTION,),
+    "read": (Task.READ_PAGE, Task.READ_LINE),
+    "detect": (Task.DETECT,),
+}
+"""What a request may ask for, and the tasks of models that it means, the most fitting first."""
+
+
+def task_of(model: Model, wanted: Wanted | None) -> Task | None:
+    """Return what a model does for a request; None if it does not do what is wanted."""
+    if wanted is None:
+        return model.task
+    return next((task for task in _TASKS[wanted] if task in model.tasks), None)
+
+
+def options_of(model: Model, task: Task | None = None) -> frozenset[str]:
+    """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
+    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
+    return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
+
+
+def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Options, list[str]]:
+    """Return the options that a model takes for a task, and a warning for each other option that is set."""
+    known = options_of(model, task)
+    taken: dict[str, object] = {}
+    warnings = []
+    for name in (*MODEL_OPTIONS, "max_length"):
+        value = getattr(options, name)
+        if value is None or name == "task":
+            continue
+        if name in known:
+            taken[name] = value
+        else:
+            purpose = f" for {task}" if name in options_of(model) else ""
+            warnings.append(f"{model.name} does not take {name}{purpose}: ignored")
+    return Options(task=task if model.other_tasks else None, **taken), warnings  # type: ignore[arg-type]
