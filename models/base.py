@@ -37,6 +37,7 @@ class Task(StrEnum):
     READ_PAGE = "read-page"
     SEGMENT = "segment"
     TAG = "tag"
+    ALT_TEXT = "alt-text"
 
 
 class ModelError(Exception):
@@ -98,6 +99,9 @@ class Options:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    schema: str | None = None
+    """The JSON schema of the answer, as a text."""
+    output_language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +255,8 @@ class Model(ABC):
     other_tasks: ClassVar[tuple[Task, ...]] = ()
     """What its models do besides, for jobs that ask for it."""
     accepts: ClassVar[tuple[str, ...]]
-    """Which of `image`, `text` and `prompt` a job for this family may have."""
+    """Which of `image`, `text`, `prompt` and `instruction` a job for this family may have. A prompt is the beginning of
+    the text, or an instruction or a question that the text answers."""
     options: ClassVar[frozenset[str]] = frozenset()
     """The fields of `Options` besides `prompt` and `task` that this family uses."""
     only_for: ClassVar[Mapping[str, frozenset[Task]]] = {}
@@ -275,6 +280,11 @@ class Model(ABC):
         return "image" in self.accepts and self.task is not Task.SEGMENT
 
     @property
+    def follows_instructions(self) -> bool:
+        """Whether a prompt is an instruction or a question, instead of the beginning of the text."""
+        return "instruction" in self.accepts
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What its models do; the first is what they do unless a job asks for another."""
         return (self.task, *self.other_tasks)
@@ -283,6 +293,8 @@ class Model(ABC):
         """Return whether an option has an effect, for a task; None for any of them."""
         if option == "task":
             return bool(self.other_tasks)
+        if option == "prompt" and self.follows_instructions:
+            option = "instruction"
         fits = task is None or task in self.only_for.get(option, self.tasks)
         return fits and (option in self.options or option in self.accepts)
 
@@ -304,6 +316,11 @@ class Model(ABC):
     def recognises(cls, config: Mapping[str, Any]) -> bool:
         """Return True for the `config.json` of a checkpoint of this family."""
         return cls.model_type is not None and config.get("model_type") == cls.model_type
+
+    @classmethod
+    def of_checkpoint(cls, name: str, source: Source, config: Mapping[str, Any]) -> "Model":
+        """Return a model of this family for the checkpoint that has this `config.json`."""
+        return cls(name, source)
 
     @abstractmethod
     def load(self, directory: Path, placement: Placement) -> Loaded:
