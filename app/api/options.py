@@ -13,6 +13,7 @@ from app.types import Wanted
 
 MAX_PROMPT = 2_000
 MAX_TAG_TEXT = 100_000
+_SHORT, _LONG = ("", "none", "false", "0", "no", "off"), ("true", "1", "yes", "on")
 
 
 def _empty_is_absent(value: Any) -> Any:
@@ -26,7 +27,8 @@ def _empty_is_false(value: Any) -> Any:
 
 def _detail(value: Any) -> Any:
     """Return a length by its name; older clients send whether a text shall be long."""
-    return "brief" if value in ("", None) else {"false": "brief", "true": "detailed"}.get(str(value).lower(), value)
+    said = str(value).lower()
+    return "brief" if said in _SHORT else "detailed" if said in _LONG else value
 
 
 Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
@@ -34,12 +36,8 @@ Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
 Chosen = TypeVar("Chosen")
 Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
-_LENGTHS = {"anyOf": [{"enum": ["brief", "detailed", "full"], "type": "string"}, {"type": "boolean"}]}
-Length = Annotated[
-    Literal["brief", "detailed", "full"],
-    BeforeValidator(_detail),
-    WithJsonSchema(_LENGTHS),
-]
+_LENGTHS = {"type": ["string", "boolean"], "enum": ["brief", "detailed", "full", False, True]}
+Length = Annotated[Literal["brief", "detailed", "full"], BeforeValidator(_detail), WithJsonSchema(_LENGTHS)]
 
 
 class GenerateOptions(BaseModel):
