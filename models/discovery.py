@@ -43,7 +43,9 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
         family, config = _family(name, directory)
         if name in result:
             if not isinstance(result[name], family):
-                raise ValueError(f"{name}: {directory} holds a {config['model_type']} model, which is of another family")
+                raise ValueError(
+                    f"{name}: {directory} holds a {config['model_type']} model, which is of another family"
+                )
             source = replace(result[name].source, directory=directory)
         if not weights.has_weights(directory):
             raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")

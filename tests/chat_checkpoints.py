@@ -150,7 +150,10 @@ def _lighton_ocr(out: Path) -> None:
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in special}
     named = {"image_token": "<|image_pad|>", "image_break_token": "<|vision_pad|>", "image_end_token": "<|vision_end|>"}
     tokenizer = byte_tokenizer(
-        special, eos_token="<|im_end|>", pad_token="<|endoftext|>", extra_special_tokens=named  # type: ignore[arg-type]
+        special,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        extra_special_tokens=named,  # type: ignore[arg-type]
     )
     vision = {"model_type": "pixtral", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     vision |= {"num_attention_heads": 4, "head_dim": 8, "image_size": 64, "patch_size": 4}

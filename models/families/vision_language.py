@@ -192,7 +192,9 @@ class LoadedVisionLanguage(Loaded):
             warnings.append(repetition.WARNING)
         elif not text.ended and limits.schema is None:
             most = limits.max_new_tokens
-            warnings.append(CutWarning(f"the text was cut after {most} tokens; a larger max_new_tokens may complete it"))
+            warnings.append(
+                CutWarning(f"the text was cut after {most} tokens; a larger max_new_tokens may complete it")
+            )
         tags = None
         if task is Task.TAG:
             tags = tuple(dict.fromkeys(filter(None, (tag.strip() for tag in json.loads(said)["tags"]))))
@@ -229,37 +231,27 @@ _READERS: Mapping[str, Style] = {
 """The same for those that were made to read pages."""
 
 
-def _source(hub_id: str, license: str, size_bytes: int) -> Source:
-    return Source(hub_id, license=license, size_bytes=size_bytes)
+def _rows(family: type[VisionLanguage], *rows: tuple[str, str, str, int, Style]) -> Iterator[VisionLanguage]:
+    """Yield models by their names, hub ids, licences, sizes in megabytes, and styles."""
+    for name, hub_id, license, size, style in rows:
+        yield family(name, Source(hub_id, license=license, size_bytes=size * 1_000_000), style=style)
 
 
 MODELS = (
-    VisionLanguage(
-        "smolvlm-256m", _source("HuggingFaceTB/SmolVLM-256M-Instruct", "Apache-2.0", 513_000_000), style=_SMOLVLM
+    *_rows(
+        VisionLanguage,
+        ("smolvlm-256m", "HuggingFaceTB/SmolVLM-256M-Instruct", "Apache-2.0", 513, _SMOLVLM),
+        ("smolvlm-500m", "HuggingFaceTB/SmolVLM-500M-Instruct", "Apache-2.0", 1_015, _SMOLVLM),
+        ("smolvlm2-256m", "HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "Apache-2.0", 1_026, _SMOLVLM),
+        ("smolvlm2-500m", "HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "Apache-2.0", 2_030, _SMOLVLM),
+        ("qwen3.5-0.8b", "Qwen/Qwen3.5-0.8B", "Apache-2.0", 1_750, _QWEN),
+        ("qwen3-vl-2b", "Qwen/Qwen3-VL-2B-Instruct", "Apache-2.0", 4_260, _QWEN),
     ),
-    VisionLanguage(
-        "smolvlm-500m", _source("HuggingFaceTB/SmolVLM-500M-Instruct", "Apache-2.0", 1_015_000_000), style=_SMOLVLM
+    *_rows(
+        PageReader,
+        ("granite-docling-258m", "ibm-granite/granite-docling-258M", "Apache-2.0", 630, _READERS["granite_docling"]),
+        ("lightonocr-2-1b", "lightonai/LightOnOCR-2-1B", "Apache-2.0", 2_100, _READERS["lighton_ocr"]),
+        ("paddleocr-vl", "PaddlePaddle/PaddleOCR-VL", "Apache-2.0", 1_920, _READERS["paddleocr_vl"]),
+        ("kosmos-2.5", "microsoft/kosmos-2.5", "MIT", 5_500, _READERS["kosmos-2.5"]),
     ),
-    VisionLanguage(
-        "smolvlm2-256m", _source("HuggingFaceTB/SmolVLM2-256M-Video-Instruct", "Apache-2.0", 513_000_000), style=_SMOLVLM
-    ),
-    VisionLanguage(
-        "smolvlm2-500m", _source("HuggingFaceTB/SmolVLM2-500M-Video-Instruct", "Apache-2.0", 2_030_000_000), style=_SMOLVLM
-    ),
-    VisionLanguage("qwen3.5-0.8b", _source("Qwen/Qwen3.5-0.8B", "Apache-2.0", 1_750_000_000), style=_QWEN),
-    VisionLanguage("qwen3-vl-2b", _source("Qwen/Qwen3-VL-2B-Instruct", "Apache-2.0", 4_260_000_000), style=_QWEN),
-    PageReader(
-        "granite-docling-258m",
-        _source("ibm-granite/granite-docling-258M", "Apache-2.0", 630_000_000),
-        style=_READERS["granite_docling"],
-    ),
-    PageReader(
-        "lightonocr-2-1b",
-        _source("lightonai/LightOnOCR-2-1B", "Apache-2.0", 2_100_000_000),
-        style=_READERS["lighton_ocr"],
-    ),
-    PageReader(
-        "paddleocr-vl", _source("PaddlePaddle/PaddleOCR-VL", "Apache-2.0", 1_920_000_000), style=_READERS["paddleocr_vl"]
-    ),
-    PageReader("kosmos-2.5", _source("microsoft/kosmos-2.5", "MIT", 5_500_000_000), style=_READERS["kosmos-2.5"]),
 )

@@ -34,6 +34,4 @@ def loop_start(tokens: Sequence[int]) -> int | None:
 def repeats_a_line(text: str) -> bool:
     """Return True if a line of some length comes again and again, with or without others between."""
     lines = Counter(line.strip() for line in text.splitlines()[:-1])
-    return any(
-        times >= _LEAST_LINES and sum(map(str.isalpha, line)) >= _LEAST_LETTERS for line, times in lines.items()
-    )
+    return any(times >= _LEAST_LINES and sum(map(str.isalpha, line)) >= _LEAST_LETTERS for line, times in lines.items())
