@@ -79,15 +79,19 @@ def _able(registry: Registry, default: Entry, wanted: Wanted | None) -> Entry:
     Raises:
         InvalidOption: none on this machine does.
     """
-    if task_of(default.model, wanted) is not None and wanted != "read":
+    if _does(default, wanted) and wanted != "read":
         return default
-    able = [entry.model.name for entry in registry if task_of(entry.model, wanted) is not None]
+    able = [entry.model.name for entry in registry if _does(entry, wanted)]
     found = registry.first_on_machine(sorted(able, key=lambda name: name != _READER))
     if found is None:
         raise InvalidOption(
             f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
         )
     return found
+
+
+def _does(entry: Entry, wanted: Wanted | None) -> bool:
+    return task_of(entry.model, wanted) is not None and entry.model.turns_image_into_text
 
 
 def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipeline:

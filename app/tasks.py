@@ -3,12 +3,15 @@
 from app.types import RequestOptions, Wanted
 from models.base import Model, Options, Task
 
-MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
+MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout",
+    "schema", "output_language")  # fmt: skip
 _TASKS: dict[Wanted, tuple[Task, ...]] = {
     "caption": (Task.CAPTION, Task.GROUNDED_CAPTION),
     "ground": (Task.GROUNDED_CAPTION,),
     "read": (Task.READ_PAGE, Task.READ_LINE),
     "detect": (Task.DETECT,),
+    "tag": (Task.TAG,),
+    "alt-text": (Task.ALT_TEXT,),
 }
 """What a request may ask for, and the tasks of models that it means, the most fitting first."""
 

@@ -13,7 +13,7 @@ from typing import Literal
 from models.base import Box, Detail, Entity, Line
 
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
-Wanted = Literal["caption", "ground", "read", "detect"]
+Wanted = Literal["caption", "ground", "read", "detect", "tag", "alt-text"]
 """What a request asks of a model that does several things."""
 
 
@@ -32,6 +32,9 @@ class RequestOptions:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    schema: str | None = None
+    """The JSON schema of the answer, as a text."""
+    output_language: str | None = None
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""

@@ -137,10 +137,12 @@ runs = _together(
 )
 
 captioning = _together(
-    click.option("--prompt", help="Beginning that the caption continues."),
+    click.option("--prompt", help="Beginning that the caption continues; for models that follow it, an instruction."),
+    click.option("--schema", metavar="JSON|@FILE", help="JSON schema of the answer, for models that follow it."),
+    click.option("--output-language", metavar="NAME", help="Language of the answer, for models that write several."),
     click.option("--detail", is_flag=True, help="Describe at length."),
-    click.option("--min-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Least length of the text."),
-    click.option("--max-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Most length of the text."),
+    click.option("--min-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Least length of the text."),
+    click.option("--max-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Most length of the text."),
     click.option("--num-beams", type=click.IntRange(1, 10), metavar="N", help="Width of the search."),
 )
 part = click.option("--region", metavar="X0,Y0,X1,Y1", help="Part to look at, in fractions of width and height.")

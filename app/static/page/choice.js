@@ -3,7 +3,7 @@
 import { $, $$, alarm, announce, button, el } from "./dom.js";
 import { byName, load, onMachine, stateOf, unload } from "./models.js";
 import { remember, remembered } from "./remember.js";
-import { candidates, fieldsOf, needs, optionsOf, suggestion, taggers } from "./tasks.js";
+import { candidates, fieldsOf, isInstructed, needs, optionsOf, suggestion, taggers, TASKS } from "./tasks.js";
 import { bytes, percent } from "./words.js";
 
 const form = $("#choice");
@@ -71,6 +71,9 @@ export function offerPages(offered) {
 function renderOptions() {
   const wanted = optionsOf(task(), byName(model.value)).filter((name) => name !== "pages" || ofPages);
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
+  $("#prompt-label").textContent = isInstructed(byName(model.value) ?? { accepts: [] })
+    ? "Instruction or question"
+    : "Begin the text with";
   $("#model-field").hidden = model.options.length === 0;
 }
 
@@ -138,6 +141,8 @@ function taskChanged() {
   model.replaceChildren();
   remember({ task: task() });
   renderChoice();
+  // The question stands among the options.
+  if (TASKS[task()].instructed) $("#options").open = true;
   for (const listener of listeners) listener();
 }
 

@@ -5,21 +5,26 @@ import { all, byName, onMachine, standardModel } from "./models.js";
 const CAPTIONERS = ["caption", "grounded-caption"];
 const ALT_TEXT = "alt-text";
 
-/** `kinds` are tasks of models, the most fitting first; `verb` names the button. */
+/** `kinds` are tasks of models, the most fitting first; `verb` names the button. An `instructed` task is for models that
+ * follow an instruction. */
 export const TASKS = {
   describe: { verb: "Describe", kinds: CAPTIONERS },
   boxes: { verb: "Describe", kinds: ["grounded-caption"] },
   print: { verb: "Read", kinds: ["read-page"] },
   handwriting: { verb: "Read", kinds: ["read-line", "read-page"] },
   tags: { verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
+  ask: { verb: "Ask", kinds: CAPTIONERS, instructed: true },
   alt: { verb: "Write alt text", kinds: [] },
 };
 
 /** The models that can do a task, the most fitting kind first. Alt text is made by several together. */
 export function candidates(task) {
-  const { kinds } = TASKS[task];
-  return kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  const { kinds, instructed } = TASKS[task];
+  const able = kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  return instructed ? able.filter(isInstructed) : able;
 }
+
+export const isInstructed = (model) => model.accepts.includes("instruction");
 
 export const taggers = () => all().filter((model) => model.task === "tag" || model.tags_images);
 
