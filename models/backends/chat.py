@@ -77,8 +77,8 @@ class ChatNetwork:
         length = inputs["input_ids"].shape[1]
         if self.positions is not None and length + limits.max_new_tokens > self.positions:
             raise InvalidJob(
-                f"the picture and the prompt take {length} tokens: with max_new_tokens {limits.max_new_tokens} they are "
-                f"more than the {self.positions} positions of the model: shorten one of them"
+                f"the picture and the prompt take {length} tokens: with max_new_tokens {limits.max_new_tokens} they "
+                f"are more than the {self.positions} positions of the model: shorten one of them"
             )
         config = self._config(tokenizer, ends, limits)
         rows = len(inputs["input_ids"])
@@ -133,7 +133,7 @@ class ChatNetwork:
         return value.to(self._device, self._dtype if value.is_floating_point() else None)
 
 
-class _AsJson(LogitsProcessor):  # type: ignore[misc]
+class _AsJson(LogitsProcessor):
     """Leaves each row the one token that its writer chooses."""
 
     def __init__(self, writers: Sequence[Writer]) -> None:
