@@ -15,6 +15,8 @@ need exiftool libimage-exiftool-perl
 # Metrics, alerts and the reverse proxy are tested with the real ones.
 need prometheus prometheus
 need nginx nginx-light
+# What copies of the service share.
+need redis-server redis-server
 # Only what the machine lacks: a Python that was not installed by apt brings its own venv.
 "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 [ -n "$packages" ] || exit 0
@@ -27,7 +29,7 @@ $root apt-get update -q
 $root apt-get install -qy --no-install-recommends $packages
 # Debian starts what it installs; the tests start their own.
 if [ -d /run/systemd/system ]; then
-    for service in nginx prometheus; do
+    for service in nginx prometheus redis-server; do
         case "$packages" in *"$service"*) $root systemctl disable --now "$service" ;; esac
     done
 fi

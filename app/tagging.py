@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from app import errors
 from app.availability import Availability
-from app.cache import ResultCache
+from app.cache import Cache
 from app.clock import Clock
 from app.jobs import Jobs
 from app.pipelines import Pipeline, of_model, tag_text
@@ -17,7 +17,7 @@ from models.registry import TAGGER, Entry, Registry
 class Tagging:
     """Chooses taggers, makes tags, and caches the tags of texts."""
 
-    def __init__(self, registry: Registry, availability: Availability, cache: ResultCache) -> None:
+    def __init__(self, registry: Registry, availability: Availability, cache: Cache) -> None:
         self._registry = registry
         self._availability = availability
         self._cache = cache

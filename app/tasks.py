@@ -23,7 +23,7 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
     return next((task for task in _TASKS[wanted] if task in model.tasks), None)
 
 
-def options_of(model: Model, task: Task | None = None) -> frozenset[str]:
+def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
     also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
     return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
@@ -31,7 +31,7 @@ def options_of(model: Model, task: Task | None = None) -> frozenset[str]:
 
 def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Options, list[str]]:
     """Return the options that a model takes for a task, and a warning for each other option that is set."""
-    known = options_of(model, task)
+    known = option_names(model, task)
     taken: dict[str, object] = {}
     warnings = []
     for name in (*MODEL_OPTIONS, "max_length"):
@@ -41,6 +41,6 @@ def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Op
         if name in known:
             taken[name] = value
         else:
-            purpose = f" for {task}" if name in options_of(model) else ""
+            purpose = f" for {task}" if name in option_names(model) else ""
             warnings.append(f"{model.name} does not take {name}{purpose}: ignored")
     return Options(task=task if model.other_tasks else None, **taken), warnings  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ Plain dataclasses: no HTTP, no validation. A front door converts the requests of
 
 import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -123,8 +123,12 @@ class AltTextParts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The duration of each step of a request, in milliseconds. `load` is the wait until models were in memory, `queue`
-    the wait for busy models."""
+    """The duration of the steps of a request, in milliseconds.
+
+    `decode` lasts until the first page is decoded, or until the sizes of a PDF's pages are known; further pages are
+    decoded while models work, and counted only in `total`. `load` is the wait until models were in memory, `queue` the
+    wait for busy models.
+    """
 
     fetch: int = 0
     decode: int = 0
@@ -132,6 +136,15 @@ class Timings:
     queue: int = 0
     inference: int = 0
     total: int = 0
+
+    def plus(self, other: "Timings") -> "Timings":
+        """Return the sum of both for the steps that models take."""
+        return replace(
+            self,
+            load=self.load + other.load,
+            queue=self.queue + other.queue,
+            inference=self.inference + other.inference,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,7 +207,7 @@ class Model(ABC):
     name: str
     source: Source
     aliases: tuple[str, ...] = ()
-    """Former names, which requests and settings may still use."""
+    """Former names, which requests and settings may still use. The engine knows only `name`."""
 
     files: ClassVar[Needs] = ()
     """The files that a checkpoint needs besides `config.json` and weights."""

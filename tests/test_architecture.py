@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.server import ROOT
 
 HEAVY = {"torch", "transformers", "openvino", "rapidocr", "cv2"}
-THREADS = {"app.cli", "app.engine", "app.fetching", "app.operations", "app.serving"}
+THREADS = {"app.cli", "app.engine", "app.fetching", "app.operations", "app.serving", "app.shared"}
 PROCESSES = {"app.decoding", "models.backends"}
 
 

@@ -20,7 +20,7 @@ from app.api.schemas import Problem
 from app.errors import BadRequest, NotFound
 from app.exports import Page
 from app.exports.layout import Corners, TextLine, blocks
-from app.operations import Operation
+from app.shared.operations import FoundOperation
 from app.types import Answer, Request
 
 PREFIXES = ("/documentintelligence/",)
@@ -118,8 +118,8 @@ def _document(chat: Chat) -> Request:
     return chat.image(sources[0])
 
 
-def _operation(found: Operation[Answer], model: str, markdown: bool) -> dict[str, Any]:
-    times = {"createdDateTime": _time(found.created), "lastUpdatedDateTime": _time(found.changed)}
+def _operation(found: FoundOperation[Answer], model: str, markdown: bool) -> dict[str, Any]:
+    times = {"createdDateTime": _time(found.created), "lastUpdatedDateTime": _time(found.updated_at)}
     if not found.done:
         return {"status": "running" if found.begun else "notStarted", **times, "percentCompleted": percent_of(found)}
     try:

@@ -12,6 +12,7 @@ from app.api.waiting import result_of
 from app.errors import InvalidOption, NotFound, ServiceError
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
+from app.shared.operations import FoundOperation
 from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
 from models.base import Task
 
@@ -85,7 +86,7 @@ class Reading:
             release()
             raise
 
-    def find(self, operation_id: str, kind: type[Finished]) -> Operation[Finished]:
+    def find(self, operation_id: str, kind: type[Finished]) -> FoundOperation[Finished]:
         """Return an operation that `start` began, and whose result is of a kind.
 
         Raises:
@@ -107,7 +108,7 @@ def pages_of(answer: Answer) -> tuple[Page, ...]:
     return Document.of(answer, _no_image).pages
 
 
-def percent_of(operation: Operation[Any]) -> int:
+def percent_of(operation: FoundOperation[Any]) -> int:
     """Return how much of a document is read, in percent."""
     if operation.done:
         return 100

@@ -188,6 +188,7 @@ class Progress(BaseModel):
 class TagTimings(BaseModel):
     """Where the time went, in milliseconds."""
 
+    load: int
     queue: int
     inference: int
     total: int
@@ -214,7 +215,7 @@ class TagAnswer(BaseModel):
             tag_scores=_listed(tags.scores),
             tagger=tags.tagger or "",
             cached=tags.cached or None,
-            timings_ms=TagTimings(queue=times.queue, inference=times.inference, total=times.total),
+            timings_ms=TagTimings(load=times.load, queue=times.queue, inference=times.inference, total=times.total),
             warnings=list(tags.warnings),
         )
 

@@ -56,12 +56,12 @@ class Pages(ABC):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """The number in the file of each page, counted from 0."""
+        """The number in the file of each page, count_to from 0."""
         return range(self.count)
 
     @abstractmethod
     def image(self, number: int) -> Image.Image:
-        """Return a page, counted from 0, as an upright RGB image."""
+        """Return a page, count_to from 0, as an upright RGB image."""
 
     @abstractmethod
     def size(self, number: int) -> tuple[int, int]:
@@ -78,7 +78,7 @@ def open_pages(
     pool: DecodingPool,
     all_pages: bool = True,
     side: int | None = None,
-    counted: int | None = None,
+    count_to: int | None = None,
 ) -> Pages:
     """Return the pages of a PDF, a TIFF, or an image of any other format, which has one.
 
@@ -88,8 +88,8 @@ def open_pages(
         pool: decodes it.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
         side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
-        counted: how far pages are counted at least, where only some are wanted and the file may have any number; None
-            for a file that may have as many as the limits say.
+        count_to: the page up to which frames are count_to, where only some pages are wanted and the file may have any
+            number; None to count up to the limit, and to refuse a file that has more.
 
     Raises:
         UnsupportedMedia: none of these.
@@ -98,8 +98,8 @@ def open_pages(
     """
     if is_pdf(data) and not all_pages:
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side, counted)
-    if all_pages and counted is None and pages.count > limits.max_pages:
+    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side, count_to)
+    if all_pages and count_to is None and pages.count > limits.max_pages:
         pages.close()
         raise InvalidImage(
             f"the document has more than the {limits.max_pages} pages allowed: ask for some of them with pages, or see "
@@ -120,7 +120,7 @@ def is_pdf(data: bytes) -> bool:
 class ImagePages(Pages):
     """The frames of a TIFF, or the one image of another format."""
 
-    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None, counted: int | None) -> None:
+    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None, count_to: int | None) -> None:
         super().__init__(pool.open("image", data))
         self._arguments: dict[str, Any] = {
             "formats": limits.formats,
@@ -129,7 +129,7 @@ class ImagePages(Pages):
         }
         self._sizes: dict[int, tuple[int, int]] = {}
         self._warnings: dict[int, list[str]] = {}
-        first = self._decoded(0, limits.max_pages if counted is None else counted)
+        first = self._decoded(0, limits.max_pages if count_to is None else count_to)
         self._first: Image.Image | None = _image_of(first)
         self.format = first.facts["format"]
         self.count = first.facts["frames"]

@@ -43,12 +43,15 @@ class _Selection(Pages):
     """Pages that show only what a client asks for."""
 
     def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
-        # The caller closes `pages`.
         self._pages = pages
         self._region = region
         self._numbers = _numbers(ranges, pages.count)
         self.format = pages.format
         self.count = len(self._numbers)
+
+    def close(self) -> None:
+        """Close the file in the worker that has it open."""
+        self._pages.close()
 
     @property
     def numbers(self) -> Sequence[int]:

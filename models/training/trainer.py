@@ -2,7 +2,6 @@
 
 import copy
 import time
-from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -216,7 +215,7 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "progress": self.progress,
             "random": torch.get_rng_state(),
-            "settings": {name: str(value) for name, value in asdict(self.settings).items()},
+            "settings": {name: str(value) for name, value in self.settings},
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
