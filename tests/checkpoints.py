@@ -15,10 +15,10 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
   tokenizer.json that are no special tokens; no processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
   no generation_config.json.
-- florence-2: float16; words tied to the output matrix, stored once; settings of the search in generation_config.json, and
-  some also in the `text_config` of config.json; a processor_config.json for the words, beside a preprocessor_config.json
-  for images with `image_seq_length`; locations among the special tokens of tokenizer.json; configs with names of an
-  older code (`dim_embed`, `image_pos_embed`) beside those that count.
+- florence-2: float16; words tied to the output matrix, stored once; settings of the search in generation_config.json,
+  and some also in the `text_config` of config.json; a processor_config.json for the words, beside a
+  preprocessor_config.json for images with `image_seq_length`; locations among the special tokens of tokenizer.json;
+  names of an older code (`dim_embed`, `max_pos_embeddings`) in config.json beside those that count.
 
 `resave` makes of one what transformers 5 writes: `processor_config.json` alone, with the image processor in it.
 """
@@ -281,7 +281,7 @@ def florence2(out: Path) -> None:
     )
     pattern = "(.+?)" + r"<loc_(\d+)>" * 8
     kinds = ("bboxes", "description_with_bboxes", "description_with_polygons", "polygons", "pure_text")
-    parsing = dict.fromkeys(kinds, {}) | {
+    parsing: dict[str, Any] = {kind: {} for kind in kinds} | {
         "ocr": {"area_threshold": 0.0, "pattern": pattern},
         "phrase_grounding": {"banned_grounding_tokens": ["it", "the image", "a group", "lots"]},
     }

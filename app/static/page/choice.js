@@ -72,6 +72,10 @@ function renderOptions() {
   const wanted = optionsOf(task(), byName(model.value)).filter((name) => name !== "pages" || ofPages);
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
   $("#model-field").hidden = model.options.length === 0;
+  // A model that does several things is not given a beginning, but what to look for.
+  const looksFor = byName(model.value)?.options.includes("task");
+  $("#prompt-label").textContent = looksFor ? "Find the phrases of" : "Begin the text with";
+  form.elements.prompt.placeholder = looksFor ? "its own description" : "a photography of";
 }
 
 function renderNeeds() {
