@@ -29,6 +29,7 @@ def reference(family: str, directory: Path) -> Caption:
     if isinstance(model := discover().get(family), VisionLanguage):
         return _chat(model, directory)
     known = {"blip": _blip, "kosmos": _kosmos2, "trocr": _trocr, "vision": _trocr}
+    known |= {"florence": _florence2, "florence2": _florence2}
     return known[family.partition("-")[0]](directory)
 
 
@@ -105,3 +106,22 @@ def _chat(model: VisionLanguage, directory: Path) -> Caption:
         return [chat.decode(row) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
 
     return answer
+
+
+def _florence2(directory: Path) -> Caption:
+    import torch
+    import transformers
+
+    processor = transformers.Florence2Processor.from_pretrained(directory)
+    # The published weights are in float16, and so would the network be.
+    network = transformers.Florence2ForConditionalGeneration.from_pretrained(directory, dtype=torch.float32).eval()
+    prompts = {None: "<CAPTION>", "detailed": "<DETAILED_CAPTION>", "full": "<MORE_DETAILED_CAPTION>"}
+
+    @torch.inference_mode()
+    def caption(images: list[Image.Image], detail: str | None = None, **parameters: Any) -> list[str]:
+        inputs = processor(text=[prompts[detail]] * len(images), images=images, return_tensors="pt")
+        output = network.generate(**inputs, **({"max_new_tokens": 256} | parameters))
+        texts: list[str] = processor.batch_decode(output, skip_special_tokens=True)
+        return texts
+
+    return caption
