@@ -53,8 +53,8 @@ class Settings(ScaleSettings):
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     default_model: str = Field(
         "auto",
-        description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2 "
-        "and efficientnet-gru whose weights are on this machine.",
+        description="Model for requests that name none; auto is the first of blip-large, florence-2-base, blip-base, "
+        "kosmos-2 and efficientnet-gru whose weights are on this machine.",
     )
     preload: Names = Field(
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."

@@ -6,7 +6,7 @@ of their classes, with a chat template in the words of their model cards.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def make_chat(directory: Path, seed: int = 0) -> dict[str, Path]:
     return paths
 
 
-def byte_tokenizer(special: list[str], **named: str) -> Any:
+def byte_tokenizer(special: list[str], others: Sequence[str] = (), **named: Any) -> Any:
     """Return a byte-level tokenizer of 256 bytes, some pairs of letters, and special tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pairs = [a + b for a in "bdfgklmnprst" for b in "aeiou"]
@@ -63,6 +63,7 @@ def byte_tokenizer(special: list[str], **named: str) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, normalized=False, special=True) for token in special])
+    tokenizer.add_tokens([AddedToken(token, normalized=False) for token in others])
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
 
 
@@ -107,8 +108,9 @@ def _smolvlm(out: Path, version: int) -> None:
 
 
 def _qwen(out: Path, kind: str) -> None:
-    special = [*_QWEN_TOKENS, "<think>", "</think>"]
-    tokenizer = byte_tokenizer(special, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+    special = _QWEN_TOKENS
+    # As published, what frames a thought is no special token.
+    tokenizer = byte_tokenizer(special, ["<think>", "</think>"], eos_token="<|im_end|>", pad_token="<|endoftext|>")
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in special}
     vision = {"depth": 2, "hidden_size": 32, "intermediate_size": 64, "num_heads": 4, "out_hidden_size": 32}
     vision |= {"patch_size": 4, "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64}
@@ -153,7 +155,7 @@ def _lighton_ocr(out: Path) -> None:
         special,
         eos_token="<|im_end|>",
         pad_token="<|endoftext|>",
-        extra_special_tokens=named,  # type: ignore[arg-type]
+        extra_special_tokens=named,
     )
     vision = {"model_type": "pixtral", "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2}
     vision |= {"num_attention_heads": 4, "head_dim": 8, "image_size": 64, "patch_size": 4}

@@ -16,7 +16,7 @@ from app.errors import InvalidOption, Unavailable, UnknownModel
 from app.operations import Operations
 from app.pipelines import ALT_TEXT
 from app.service import Service
-from app.types import Answer, Request, RequestOptions, Tags, Timings
+from app.types import Answer, Request, RequestOptions, Tags, Timings, Wanted
 from models.base import CutWarning, Task
 from models.registry import Entry
 
@@ -89,7 +89,7 @@ class Chat:
         """
         models = self.service.models()
         entries = {known: entry for entry in models for known in (entry.model.name, *entry.model.aliases)}
-        if name in _DEFAULTS or re.match(r"https?://", name):
+        if _names_none(name):
             return self._checked(self.service.default())
         entry = entries.get(name) or entries.get(name.partition(":")[0])
         if entry is None:
@@ -122,7 +122,12 @@ class Chat:
         if (entry := self._instructed(ask)) is not None:
             return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)
-        options = RequestOptions(model=model, tags=wish.tags, max_new_tokens=self._limit(model, ask.max_tokens))
+        options = RequestOptions(
+            model=model,
+            task="read" if wish.text == "read" else None,
+            tags=wish.tags,
+            max_new_tokens=self._limit(model, ask.max_tokens),
+        )
         answers: list[Answer] = []
         for image in ask.images:
             answers += [(yield from self._generate(image, options))]
@@ -163,13 +168,15 @@ class Chat:
         text = "\n\n".join(answer.text for answer in answers if answer.text)
         return Reply(text, answers[0].model, _is_cut(answers), _together(answers))
 
-    def generate(self, image: Request, model: str, tags: bool = False, tagger: str | None = None) -> Answer:
+    def generate(
+        self, image: Request, model: str, tags: bool = False, tagger: str | None = None, task: Wanted | None = None
+    ) -> Answer:
         """Ask the service about one image.
 
         Raises:
             Unavailable: tags are wanted, and none can be made.
         """
-        return result_of(self._generate(image, RequestOptions(model=model, tags=tags, tagger=tagger)))
+        return result_of(self._generate(image, RequestOptions(model=model, task=task, tags=tags, tagger=tagger)))
 
     def _generate(self, image: Request, options: RequestOptions) -> Steps[Answer]:
         asked = replace(image, options=options, may_download=self.may_download)
@@ -200,7 +207,8 @@ class Chat:
             return entry.model.name, _own("read", ask)
         wish = intent.wish_of(ask.prompt, ask.schema, ask.as_json)
         if wish.text == "read":
-            return self.entry(_READER).model.name, wish
+            reads = Task.READ_PAGE in entry.model.tasks and not _names_none(ask.model)
+            return (entry if reads else self.entry(_READER)).model.name, wish
         if wish.text == "alt-text":
             self._alt_text_on_machine()
             return ALT_TEXT, wish
@@ -226,6 +234,11 @@ class Chat:
     def _tag(self, text: str) -> Steps[Tags]:
         work = partial(self.service.tag, text, None, False, self.may_download)
         return steps_of(self.operations.submit(work, ("tags", text, None, self.may_download)))
+
+
+def _names_none(name: str) -> bool:
+    """Return whether a client's user has chosen no model."""
+    return name in _DEFAULTS or re.match(r"https?://", name) is not None
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:

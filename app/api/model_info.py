@@ -17,6 +17,7 @@ class ModelInfo(BaseModel):
     tasks: list[str] = Field(description="All that it does, with `task` of `POST /generate-text`; the first by itself.")
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
+    only_for: dict[str, list[str]] = Field(description="The tasks that an option is for, where that is not all.")
     tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
     hub_id: str | None
     revision: str | None
@@ -39,6 +40,7 @@ class ModelInfo(BaseModel):
             tasks=list(model.tasks),
             accepts=list(model.accepts),
             options=sorted(option_names(model)),
+            only_for={option: sorted(tasks) for option, tasks in model.only_for.items()},
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,
             revision=model.source.revision,

@@ -48,6 +48,7 @@ mimetypes.add_type("text/javascript", ".js")
 TASKS = {
     "describe": "Describe",
     "boxes": "Describe with boxes",
+    "objects": "Find objects",
     "print": "Read print",
     "handwriting": "Read handwriting",
     "tags": "Tags",

@@ -137,6 +137,8 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
     given = {name: value for name, value in {**asked.options, **task.asks}.items() if value not in (None, False)}
     if asked.options.get("model"):
         given["model"] = asked.options["model"]
+        if task.name == "read":
+            given["task"] = "read"
     try:
         if "schema" in given:
             given["schema"] = _text_of("--schema", given["schema"])

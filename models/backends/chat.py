@@ -133,7 +133,7 @@ class ChatNetwork:
         return value.to(self._device, self._dtype if value.is_floating_point() else None)
 
 
-class _AsJson(LogitsProcessor):  # type: ignore[misc]
+class _AsJson(LogitsProcessor):
     """Leaves each row the one token that its writer chooses."""
 
     def __init__(self, writers: Sequence[Writer]) -> None:

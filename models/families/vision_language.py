@@ -80,7 +80,7 @@ class VisionLanguage(Model):
         ("chat_template.jinja", "chat_template.json", "tokenizer_config.json"),
     )
     task = Task.CAPTION
-    other_tasks = (Task.READ_PAGE, Task.TAG, Task.ALT_TEXT)
+    other_tasks: ClassVar[tuple[Task, ...]] = (Task.READ_PAGE, Task.TAG, Task.ALT_TEXT)
     accepts = ("image", "instruction")
     options = frozenset({"detail", "min_new_tokens", "max_new_tokens", "num_beams", "schema", "output_language"})
     only_for: ClassVar[Mapping[str, frozenset[Task]]] = {"schema": _ANSWERS, "detail": frozenset({Task.CAPTION})}
@@ -205,7 +205,7 @@ class LoadedVisionLanguage(Loaded):
 def _known_to_transformers() -> Mapping[str, str]:
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
-    return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES  # type: ignore[no-any-return]
+    return MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
 
 
 _SMOLVLM = Style(

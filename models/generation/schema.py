@@ -180,7 +180,8 @@ class Writer:
 
     def _closing(self, matcher: Any, most: int) -> list[int] | None:
         """Return at most `most` tokens that make of the text so far a whole JSON, or None."""
-        matcher, plan = matcher.deep_copy(), []
+        matcher = matcher.deep_copy()
+        plan: list[int] = []
         while not matcher.is_accepting():
             if len(plan) >= most or matcher.is_error():
                 return None

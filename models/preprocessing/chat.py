@@ -103,12 +103,12 @@ def load_processor(directory: Path) -> Any:
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     named = _processor_class(directory)
-    cls = getattr(transformers, _SAME_WITHOUT_VIDEO.get(named, named), None) if named else None
+    cls: Any = getattr(transformers, _SAME_WITHOUT_VIDEO.get(named, named), None)
     if cls is None:
         config = AutoConfig.from_pretrained(directory, local_files_only=True)
         if type(config) not in PROCESSOR_MAPPING:
             raise ValueError(f"{directory} names no processor, and transformers has none for a {config.model_type}")
-        mapped = PROCESSOR_MAPPING[type(config)]
+        mapped: Any = PROCESSOR_MAPPING[type(config)]
         cls = getattr(transformers, _SAME_WITHOUT_VIDEO.get(mapped.__name__, mapped.__name__))
     return _of_pictures(cls).from_pretrained(directory, local_files_only=True)
 
@@ -117,7 +117,7 @@ def _of_pictures(cls: Any) -> Any:
     """Return a class of processors without its video part."""
     from transformers import AutoImageProcessor, AutoTokenizer
 
-    class OfPictures(cls):  # type: ignore[misc, valid-type]
+    class OfPictures(cls):  # type: ignore[misc]
         @classmethod
         def _get_arguments_from_pretrained(cls, path: Any, processor_dict: Any = None, **kwargs: Any) -> list[Any]:
             parts = {
@@ -132,13 +132,13 @@ def _of_pictures(cls: Any) -> Any:
     return OfPictures
 
 
-def _processor_class(directory: Path) -> str | None:
-    """Return the class that the checkpoint's files name, in the order in which transformers looks for it."""
+def _processor_class(directory: Path) -> str:
+    """Return the class that the checkpoint's files name, in the order in which transformers looks for it; or ""."""
     for name in ("processor_config.json", "preprocessor_config.json", "tokenizer_config.json"):
         path = directory / name
         if path.is_file() and (found := json.loads(path.read_text(encoding="utf-8")).get("processor_class")):
             return str(found)
-    return None
+    return ""
 
 
 def _turn(picture: Image.Image | None, instruction: str) -> dict[str, Any]:

@@ -71,10 +71,18 @@ export function offerPages(offered) {
 function renderOptions() {
   const wanted = optionsOf(task(), byName(model.value)).filter((name) => name !== "pages" || ofPages);
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
-  $("#prompt-label").textContent = isInstructed(byName(model.value) ?? { accepts: [] })
-    ? "Instruction or question"
-    : "Begin the text with";
   $("#model-field").hidden = model.options.length === 0;
+  const [label, placeholder] = promptWords(byName(model.value));
+  $("#prompt-label").textContent = label;
+  form.elements.prompt.placeholder = placeholder;
+}
+
+/** What a prompt is for a model, and what may stand in its place. */
+function promptWords(chosen) {
+  if (chosen && isInstructed(chosen)) return ["Instruction or question", "What is in this picture?"];
+  // A model that does several things is not given a beginning, but what to look for.
+  if (chosen?.options.includes("task")) return ["Find the phrases of", "its own description"];
+  return ["Begin the text with", "a photography of"];
 }
 
 function renderNeeds() {
