@@ -85,7 +85,7 @@ class Progress:
     """The progress of a request.
 
     `done` of `found` are lines, pages, loaded models, or percent of a download. For `queued`, `position` is that of the
-    job in its queue, counted from 1; 0 while it runs; None while the queue is full.
+    job in its queue, counted from 1; 0 while it runs; None while the queue is full, or where the engine cannot tell.
     """
 
     stage: Stage
