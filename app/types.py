@@ -12,6 +12,7 @@ from typing import Literal
 
 from models.base import Box, Entity, Line
 
+Ocr = Literal["auto", "always", "never"]
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
 
 
@@ -29,6 +30,8 @@ class RequestOptions:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    ocr: Ocr | None = None
+    """Whether pages are read: `auto` takes the text that a PDF holds, where it says what is on the page."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
@@ -93,6 +96,7 @@ class Page:
     """The answer for one page of `width` x `height` pixels.
 
     `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
+    `is_read` is false for a page whose text was in its file.
     """
 
     width: int
@@ -103,6 +107,7 @@ class Page:
     entities: tuple[Entity, ...] | None = None
     points: tuple[float, float] | None = None
     number: int = 0
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)

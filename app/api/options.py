@@ -54,6 +54,11 @@ class GenerateOptions(BaseModel):
         "one line, tables as such. `rows`: the page row by row, from edge to edge. `columns`: as `auto`, but texts "
         "that stand apart are lines of their own, and there are no tables. `plain`: neither columns nor whole rows.",
     )
+    ocr: Choice[Literal["auto", "always", "never"]] = Field(
+        None,
+        description="For models that read. `auto`: the text that a page of a PDF holds is taken where it says what is "
+        "on the page, and other pages are read. `always`: every page is read. `never`: none is.",
+    )
     pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",

@@ -153,5 +153,10 @@ layout = click.option(
     type=click.Choice(["auto", "rows", "columns", "plain"]),
     help="For models that read pages: what is one line, and in which order.",
 )
+ocr = click.option(
+    "--ocr",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Pages of PDFs that hold text: read those without sound text, all, or none.",
+)
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

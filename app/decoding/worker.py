@@ -68,8 +68,8 @@ class _File(Protocol):
     def facts(self) -> Facts:
         """Return facts about all pages."""
 
-    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
-        """Return facts about a page, and the page as an RGB image."""
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image | None]:
+        """Return facts about a page, and the page as an RGB image; of a PDF, either."""
 
     def close(self) -> None:
         """Free what the file takes."""
@@ -103,7 +103,9 @@ class _PdfFile:
     def facts(self) -> Facts:
         return {"sizes": pdf.sizes(self._document)}
 
-    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image | None]:
+        if arguments.pop("text", False):
+            return pdf.text(self._document, **arguments), None
         return {}, pdf.render(self._document, **arguments)
 
     def close(self) -> None:
