@@ -1,5 +1,6 @@
 """A file as pages: those of a PDF, the frames of a TIFF, or the one image of another format."""
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -212,6 +213,15 @@ class PdfPages(Pages):
             return Text(bool(facts["sound"]), tuple(Row.of(*row) for row in facts["rows"]), size)
         except (LookupError, TypeError, ValueError) as error:
             raise InvalidImage(f"the text of page {number + 1} cannot be taken: ask with ocr=always") from error
+
+    def laid_over(self, layers: bytes, onto: Sequence[int], numbers: Sequence[int]) -> bytes:
+        """Return the file with pages of another PDF laid over its own, as `pdf_layers.lay_over` does.
+
+        Raises:
+            InvalidImage: broken beyond what can be written again.
+        """
+        encoded = base64.b64encode(layers).decode("ascii")
+        return self._file.ask({"layers": encoded, "onto": [*onto], "numbers": [*numbers]}).file
 
     def size(self, number: int) -> tuple[int, int]:
         return self._sizes[number]
