@@ -52,7 +52,7 @@ Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
 Chosen = TypeVar("Chosen")
 Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
-_SCHEMA = {"anyOf": [{"type": "object"}, {"type": "string"}]}
+_SCHEMA = {"type": ["object", "string"]}
 _LENGTHS = {"type": ["string", "boolean"], "enum": ["brief", "detailed", "full", False, True]}
 Length = Annotated[Literal["brief", "detailed", "full"], BeforeValidator(_detail), WithJsonSchema(_LENGTHS)]
 
@@ -103,6 +103,11 @@ class GenerateOptions(BaseModel):
         max_length=40,
         description="Language of the answer, as a name or a code such as `German` or `de`, for models that write "
         "several.",
+    )
+    ocr: Choice[Literal["auto", "always", "never"]] = Field(
+        None,
+        description="For models that read. `auto`: the text that a page of a PDF holds is taken where it says what is "
+        "on the page, and other pages are read. `always`: every page is read. `never`: none is.",
     )
     pages: Text = Field(
         None,

@@ -166,5 +166,10 @@ task = click.option(
     type=click.Choice(["caption", "ground", "read", "detect"]),
     help="For models that do several things: describe, with boxes, read, or find objects.",
 )
+ocr = click.option(
+    "--ocr",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Pages of PDFs that hold text: read those without sound text, all, or none.",
+)
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")
