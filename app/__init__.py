@@ -57,6 +57,7 @@ def build_service(settings: Settings) -> Service:
         models = with_revisions(models, settings.model_revisions)
     except ValueError as error:
         raise SettingsError(f"MODEL_REVISIONS: {error}") from error
+    aliases = {alias: model for model in models.values() for alias in model.aliases}
     named = {
         "DEFAULT_MODEL": {settings.default_model},
         "PRELOAD": {*settings.preload},
@@ -66,9 +67,10 @@ def build_service(settings: Settings) -> Service:
         "RAY_REPLICAS": settings.ray_replicas.keys() - {"*"},
     }
     for setting, wanted in named.items():
-        if unknown := wanted - models.keys() - {"auto"}:
+        if unknown := wanted - models.keys() - aliases.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
-    if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
+    default = (models | aliases).get(settings.default_model)
+    if default is not None and not default.turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
     registry = Registry(models.values(), placement, MemoryBudget(settings.max_model_memory_bytes))
     fetcher = Fetcher(
@@ -177,7 +179,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     Raises:
         SettingsError: as build_service does.
     """
-    from flask import Flask
+    from flask import Blueprint, Flask
 
     from app.api import (
         auth,
@@ -208,16 +210,21 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     downloads = Downloads(settings.models_allowed, keyring)
     chat = Chat(service, operations, downloads, settings.max_upload_bytes)
     reading = Reading(chat)
-    protocols: dict[ModuleType, tuple[object, ...]] = {
-        **dict.fromkeys((openai, ollama, huggingface, photoprism), (chat,)),
-        **dict.fromkeys((azure_read, docling, loaders), (reading,)),
-        kserve: (chat, __version__),
+    protocols: dict[ModuleType, Blueprint] = {
+        openai: openai.blueprint(chat),
+        ollama: ollama.blueprint(chat),
+        huggingface: huggingface.blueprint(chat),
+        photoprism: photoprism.blueprint(chat),
+        azure_read: azure_read.blueprint(reading),
+        docling: docling.blueprint(reading),
+        loaders: loaders.blueprint(reading),
+        kserve: kserve.blueprint(chat, __version__),
     }
     app = Flask(__name__)
     _guard(app, settings, keyring, operations.state)
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
-    for front_door in (
-        *(door.blueprint(*needs) for door, needs in protocols.items()),
+    for blueprint in (
+        *protocols.values(),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service, downloads),
@@ -226,12 +233,13 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
-        app.register_blueprint(front_door)
+        app.register_blueprint(blueprint)
     return app
 
 
 def _guard(app: Flask, settings: Settings, keyring: Keys, state: SharedState | None) -> None:
-    """Register what runs before and after every request, in this order: the log, limits, keys, proxies, origins."""
+    """Register what runs before and after every request: proxies first, as WSGI middleware, then in this order the log,
+    limits, keys and origins."""
     from flask_cors import CORS
 
     from app.api import access, auth, csrf, proxy, rate_limit

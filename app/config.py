@@ -31,6 +31,7 @@ from app.setting_types import (
     Ports,
     RateLimit,
     TrustedHosts,
+    keys_of_text,
 )
 
 log = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class Settings(ScaleSettings):
     port: int = Field(5000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     default_model: str = Field(
         "auto",
-        description="Model for requests that name none; auto is the first of blip-large, blip-base, kosmos-2 "
-        "and efficientnet-gru whose weights are on this machine.",
+        description="Model for requests that name none; auto is the first of blip-large, florence-2-base, blip-base, "
+        "kosmos-2 and efficientnet-gru whose weights are on this machine.",
     )
     preload: Names = Field(
         ("blip-base",), description="Models to download and load at start, comma-separated; empty for none."
@@ -174,16 +175,11 @@ class Settings(ScaleSettings):
         keys = [ApiKey(key.get_secret_value()) for key in self.api_keys]
         if self.api_keys_file is not None:
             try:
-                lines = [line.strip() for line in self.api_keys_file.read_text(encoding="utf-8").splitlines()]
+                keys += keys_of_text(self.api_keys_file.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} cannot be read") from error
-            try:
-                found = [ApiKey.of_line(line) for line in lines if line and not line.startswith("#")]
             except ValueError as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} {error}") from error
-            if not found:
-                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} contains no key")
-            keys += found
         return tuple(keys)
 
     @property

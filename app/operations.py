@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from cachetools import TTLCache
 
 from app import context
-from app.errors import NotFound, QueueFull, ServiceError, Unavailable
+from app.errors import NotFound, QueueFull, ServiceError, ShuttingDown
 from app.shared.operations import FoundOperation, SharedOperations
 from app.shared.state import SharedState
 from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
@@ -47,13 +47,13 @@ class Operation(Generic[Result]):
         self.key = key
         self.detached = detached
         self.context = context.current()
-        self.created = self.changed = datetime.now(UTC)
-        """When it was begun, and when it told something last."""
+        self.created = self.updated_at = datetime.now(UTC)
+        """When it was begun, and when it reported progress last."""
         self.subscribers = 0
         """Guarded by the lock of `operations`."""
         self._operations = operations
         self._work: Work[Result] | None = work
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._progress: list[Progress] = []
         self._done = False
         self._cancelled = False
@@ -79,30 +79,30 @@ class Operation(Generic[Result]):
 
     def stages(self) -> dict[Stage, Progress]:
         """Return the latest progress of each stage."""
-        return {told.stage: told for told in [*self._progress]}
+        return {progress.stage: progress for progress in [*self._progress]}
 
     def outcome(self) -> Result | BaseException | None:
         """Return the result or the error; None while there is neither."""
         return self._result if self._error is None else self._error
 
     def latest(self, stage: Stage) -> Progress | None:
-        """Return what the work told of a stage last; None if nothing."""
+        """Return the latest progress of a stage; None if there is none."""
         return self.stages().get(stage)
 
     @property
     def begun(self) -> bool:
-        """True once the work has told how far it is: it found nothing wrong with the request until then."""
+        """True once the work has reported progress, which it does only for a request that it accepts."""
         return bool(self._progress)
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds` until the operation is done. Return whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._done, seconds)
+        with self._condition:
+            return self._condition.wait_for(lambda: self._done, seconds)
 
     def result(self) -> Result:
         """Wait until the operation is done, then return its result or raise its error."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._done)
+        with self._condition:
+            self._condition.wait_for(lambda: self._done)
         if self._error is not None:
             # Each subscriber raises a copy: one error raised in several threads would collect their tracebacks.
             raise copy.copy(self._error) if isinstance(self._error, ServiceError) else self._error
@@ -112,9 +112,9 @@ class Operation(Generic[Result]):
         """Yield all progress until the operation is done. While there is none, repeat the latest."""
         seen = 0
         while True:
-            with self._changed:
+            with self._condition:
                 if len(self._progress) == seen and not self._done:
-                    self._changed.wait(HEARTBEAT)
+                    self._condition.wait(HEARTBEAT)
                 fresh, seen = self._progress[seen:], len(self._progress)
                 latest, done = self._progress[-1:], self._done
             yield from fresh or ([] if done else latest)
@@ -142,21 +142,21 @@ class Operation(Generic[Result]):
             result, error = None, raised
         # Free the request and its image, which the work holds.
         del work
-        self._result, self._error, self.changed = result, error, datetime.now(UTC)
+        self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
         self._operations._ended(self)
-        with self._changed:
+        with self._condition:
             self._done = True
-            self._changed.notify_all()
+            self._condition.notify_all()
         if self.detached:
             self.leave()
 
     def _report(self, progress: Progress) -> None:
-        with self._changed:
+        with self._condition:
             # Store equal progress once: `events` repeats it.
             if self._progress[-1:] != [progress]:
-                self.changed = datetime.now(UTC)
+                self.updated_at = datetime.now(UTC)
                 self._progress.append(progress)
-                self._changed.notify_all()
+                self._condition.notify_all()
         self._exchange()
 
     def _is_cancelled(self) -> bool:
@@ -221,7 +221,7 @@ class Operations:
         """
         with self._lock:
             if self.draining:
-                raise Unavailable("the service is shutting down", _RETRY_AFTER)
+                raise ShuttingDown
             if self.in_work >= self._max_requests:
                 raise QueueFull(f"{self.in_work} requests are in work already", _RETRY_AFTER)
             operation = None if fresh or key is None else self._running.get(key)
@@ -289,7 +289,8 @@ class Operations:
             self.forget(operation)
 
     def _ended(self, operation: Operation[Any]) -> None:
-        """Stop sharing an operation that has ended, so that later requests do not get its error."""
+        """Stop sharing an operation that has ended, so that later requests do not get its error. Keep it for `find`, if
+        it can be found by its id."""
         # Before its client hears of the end: it may ask another copy for the result at once.
         self._exchange(operation)
         with self._lock:

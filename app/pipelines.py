@@ -4,18 +4,21 @@ The `run` of a `Pipeline` takes the jobs of a request and the pages of its file,
 returns the pipeline for a request.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 from PIL import Image
 
 from app import alt_text
-from app.decoding.documents import Pages
+from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
 from app.jobs import Jobs
-from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags
-from models.base import Box, Job, Line, Model, Options, Polygon, Prediction, Task, UnknownModel
+from app.tasks import OPTIONS, taken_options, task_of
+from app.types import AltTextParts, Answer, Ocr, Page, Progress, RequestOptions, Tags, Wanted
+from models.base import Job, Options, Prediction, Task, UnknownModel
+from models.reading.known import lines_of
+from models.reading.layout import layout_of
 from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
@@ -23,12 +26,12 @@ ALT_TEXT = "alt-text"
 _READER = "rapidocr"
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
+_UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 _BETTER_CAPTIONER = "blip-base"
 _LEAST_CONFIDENCE = 0.5
 """An alt text leaves a caption out that is more likely wrong than right."""
 _LEAST_TAG_SCORE = 0.6
 """It then names the tags that are more likely right than this."""
-_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,34 @@ def choose(registry: Registry, options: RequestOptions, default: Callable[[], En
     """
     if options.model == ALT_TEXT:
         return _choose_alt_text(registry, options)
+    if options.model in (None, "auto"):
+        return of_model(registry, _able(registry, default(), options.task), options)
     try:
-        entry = default() if options.model in (None, "auto") else registry.entry(str(options.model))
+        entry = registry.entry(str(options.model))
     except UnknownModel as error:
         raise UnknownModel(f"{error}; and {ALT_TEXT}, which is two of them together") from None
     return of_model(registry, entry, options)
+
+
+def _able(registry: Registry, default: Entry, wanted: Wanted | None) -> Entry:
+    """Return the default model if it does what is wanted, else one that is on this machine and does it.
+
+    Raises:
+        InvalidOption: none on this machine does.
+    """
+    if _does(default, wanted) and wanted != "read":
+        return default
+    able = [entry.model.name for entry in registry if _does(entry, wanted)]
+    found = registry.first_on_machine(sorted(able, key=lambda name: name != _READER))
+    if found is None:
+        raise InvalidOption(
+            f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
+        )
+    return found
+
+
+def _does(entry: Entry, wanted: Wanted | None) -> bool:
+    return task_of(entry.model, wanted) is not None and entry.model.turns_image_into_text
 
 
 def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipeline:
@@ -83,25 +109,46 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
         raise InvalidOption(f"{model.name} takes a text, not an image: use POST /generate-tags")
     if model.task is Task.SEGMENT:
         raise InvalidOption(f"{model.name} only cuts pages into lines, for trocr-* with segment=lines")
-    taken, warnings = _options_of(model, options)
+    task = task_of(model, options.task)
+    if task is None:
+        raise InvalidOption(f"{model.name} does not do {options.task}, but {', '.join(model.tasks)}")
+    taken, warnings = taken_options(model, task, options)
+    ocr: Ocr = options.ocr or "auto"
     model.check(taken)
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = (entry,)
     run: Callable[[Jobs, Pages], Answer]
-    if model.task is Task.READ_LINE and options.segment != "none":
+    if task is Task.READ_LINE and options.segment != "none":
         segmenter = registry.entry(_SEGMENTER)
-        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken)
-    elif model.task in (Task.READ_LINE, Task.READ_PAGE):
-        entries, run = (entry,), partial(read_pages, entry, taken)
+        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken, ocr)
+    elif task in (Task.READ_LINE, Task.READ_PAGE):
+        run = partial(read_pages, entry, taken, ocr)
+    elif task is Task.GROUNDED_CAPTION and Task.CAPTION in model.tasks and not taken.prompt:
+        run = partial(caption_and_ground, entry, taken)
     else:
-        entries, run = (entry,), partial(caption, entry, taken)
-    reads = model.task in (Task.READ_LINE, Task.READ_PAGE)
-    key = (*(each.identity for each in entries), taken)
+        run = partial(caption, entry, taken)
+    reads = task in (Task.READ_LINE, Task.READ_PAGE)
+    key = (*(each.identity for each in entries), taken, ocr)
     return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
 def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
-    """Describe the first page."""
-    prediction = jobs.run(entry, Job(pages.image(0), options=options))
+    """Describe the first page, or find the objects on it."""
+    return _of_first_page(entry, jobs.run(entry, Job(pages.image(0), options=options)), pages)
+
+
+def caption_and_ground(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Describe the first page, then look for the phrases of the description, with a model that does one at a time."""
+    image = pages.image(0)
+    described = jobs.run(entry, Job(image, options=replace(options, task=Task.CAPTION)))
+    if not described.text:
+        return _of_first_page(entry, replace(described, entities=()), pages)
+    # The limits of the length are those of the description.
+    looking = Options(Task.GROUNDED_CAPTION, described.text, num_beams=options.num_beams)
+    found = jobs.run(entry, Job(image, options=looking))
+    return _of_first_page(entry, replace(found, warnings=(*described.warnings, *found.warnings)), pages)
+
+
+def _of_first_page(entry: Entry, prediction: Prediction, pages: Pages) -> Answer:
     name = entry.model.name
     return Answer(
         prediction.text,
@@ -112,12 +159,12 @@ def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
     )
 
 
-def read_pages(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def read_pages(entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
     """Read every page with a model that takes whole pages."""
-    return _read(entry, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
+    return _read(entry, options, ocr, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
 
 
-def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def read_lines(segmenter: Entry, entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
     """Cut every page into lines with one model, and read the lines with another."""
     line_options = replace(options, segment=None, layout=None)
     segmenting = Options(segment=options.segment, layout=options.layout)
@@ -133,7 +180,7 @@ def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pag
         ]
         return Prediction.of_lines(lines, [warning for prediction in texts for warning in prediction.warnings])
 
-    return _read(entry, jobs, pages, read)
+    return _read(entry, options, ocr, jobs, pages, read)
 
 
 def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
@@ -178,62 +225,16 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
-def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
-    """Convert an answer about selected pages, or a region of each, to one about the file.
-
-    Args:
-        answer: about the selected pages.
-        numbers: the number in the file of each selected page, counted from 0.
-        region: the region of each page; None for all of it.
-    """
-    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
-    if region is not None:
-        pages = [_in_region(page, region) for page in pages]
-    return replace(answer, pages=tuple(pages))
-
-
-def _in_region(page: Page, region: Box) -> Page:
-    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
-    left, top, right, bottom = region
-
-    def x(value: float) -> float:
-        return left + value * (right - left)
-
-    def y(value: float) -> float:
-        return top + value * (bottom - top)
-
-    def moved(polygon: Polygon) -> Polygon:
-        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
-        return a, b, c, d
-
-    def moved_line(line: Line) -> Line:
-        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
-        return replace(line, polygon=moved(line.polygon), parts=parts)
-
-    lines = page.lines and tuple(map(moved_line, page.lines))
-    entities = page.entities and tuple(
-        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
-        for entity in page.entities
-    )
-    return replace(page, lines=lines, entities=entities)
-
-
 def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
     """Tag a text."""
     prediction = jobs.run(entry, Job(text=text))
     return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
 
 
-def options_of(model: Model) -> frozenset[str]:
-    """Return the names of the options that a model takes, alone or in its pipeline."""
-    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
-    return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
-
-
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     captioner, reader = registry.default_captioner(), registry.entry(_READER)
     length = options.max_length or _ALT_TEXT_LENGTH
-    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in _MODEL_OPTIONS if getattr(options, name))
+    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in OPTIONS if getattr(options, name))
     return Pipeline(
         ALT_TEXT,
         (reader,),
@@ -243,20 +244,48 @@ def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     )
 
 
-def _read(entry: Entry, jobs: Jobs, pages: Pages, read: Callable[[Image.Image], Prediction]) -> Answer:
-    """Read page by page; one page is in memory at a time."""
+def _read(
+    entry: Entry,
+    options: Options,
+    ocr: Ocr,
+    jobs: Jobs,
+    pages: Pages,
+    read: Callable[[Image.Image], Prediction],
+) -> Answer:
+    """Take the text of each page from the file, or read the page; one is in memory at a time."""
     done: list[Page] = []
     warnings: list[str] = []
     for number in range(pages.count):
         jobs.stop_if_cancelled()
+        held = _held(pages, number, ocr)
         # Do not bind the image to a name: it would stay in memory while the next page is decoded.
-        prediction = read(pages.image(number))
-        done.append(_page(pages, number, prediction))
+        prediction = (
+            read(pages.image(number))
+            if held is None
+            else Prediction.of_lines(lines_of(held.rows, held.size, layout_of(options)))
+        )
+        done.append(replace(_page(pages, number, prediction), is_read=held is None))
         warnings += prediction.warnings
+        if held is not None and not held.is_sound:
+            warnings.append(f"page {pages.numbers[number] + 1}: {_UNSOUND}")
         if pages.count > 1:
             jobs.progress(Progress("pages", len(done), pages.count))
     text = "\n\n".join(page.text for page in done if page.text)
     return Answer(text, entry.model.name, tuple(done), warnings=tuple(warnings))
+
+
+def _held(pages: Pages, number: int, ocr: Ocr) -> Text | None:
+    """Return the text of a page that is taken from its file; None for a page that is read.
+
+    Raises:
+        InvalidOption: no page may be read, and the file is an image.
+    """
+    if ocr == "always":
+        return None
+    text = pages.text(number)
+    if ocr == "never" and text is None:
+        raise InvalidOption("ocr=never takes the text that a PDF holds, and this file is an image: ask with ocr=auto")
+    return text if text is not None and (text.is_sound or ocr == "never") else None
 
 
 def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
@@ -277,19 +306,3 @@ def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
     if pages.count > 1:
         # The warning gives no number of pages, because counting those of a TIFF stops at MAX_PAGES.
         yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
-
-
-def _options_of(model: Model, options: RequestOptions) -> tuple[Options, list[str]]:
-    """Return the options that a model takes, and a warning for each other option that is set."""
-    known = options_of(model)
-    taken: dict[str, object] = {}
-    warnings = []
-    for name in (*_MODEL_OPTIONS, "max_length"):
-        value = getattr(options, name)
-        if value is None or value is False:
-            continue
-        if name in known:
-            taken[name] = value
-        else:
-            warnings.append(f"{model.name} does not take {name}: ignored")
-    return Options(**taken), warnings  # type: ignore[arg-type]

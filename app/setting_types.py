@@ -42,13 +42,31 @@ class ApiKey:
         if not colon and len(words) == 1 and is_sendable(name):
             return cls(name)
         if not colon or not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII) or not is_sendable(key):
-            raise ValueError(f"should hold {SENDABLE_KEYS}, one on each line; NAME: before a key gives it a name")
+            raise ValueError(f"should be {SENDABLE_KEYS}; NAME: before a key gives it a name")
         rates = [word for word in words[1:] if not word.isdecimal()]
         counts = [int(word) for word in words[1:] if word.isdecimal()]
         if len(rates) > 1 or len(counts) > 1:
-            raise ValueError(f"should have a rate such as 60/minute and a number at most behind the key of {name}")
+            raise ValueError(f"behind the key of {name} may stand one rate, such as 60/minute, and one number")
         rate = _limits(rates[0]) if rates and rates[0] != "auto" else None
         return cls(key, name, "" if rate == "none" else rate, counts[0] if counts else None)
+
+
+def keys_of_text(text: str) -> list[ApiKey]:
+    """Read the lines of API_KEYS_FILE, without empty ones and those that begin with #.
+
+    Raises:
+        ValueError: one of them is no key, or there is none.
+    """
+    keys = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if line and not line.startswith("#"):
+            try:
+                keys.append(ApiKey.of_line(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+    if not keys:
+        raise ValueError("contains no key")
+    return keys
 
 
 def is_sendable(key: str) -> bool:

@@ -73,7 +73,9 @@ class Tagging:
                 if answer.model == tagger.model.name and answer.tags is not None:
                     return replace(answer.tags, cached=answer.cached)
                 self._availability.require(tagger, jobs, wait=False)
-                captioned = answer_again(of_model(self._registry, tagger, RequestOptions()), jobs.afresh())
+                # Some tag whatever they describe, others when they are told to.
+                asked = RequestOptions(task="tag" if Task.TAG in tagger.model.tasks else None)
+                captioned = answer_again(of_model(self._registry, tagger, asked), jobs.afresh())
                 tags = captioned.tags or Tags((), tagger=tagger.model.name)
                 return replace(tags, timings=captioned.timings, cached=captioned.cached)
         except errors.ClientGone:

@@ -6,13 +6,16 @@ Plain dataclasses: no HTTP, no validation. A front door converts the requests of
 
 import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from models.base import Box, Entity, Line
+from models.base import Box, Detail, Entity, Line
 
+Ocr = Literal["auto", "always", "never"]
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
+Wanted = Literal["caption", "ground", "read", "detect", "tag", "alt-text"]
+"""What a request asks of a model that does several things."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +23,21 @@ class RequestOptions:
     """The options of a request. None leaves the choice to the model or the service."""
 
     model: str | None = None
+    task: Wanted | None = None
     prompt: str | None = None
     tags: bool = False
     tagger: str | None = None
-    detail: bool = False
+    detail: Detail | None = None
     min_new_tokens: int | None = None
     max_new_tokens: int | None = None
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    schema: str | None = None
+    """The JSON schema of the answer, as a text."""
+    output_language: str | None = None
+    ocr: Ocr | None = None
+    """Whether pages are read: `auto` takes the text that a PDF holds, where it says what is on the page."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
@@ -93,6 +102,7 @@ class Page:
     """The answer for one page of `width` x `height` pixels.
 
     `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
+    `is_read` is false for a page whose text was in its file.
     """
 
     width: int
@@ -103,6 +113,7 @@ class Page:
     entities: tuple[Entity, ...] | None = None
     points: tuple[float, float] | None = None
     number: int = 0
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +128,12 @@ class AltTextParts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The duration of each step of a request, in milliseconds. `load` is the wait until models were in memory, `queue`
-    the wait for busy models."""
+    """The duration of the steps of a request, in milliseconds.
+
+    `decode` lasts until the first page is decoded, or until the sizes of a PDF's pages are known; further pages are
+    decoded while models work, and counted only in `total`. `load` is the wait until models were in memory, `queue` the
+    wait for busy models.
+    """
 
     fetch: int = 0
     decode: int = 0
@@ -126,6 +141,15 @@ class Timings:
     queue: int = 0
     inference: int = 0
     total: int = 0
+
+    def plus(self, other: "Timings") -> "Timings":
+        """Return the sum of both for the steps that models take."""
+        return replace(
+            self,
+            load=self.load + other.load,
+            queue=self.queue + other.queue,
+            inference=self.inference + other.inference,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from models.budget import MemoryBudget
 
 log = logging.getLogger(__name__)
 
-CAPTIONER_ORDER = ("blip-large", "blip-base", "kosmos-2", "efficientnet-gru")
+CAPTIONER_ORDER = ("blip-large", "florence-2-base", "blip-base", "kosmos-2", "efficientnet-gru")
 """`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
 TAGGER = "t5-tags"
 """The tagger of texts that `auto` means if it is on this machine."""

@@ -15,6 +15,10 @@ trip over is kept, as seen in the repositories' listings, configs and load repor
   tokenizer.json that are no special tokens; no processor_config.json.
 - t5-tags: a `.bin` with all four names of the tied matrix, and a bias of cross-attention that later versions dropped;
   no generation_config.json.
+- florence-2: float16; words tied to the output matrix, stored once; settings of the search in generation_config.json,
+  and some also in the `text_config` of config.json; a processor_config.json for the words, beside a
+  preprocessor_config.json for images with `image_seq_length`; locations among the special tokens of tokenizer.json;
+  names of an older code (`dim_embed`, `max_pos_embeddings`) in config.json beside those that count.
 
 `resave` makes of one what transformers 5 writes: `processor_config.json` alone, with the image processor in it.
 """
@@ -69,6 +73,7 @@ def make_all(directory: Path, seed: int = 0) -> dict[str, Path]:
         "trocr-large-handwritten": (12, lambda out: trocr(out, pickled=True)),
         "trocr-base-handwritten": (9, lambda out: trocr(out, pickled=False)),
         "t5-tags": (0, t5),
+        "florence-2-base": (0, florence2),
     }
     paths = {}
     for name, (own_seed, make) in makers.items():
@@ -218,6 +223,77 @@ def t5(out: Path) -> None:
     _write(
         out / "tokenizer_config.json",
         special | {"extra_ids": 100, "model_max_length": 512, "tokenizer_class": "T5Tokenizer"},
+    )
+
+
+def florence2(out: Path) -> None:
+    syllables = [f"Ġ{syllable}" for syllable in SYLLABLES]
+    letters = ["<s>", "<pad>", "</s>", "<unk>", *string.ascii_letters, *string.punctuation, "Ġ", *syllables, "<mask>"]
+    vocabulary = {token: number for number, token in enumerate(letters)}
+    _write(out / "vocab.json", vocabulary)
+    (out / "merges.txt").write_text("#version: 0.2\n")
+    tokenizer = transformers.BartTokenizer.from_pretrained(out)
+    pairs = [f"{slash}{name}>" for name in ("cap", "ncap", "dcap", "grounding", "seg") for slash in ("<", "</")]
+    tokens = ["<od>", "</od>", "<ocr>", "</ocr>", *(f"<loc_{number}>" for number in range(1000)), *pairs, "<image>"]
+    tokenizer.add_tokens([transformers.AddedToken(token, special=True, normalized=False) for token in tokens])
+    tokenizer.save_pretrained(out)
+    for name in ("vocab.json", "merges.txt"):
+        (out / name).unlink(missing_ok=True)
+    image = {"image_token": "<image>"}
+    told = _read(out / "tokenizer_config.json")
+    _write(out / "tokenizer_config.json", told | image | {"extra_special_tokens": image})
+    heads = {"encoder_attention_heads": 4, "decoder_attention_heads": 4, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64}
+    text = heads | {
+        "model_type": "bart",
+        "vocab_size": len(tokenizer) + 30,
+        "d_model": 32,
+        "encoder_layers": 2,
+        "decoder_layers": 2,
+        "num_hidden_layers": 2,
+        "max_position_embeddings": 1024,
+        "scale_embedding": False,
+    }
+    vision = {
+        "embed_dim": [8, 16, 16, 32],
+        "num_heads": [2, 2, 2, 4],
+        "num_groups": [2, 2, 2, 4],
+        "depths": [1, 1, 1, 1],
+        "projection_dim": 32,
+    }
+    ids = {"bos_token_id": 0, "pad_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 2}
+    config = transformers.Florence2Config(
+        text_config=text | ids, vision_config=vision, image_token_id=vocabulary["<mask>"] + len(tokens)
+    )
+    network = transformers.Florence2ForConditionalGeneration(config)
+    with torch.no_grad():
+        # Of the noise, most are words: there are more locations than words.
+        network.lm_head.weight[len(letters) :] *= 0.9
+        # What is seen counts for more than what is said.
+        network.model.language_model.encoder.layers[-1].final_layer_norm.weight *= 4
+    _save(network.half(), out, pickled=False)
+    saved = _read(out / "config.json")
+    search = {"early_stopping": True, "forced_bos_token_id": 0, "no_repeat_ngram_size": 3, "num_beams": 3}
+    saved["text_config"] = text | search
+    saved["vision_config"] |= {"dim_embed": vision["embed_dim"], "max_pos_embeddings": 50}
+    _write(out / "config.json", saved)
+    _write(out / "generation_config.json", ids | search | {"_from_model_config": True, "forced_eos_token_id": 2})
+    size = {"height": 96, "width": 96}
+    mean, deviation = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    _write(
+        out / "preprocessor_config.json",
+        _preprocessor("CLIPImageProcessor", mean, deviation, size)
+        | {"crop_size": size, "do_center_crop": False, "do_convert_rgb": None, "do_rescale": True, "resample": 3}
+        | {"image_seq_length": 10, "rescale_factor": 1 / 255, "processor_class": "Florence2Processor"},
+    )
+    pattern = "(.+?)" + r"<loc_(\d+)>" * 8
+    kinds = ("bboxes", "description_with_bboxes", "description_with_polygons", "polygons", "pure_text")
+    parsing: dict[str, Any] = {kind: {} for kind in kinds} | {
+        "ocr": {"area_threshold": 0.0, "pattern": pattern},
+        "phrase_grounding": {"banned_grounding_tokens": ["it", "the image", "a group", "lots"]},
+    }
+    _write(
+        out / "processor_config.json",
+        {"num_additional_image_tokens": 0, "post_processor_config": parsing, "processor_class": "Florence2Processor"},
     )
 
 

@@ -119,7 +119,7 @@ def _document(chat: Chat) -> Request:
 
 
 def _operation(found: FoundOperation[Answer], model: str, markdown: bool) -> dict[str, Any]:
-    times = {"createdDateTime": _time(found.created), "lastUpdatedDateTime": _time(found.changed)}
+    times = {"createdDateTime": _time(found.created), "lastUpdatedDateTime": _time(found.updated_at)}
     if not found.done:
         return {"status": "running" if found.begun else "notStarted", **times, "percentCompleted": percent_of(found)}
     try:

@@ -10,6 +10,7 @@ from app.api.chat import Chat
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption
+from app.tasks import task_of
 from app.types import Answer, Request
 from models.base import Box
 
@@ -49,9 +50,10 @@ def blueprint(chat: Chat) -> Blueprint:
     def detect(name: str) -> Response:
         """Return the entities of an image in boxes of pixels."""
         image, _ = _image(chat)
-        page = _answer(chat, name, image).pages[0]
+        model = chat.entry(name).model
+        page = chat.generate(image, model.name, task=task_of(model, "detect") and "detect").pages[0]
         if page.entities is None:
-            raise InvalidOption(f"{name} finds no objects: use kosmos-2")
+            raise InvalidOption(f"{name} finds no objects: use florence-2-base or kosmos-2")
         # Without scores: the models give none.
         return jsonify(
             [

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.api.schemas import Fraction
-from app.pipelines import options_of
+from app.tasks import option_names
 from models.registry import Entry
 
 
@@ -14,8 +14,10 @@ class ModelInfo(BaseModel):
 
     name: str
     task: str
+    tasks: list[str] = Field(description="All that it does, with `task` of `POST /generate-text`; the first by itself.")
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
+    only_for: dict[str, list[str]] = Field(description="The tasks that an option is for, where that is not all.")
     tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
     hub_id: str | None
     revision: str | None
@@ -35,8 +37,10 @@ class ModelInfo(BaseModel):
         return cls(
             name=model.name,
             task=model.task,
+            tasks=list(model.tasks),
             accepts=list(model.accepts),
-            options=sorted(options_of(model)),
+            options=sorted(option_names(model)),
+            only_for={option: sorted(tasks) for option, tasks in model.only_for.items()},
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,
             revision=model.source.revision,

@@ -13,8 +13,8 @@ from app.errors import InvalidOption, NotFound, ServiceError
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
 from app.shared.operations import FoundOperation
+from app.tasks import task_of
 from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
-from models.base import Task
 
 READER = "rapidocr"
 """The model for programs that name none, or one of another service."""
@@ -42,7 +42,7 @@ class Reading:
             InvalidOption: it does not read.
         """
         model = self.chat.entry(READER if name in others or not name else name).model
-        if model.task not in (Task.READ_LINE, Task.READ_PAGE):
+        if task_of(model, "read") is None:
             raise InvalidOption(f"{model.name} does not read documents: ask for {READER}")
         return model.name
 
@@ -57,7 +57,7 @@ class Reading:
             pages: which of them; None for all.
             export: a name of EXPORTS, for an answer that is also rendered in that format.
         """
-        options = RequestOptions(model=model or self.reader(""), pages=pages)
+        options = RequestOptions(model=model or self.reader(""), task="read", pages=pages)
         return replace(source, options=options, export=export, may_download=self.chat.may_download)
 
     def answer(self, request: Request) -> Answer:

@@ -61,6 +61,7 @@ class Page(BaseModel):
     width: int = Field(description="Pixels of the upright page.")
     height: int
     text: str
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds.")
     lines: list[Line] | None = None
     tables: list[Table] | None = None
 
@@ -107,6 +108,7 @@ class Answer(BaseModel):
     tagger: str | None = None
     entities: list[Entity] | None = None
     lines: list[Line] | None = None
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds; none was read.")
     tables: list[Table] | None = Field(None, description="With `layout=auto`, where there are any.")
     pages: list[Page] | None = Field(None, description="Of a document of several pages.")
     parts: AltTextParts | None = Field(None, description="Of an alt text.")
@@ -136,6 +138,7 @@ class Answer(BaseModel):
                 "entities": _plain(page.entities),
                 "lines": _plain(page.lines),
                 "tables": _tables(page),
+                "text_layer": not page.is_read or None,
             }
         else:
             fields = {
@@ -147,6 +150,7 @@ class Answer(BaseModel):
                         text=page.text,
                         lines=_plain(page.lines),
                         tables=_tables(page),
+                        text_layer=not page.is_read or None,
                     )
                     for page in answer.pages
                 ]
@@ -188,6 +192,7 @@ class Progress(BaseModel):
 class TagTimings(BaseModel):
     """Where the time went, in milliseconds."""
 
+    load: int
     queue: int
     inference: int
     total: int
@@ -214,7 +219,7 @@ class TagAnswer(BaseModel):
             tag_scores=_listed(tags.scores),
             tagger=tags.tagger or "",
             cached=tags.cached or None,
-            timings_ms=TagTimings(queue=times.queue, inference=times.inference, total=times.total),
+            timings_ms=TagTimings(load=times.load, queue=times.queue, inference=times.inference, total=times.total),
             warnings=list(tags.warnings),
         )
 

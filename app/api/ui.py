@@ -48,10 +48,12 @@ mimetypes.add_type("text/javascript", ".js")
 TASKS = {
     "describe": "Describe",
     "boxes": "Describe with boxes",
+    "objects": "Find objects",
     "print": "Read print",
     "handwriting": "Read handwriting",
     "tags": "Tags",
     "alt": "Alt text",
+    "ask": "Ask",
 }
 """The labels of the tasks that the page offers, by the names under which `tasks.js` lists the models for them."""
 

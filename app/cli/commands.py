@@ -149,14 +149,19 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
     given = {name: value for name, value in {**asked.options, **task.asks}.items() if value not in (None, False)}
     if asked.options.get("model"):
         given["model"] = asked.options["model"]
+        if task.name == "read":
+            given["task"] = "read"
     try:
+        if "schema" in given:
+            given["schema"] = _text_of("--schema", given["schema"])
         options = GenerateOptions(**given).to_options()
         if asked.ray and (asked.server is not None or asked.watch or STDIN in asked.paths):
             raise click.UsageError("--ray goes with files that are there: without --server, --watch and -")
         if asked.server is not None:
             from app.cli.remote import Remote
 
-            return Remote(asked.server, _key(asked.api_key), asked.jobs, given, say, stopped)
+            key = None if asked.api_key is None else _text_of("--api-key", asked.api_key)
+            return Remote(asked.server, key, asked.jobs, given, say, stopped)
         from app.cli.local import Local, settings_for
 
         settings = settings_for(asked.max_pages, asked.max_mb, asked.max_pixels)
@@ -171,13 +176,14 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         raise click.UsageError(error.detail) from error
 
 
-def _key(given: str | None) -> str | None:
-    if given is None or not given.startswith("@"):
+def _text_of(option: str, given: str) -> str:
+    """Return the value of an option, or the text of the file that `@FILE` names."""
+    if not given.startswith("@"):
         return given
     try:
         return Path(given[1:]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--api-key: {given[1:]} cannot be read") from error
+        raise click.UsageError(f"{option}: {given[1:]} cannot be read") from error
 
 
 def _list_failures(path: Path, failures: list[str], null: bool) -> None:

@@ -73,6 +73,7 @@ def caption(**given: Any) -> int:
 @parser.model
 @parser.segment
 @parser.layout
+@parser.ocr
 @parser.pages
 @parser.part
 @parser.outputs
@@ -109,13 +110,19 @@ def alt(**given: Any) -> int:
 
 
 @cli.command(
-    epilog=_examples("i2t run --model kosmos-2 --detail photo.jpg", "i2t run -m trocr-base-handwritten -r notes")
+    epilog=_examples(
+        "i2t run --model kosmos-2 --detail photo.jpg",
+        "i2t run -m florence-2-base --task detect photo.jpg",
+        "i2t run -m trocr-base-handwritten -r notes",
+    )
 )
 @parser.inputs
 @click.option("-m", "--model", required=True, metavar="NAME", help="Model; see i2t models list.")
+@parser.task
 @parser.captioning
 @parser.segment
 @parser.layout
+@parser.ocr
 @parser.pages
 @parser.part
 @parser.outputs

@@ -32,7 +32,7 @@ def show(name: str) -> int:
     directory = weights.find(model.source, model.files)
     facts = {
         "name": model.name,
-        "task": model.task,
+        "task": ", ".join(model.tasks),
         "takes": ", ".join(model.accepts),
         "options": ", ".join(sorted(model.options)) or "none",
         "licence": _license(model),

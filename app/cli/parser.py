@@ -59,6 +59,10 @@ def _flat(_context: click.Context, _parameter: click.Parameter, value: tuple[lis
     return tuple(dict.fromkeys(name for names in value for name in names))
 
 
+def _length(_context: click.Context, _parameter: click.Parameter, times: int) -> str | None:
+    return (None, "detailed", "full")[min(times, 2)]
+
+
 def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
     def decorate(command: Command) -> Command:
         for option in reversed(options):
@@ -148,10 +152,14 @@ runs = _together(
 )
 
 captioning = _together(
-    click.option("--prompt", help="Beginning that the caption continues."),
-    click.option("--detail", is_flag=True, help="Describe at length."),
-    click.option("--min-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Least length of the text."),
-    click.option("--max-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Most length of the text."),
+    click.option("--prompt", help="Beginning that the caption continues; for models that follow it, an instruction."),
+    click.option("--schema", metavar="JSON|@FILE", help="JSON schema of the answer, for models that follow it."),
+    click.option("--output-language", metavar="NAME", help="Language of the answer, for models that write several."),
+    click.option(
+        "--detail", count=True, callback=_length, help="Describe at length; given twice, at still greater length."
+    ),
+    click.option("--min-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Least length of the text."),
+    click.option("--max-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Most length of the text."),
     click.option("--num-beams", type=click.IntRange(1, 10), metavar="N", help="Width of the search."),
 )
 part = click.option("--region", metavar="X0,Y0,X1,Y1", help="Part to look at, in fractions of width and height.")
@@ -163,6 +171,16 @@ layout = click.option(
     "--layout",
     type=click.Choice(["auto", "rows", "columns", "plain"]),
     help="For models that read pages: what is one line, and in which order.",
+)
+task = click.option(
+    "--task",
+    type=click.Choice(["caption", "ground", "read", "detect"]),
+    help="For models that do several things: describe, with boxes, read, or find objects.",
+)
+ocr = click.option(
+    "--ocr",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Pages of PDFs that hold text: read those without sound text, all, or none.",
 )
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

@@ -1,12 +1,15 @@
-"""Selects pages of a file, and a region of each page."""
+"""Selects pages of a file, and a region of each page; converts what is said of them to the file."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from PIL import Image
 
-from app.decoding.documents import Pages
+from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
-from models.base import Box
+from app.types import Answer, Page
+from models.base import Box, Line, Polygon
+from models.reading.known import within
 
 PageRanges = tuple[tuple[int, int | None], ...]
 """First and last pages, counted from 1; None for the last page of the document."""
@@ -37,16 +40,59 @@ def selected(pages: Pages, ranges: PageRanges | None, region: Box | None, most: 
     return selection
 
 
+def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
+    """Convert an answer about selected pages, or a region of each, to one about the file.
+
+    Args:
+        answer: about the selected pages.
+        numbers: the number in the file of each selected page, counted from 0.
+        region: the region of each page; None for all of it.
+    """
+    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
+    if region is not None:
+        pages = [_in_region(page, region) for page in pages]
+    return replace(answer, pages=tuple(pages))
+
+
+def _in_region(page: Page, region: Box) -> Page:
+    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
+    left, top, right, bottom = region
+
+    def x(value: float) -> float:
+        return left + value * (right - left)
+
+    def y(value: float) -> float:
+        return top + value * (bottom - top)
+
+    def moved(polygon: Polygon) -> Polygon:
+        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
+        return a, b, c, d
+
+    def moved_line(line: Line) -> Line:
+        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
+        return replace(line, polygon=moved(line.polygon), parts=parts)
+
+    lines = page.lines and tuple(map(moved_line, page.lines))
+    entities = page.entities and tuple(
+        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
+        for entity in page.entities
+    )
+    return replace(page, lines=lines, entities=entities)
+
+
 class _Selection(Pages):
     """Pages that show only what a client asks for."""
 
     def __init__(self, pages: Pages, ranges: PageRanges | None, region: Box | None) -> None:
-        # The caller closes `pages`.
         self._pages = pages
         self._region = region
         self._numbers = _numbers(ranges, pages.count)
         self.format = pages.format
         self.count = len(self._numbers)
+
+    def close(self) -> None:
+        """Close the file in the worker that has it open."""
+        self._pages.close()
 
     @property
     def numbers(self) -> Sequence[int]:
@@ -66,6 +112,15 @@ class _Selection(Pages):
         (width, height), (x0, y0, x1, y1) = image.size, self._region
         left, top = int(x0 * width), int(y0 * height)
         return image.crop((left, top, max(left + 1, round(x1 * width)), max(top + 1, round(y1 * height))))
+
+    def text(self, number: int) -> Text | None:
+        """Return the text of the part of a page: its words whose middles lie within, at their places there."""
+        text = self._pages.text(self._numbers[number])
+        if text is None or self._region is None:
+            return text
+        (width, height), (x0, y0, x1, y1) = text.size, self._region
+        rows = tuple(row for whole in text.rows if (row := within(whole, self._region)))
+        return replace(text, rows=rows, size=((x1 - x0) * width, (y1 - y0) * height))
 
     def size(self, number: int) -> tuple[int, int]:
         """Return the width and height in pixels of the whole page."""

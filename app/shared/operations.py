@@ -31,7 +31,7 @@ class FoundOperation(Protocol[Found]):
     @property
     def created(self) -> datetime: ...
     @property
-    def changed(self) -> datetime: ...
+    def updated_at(self) -> datetime: ...
     @property
     def done(self) -> bool: ...
     @property
@@ -48,7 +48,7 @@ class Shared(Protocol):
 
     id: str
     created: datetime
-    changed: datetime
+    updated_at: datetime
 
     def stages(self) -> Mapping[Stage, Progress]:
         """Return the latest progress of each stage."""
@@ -78,7 +78,7 @@ class SharedOperations:
         told: dict[str, Any] = {
             "copy": self._state.copy,
             "created": operation.created.timestamp(),
-            "changed": operation.changed.timestamp(),
+            "updated_at": operation.updated_at.timestamp(),
             "stages": {stage: [one.done, one.found, one.position] for stage, one in operation.stages().items()},
             "done": outcome is not None,
         }
@@ -174,9 +174,9 @@ class RemoteOperation:
         return datetime.fromtimestamp(self._told["created"], UTC)
 
     @property
-    def changed(self) -> datetime:
-        """When it told something last."""
-        return datetime.fromtimestamp(self._told["changed"], UTC)
+    def updated_at(self) -> datetime:
+        """When it reported progress last."""
+        return datetime.fromtimestamp(self._told["updated_at"], UTC)
 
     @property
     def done(self) -> bool:
@@ -194,7 +194,7 @@ class RemoteOperation:
         return bool(self._told["stages"])
 
     def latest(self, stage: Stage) -> Progress | None:
-        """Return what the work told of a stage last; None if nothing."""
+        """Return the latest progress of a stage; None if there is none."""
         told = self._told["stages"].get(stage)
         return Progress(stage, *told) if told else None
 

@@ -72,6 +72,32 @@ class TextEncoder(nn.Module):
         return *_keys_and_values(encoded, self.layers), attention_mask.to(encoded.dtype)
 
 
+class ImageAndTextEncoder(nn.Module):
+    """Florence-2's encoder: what the vision network sees, and the words of a prompt after it, go through the encoder of
+    a text model. Then the cross-attention keys and values of each decoder layer."""
+
+    def __init__(self, network: Any, layers: Sequence[Layer]) -> None:
+        super().__init__()
+        self.vision, self.projection = network.vision_tower, network.multi_modal_projector
+        self.words, self.encoder = network.language_model.shared, network.language_model.encoder
+        self.layers = _of_layers(layers)
+
+    def forward(self, pixels: Tensor, tokens: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:
+        """Return keys and values of each layer, and a mask (images, positions) of 1 for patches and tokens, and 0 for
+        padding.
+
+        Args:
+            pixels: normalised, of shape (images, 3, height, width).
+            tokens: of the prompts, of shape (images, length), padded.
+            attention_mask: 1 for tokens and 0 for padding, of the same shape.
+        """
+        seen = self.projection(self.vision(pixels).last_hidden_state)
+        mask = torch.cat([attention_mask.new_ones(seen.shape[:2]), attention_mask], dim=1)
+        both = torch.cat([seen, self.words(tokens)], dim=1)
+        encoded = self.encoder(inputs_embeds=both, attention_mask=mask).last_hidden_state
+        return *_keys_and_values(encoded, self.layers), mask.to(encoded.dtype)
+
+
 def image_examples(side: int, dtype: torch.dtype) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
     """Return example inputs of two batch sizes, images of `side` x `side` pixels."""
     return (torch.zeros(2, 3, side, side, dtype=dtype),), (torch.zeros(3, 3, side, side, dtype=dtype),)

@@ -39,7 +39,7 @@ class Tokens:
         tokens: list[int] = self._tokenizer.encode(text, add_special_tokens=special).ids
         return tokens
 
-    def decode(self, tokens: Sequence[int]) -> str:
-        """Return the text of tokens, without special tokens."""
-        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=True)
+    def decode(self, tokens: Sequence[int], special: bool = False) -> str:
+        """Return the text of tokens; with `special`, including the special tokens."""
+        text: str = self._tokenizer.decode(list(tokens), skip_special_tokens=not special)
         return reduce(lambda cleaned, pair: cleaned.replace(*pair), _CLEANED, text) if self.clean_up else text

@@ -99,7 +99,7 @@ def test_kosmos2_in_detail(
 ) -> None:
     ids = [64013 + int(piece) if piece.isdecimal() else (KOSMOS2 | TAGS)[piece] for piece in IN_DETAIL.split()]
     network = Scripted(kosmos2_tokens, Rules((2,), no_repeat_ngram_size=3), kosmos2.Facts(2048, 64, 4), ids)
-    prediction = said(monkeypatch, kosmos2, checkpoints["kosmos-2"], network, detail=True)
+    prediction = said(monkeypatch, kosmos2, checkpoints["kosmos-2"], network, detail="detailed")
     assert network.prompt[66:] == [64004, 64012, 34645, 247, 38, 1648, 12, 3391, 55]
     assert prediction.text == (
         "Describe this image in detail: The image features a snowman sitting by a campfire in the snow. He is wearing "

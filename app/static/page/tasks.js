@@ -5,21 +5,30 @@ import { all, byName, onMachine, standardModel } from "./models.js";
 const CAPTIONERS = ["caption", "grounded-caption"];
 const ALT_TEXT = "alt-text";
 
-/** `kinds` are tasks of models, the most fitting first; `verb` names the button. */
+/** `kinds` are tasks of models, the most fitting first; `asks` is what a model that does several is asked for; `verb`
+ * names the button. An `instructed` task is for models that follow an instruction. */
 export const TASKS = {
-  describe: { verb: "Describe", kinds: CAPTIONERS },
-  boxes: { verb: "Describe", kinds: ["grounded-caption"] },
-  print: { verb: "Read", kinds: ["read-page"] },
-  handwriting: { verb: "Read", kinds: ["read-line", "read-page"] },
+  describe: { verb: "Describe", kinds: CAPTIONERS, asks: "caption" },
+  boxes: { verb: "Describe", kinds: ["grounded-caption"], asks: "ground" },
+  objects: { verb: "Find", kinds: ["detect"], asks: "detect" },
+  print: { verb: "Read", kinds: ["read-page"], asks: "read" },
+  handwriting: { verb: "Read", kinds: ["read-line", "read-page"], asks: "read" },
   tags: { verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
+  ask: { verb: "Ask", kinds: CAPTIONERS, instructed: true },
   alt: { verb: "Write alt text", kinds: [] },
 };
 
-/** The models that can do a task, the most fitting kind first. Alt text is made by several together. */
+/** The models that can do a task, the most fitting kind first, and those last that do it beside something else. Alt
+ * text is made by several together. */
 export function candidates(task) {
-  const { kinds } = TASKS[task];
-  return kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  const { kinds, instructed } = TASKS[task];
+  const mainly = kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  if (instructed) return mainly.filter(isInstructed);
+  const besides = kinds.flatMap((kind) => all().filter((model) => model.tasks.includes(kind)));
+  return [...new Set([...mainly, ...besides])];
 }
+
+export const isInstructed = (model) => model.accepts.includes("instruction");
 
 export const taggers = () => all().filter((model) => model.task === "tag" || model.tags_images);
 
@@ -34,7 +43,10 @@ export function suggestion(task) {
 export function optionsOf(task, model) {
   const always = ["store", "pages"];
   if (task === "alt") return ["max_length", ...always];
-  return [...always, ...(model?.options ?? []), ...(TASKS[task].tagged ? ["tagger"] : [])];
+  const { asks, kinds, tagged } = TASKS[task];
+  const does = (asks && kinds.find((kind) => model?.tasks.includes(kind))) ?? model?.task;
+  const own = (model?.options ?? []).filter((name) => model.only_for[name]?.includes(does) ?? true);
+  return [...always, ...own, ...(tagged ? ["tagger"] : [])];
 }
 
 /** The models that must be here before a task can be done; `optional` ones make it better. Where no tagger is named,
@@ -54,6 +66,8 @@ export function needs(task, modelName, taggerName) {
 /** The fields of a request to the service. */
 export function fieldsOf(task, modelName, taggerName, options) {
   const fields = { model: task === "alt" ? ALT_TEXT : modelName, ...options };
+  const { asks } = TASKS[task];
+  if (asks && byName(modelName)?.options.includes("task")) fields.task = asks;
   if (TASKS[task].tagged) Object.assign(fields, { tags: "true" }, taggerName && { tagger: taggerName });
   return fields;
 }
