@@ -15,7 +15,9 @@ from app.engine.base import Engine
 from app.engine.local import LocalEngine
 from models.base import InvalidJob, Job, ModelUnavailable, Placement
 from models.registry import State
+from tests.conftest import encoded
 from tests.fakes import registry_of, wait_until
+from tests.server import Server
 from tests.waiting import Waiting, waiting
 
 MakeEngine = Callable[..., Engine]
@@ -207,3 +209,24 @@ def test_close_refuses_and_ends_what_waits(make_engine: MakeEngine) -> None:
         ticket.result()
     with pytest.raises(errors.Unavailable):
         submit(engine, "late")
+
+
+def test_a_service_whose_models_run_on_the_cluster(
+    cluster: Any, make_server: Callable[..., Server], pictures: list[Image.Image]
+) -> None:
+    alone = make_server()
+    on_cluster = make_server(engine="ray", ray_address=cluster.address, ray_replicas="efficientnet-gru=1-2")
+    image = encoded(pictures[0])
+    said = [server.generate(image, model="efficientnet-gru", tags="true").json() for server in (alone, on_cluster)]
+    assert said[1]["text"] == said[0]["text"]
+    assert said[1]["tags"] == said[0]["tags"]
+    assert on_cluster.state("efficientnet-gru")["state"] == "ready"
+    events = on_cluster.post(
+        "/generate-text?model=efficientnet-gru",
+        data=encoded(pictures[1]),
+        headers={"Accept": "text/event-stream", "Content-Type": "image/png"},
+    ).text
+    # Where it stands in the queue is not known, and not made up.
+    assert "event: queued\ndata: {}\n" in events
+    assert "event: result" in events
+    assert on_cluster.post("/models/efficientnet-gru/unload").json()["state"] == "on_disk"
