@@ -52,7 +52,7 @@ Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
 Chosen = TypeVar("Chosen")
 Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
-_SCHEMA = {"anyOf": [{"type": "object"}, {"type": "string"}]}
+_SCHEMA = {"type": ["object", "string"]}
 _LENGTHS = {"type": ["string", "boolean"], "enum": ["brief", "detailed", "full", False, True]}
 Length = Annotated[Literal["brief", "detailed", "full"], BeforeValidator(_detail), WithJsonSchema(_LENGTHS)]
 
