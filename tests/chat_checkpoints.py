@@ -42,10 +42,12 @@ _LLAMA = {
 }
 
 
-def make_chat(directory: Path, seed: int = 0) -> dict[str, Path]:
-    """Write a checkpoint of every kind, and return its directory by its name."""
+def make_chat(directory: Path, seed: int = 0, only: Sequence[str] = ()) -> dict[str, Path]:
+    """Write a checkpoint of every kind, or of `only` some, and return its directory by its name."""
     paths = {}
     for number, (name, make) in enumerate(MAKERS.items()):
+        if only and name not in only:
+            continue
         torch.manual_seed(seed + number)
         paths[name] = directory / name
         paths[name].mkdir(parents=True)
