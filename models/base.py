@@ -1,7 +1,6 @@
 """The types that the model families and the service share. This module imports no network library.
 
-Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
-width and height of the upright image that the job carries.
+Boxes are `(x0, y0, x1, y1)`, polygons four `(x, y)` points clockwise from the top left: fractions of the upright image.
 """
 
 import re
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from PIL import Image
 
@@ -64,8 +63,7 @@ class BudgetExhausted(ModelUnavailable):
 
 
 _NO_MEMORY = (
-    "out of memory",
-    "not enough memory",
+    *("out of memory", "not enough memory"),
     "can't alloc",
     "cannot allocate",
     "could not allocate",
@@ -125,6 +123,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkbox:
+    """A check box on the image: ☐ or ☑ in the text."""
+
+    state: Literal["selected", "unselected"]
+    polygon: Polygon
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order.
 
@@ -138,6 +144,7 @@ class Line:
     paragraph: int = 0
     parts: tuple[Part, ...] = ()
     is_row: bool = False
+    checkboxes: tuple[Checkbox, ...] = ()
 
 
 class CutWarning(str):
