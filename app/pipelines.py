@@ -225,12 +225,6 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
-def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
-    """Tag a text."""
-    prediction = jobs.run(entry, Job(text=text))
-    return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
-
-
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     captioner, reader = registry.default_captioner(), registry.entry(_READER)
     length = options.max_length or _ALT_TEXT_LENGTH
