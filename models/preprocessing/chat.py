@@ -77,9 +77,14 @@ class Chat:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of new tokens, without special tokens and without what a checkpoint has thought aloud."""
-        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        text = self.tagged(tokens, skip_special_tokens=True)
         thought, ended, answer = text.rpartition("</think>")
         return (answer if ended else thought + answer).removeprefix("<think>").strip()
+
+    def tagged(self, tokens: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Return the text of new tokens with its special tokens, which are tags in the texts of some."""
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=skip_special_tokens)
+        return text
 
     def _end_tokens(self) -> tuple[int, ...]:
         if not self.has_template:
