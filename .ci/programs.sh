@@ -7,6 +7,7 @@ need() { command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin command -v "$1" >/de
 need make make
 # The exports are read back by other programs; fetching is tested over TLS.
 need pdftotext poppler-utils
+need qpdf qpdf
 need openssl openssl
 # The page is tested in a real browser.
 need chromium chromium

@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from app.api.auth import Keys
     from app.cache import Cache
     from app.config import Settings
+    from app.engine.base import Engine
     from app.operations import Operations
     from app.service import Service
     from app.shared.state import SharedState
     from app.storage.base import Store
+    from models.base import Placement
+    from models.registry import Registry
 
 __version__ = "0.1.0"
 _INSTALL = "pip install 'image-to-text[scale]', or pip install -r requirements-scale.txt"
@@ -32,7 +35,6 @@ def build_service(settings: Settings) -> Service:
     """
     from app.config import SettingsError
     from app.decoding.pool import DecodingPool
-    from app.engine.local import LocalEngine
     from app.fetching.client import Fetcher
     from app.service import Service
     from models.backends import check_placement
@@ -60,6 +62,9 @@ def build_service(settings: Settings) -> Service:
         "DEFAULT_MODEL": {settings.default_model},
         "PRELOAD": {*settings.preload},
         "MODELS_ALLOWED": {*settings.models_allowed} - {"*"},
+        "RAY_CPUS": settings.ray_cpus.keys() - {"*"},
+        "RAY_GPUS": settings.ray_gpus.keys() - {"*"},
+        "RAY_REPLICAS": settings.ray_replicas.keys() - {"*"},
     }
     for setting, wanted in named.items():
         if unknown := wanted - models.keys() - aliases.keys() - {"auto"}:
@@ -76,8 +81,36 @@ def build_service(settings: Settings) -> Service:
         settings.port,
     )
     pool = DecodingPool(cores(), settings.decode_timeout, settings.max_decode_bytes, settings.max_decoded_bytes)
-    engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
+    engine = _engine(settings, registry, placement)
     return Service(settings, registry, engine, _store(settings), fetcher, pool, _cache(settings))
+
+
+def _engine(settings: Settings, registry: Registry, placement: Placement) -> Engine:
+    """Return what runs the models."""
+    from app.config import SettingsError
+    from app.engine import ray_cluster
+    from app.engine.local import LocalEngine
+    from app.engine.ray_serve import RayEngine, Room
+
+    if settings.engine == "local":
+        return LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
+    cpus, gpus, replicas = settings.ray_cpus, settings.ray_gpus, settings.ray_replicas
+
+    def room_of(name: str) -> Room:
+        return Room(
+            cpus.get(name, cpus.get("*", Room.cpus)),
+            gpus.get(name, gpus.get("*", Room.gpus)),
+            replicas.get(name, replicas.get("*", Room.replicas)),
+        )
+
+    try:
+        ray_cluster.connect(settings.ray_address)
+        ray_cluster.start_serve()
+    except ImportError as error:
+        raise SettingsError("ENGINE=ray needs Ray: pip install 'image-to-text[ray]'") from error
+    except ConnectionError as error:
+        raise SettingsError(f"RAY_ADDRESS: no cluster answers at {settings.ray_address}: {error}") from error
+    return RayEngine(registry, placement, settings.queue_size, room_of, __version__)
 
 
 def build_operations(settings: Settings) -> Operations:

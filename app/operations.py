@@ -21,15 +21,14 @@ from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5
-"""Seconds after which the latest progress is repeated, so that a subscriber can check that its client is connected."""
+"""Seconds until the latest progress is repeated, so that a subscriber can check that its client is connected."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished operation can be found by its id."""
 MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
 _BYTES_OF_ANSWER = 10_000
 _RETRY_AFTER = 5.0
-_EXCHANGE_EVERY = 0.5
-"""Seconds between two exchanges with other copies about an operation in work."""
+_EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
 Result = TypeVar("Result")
 Work = Callable[[ReportProgress, IsCancelled], Result]

@@ -5,11 +5,11 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings
 
-from app.setting_types import RedisUrl
+from app.setting_types import Amounts, Ranges, RedisUrl
 
 
 class ScaleSettings(BaseSettings):
-    """What several copies of the service share."""
+    """What several copies of the service share, and what models take of a Ray cluster."""
 
     storage: Literal["local", "s3"] = Field(
         "local", description="Where images are kept: in IMAGES_DIR, or in S3_BUCKET, for all copies of the service."
@@ -27,6 +27,26 @@ class ScaleSettings(BaseSettings):
         "",
         description="redis://host:6379/0, by which copies of the service find one another's operations and count the "
         "requests of clients together; empty for one copy.",
+    )
+
+    engine: Literal["local", "ray"] = Field(
+        "local", description="What runs the models: this process, or the Ray cluster at RAY_ADDRESS."
+    )
+    ray_address: str = Field(
+        "",
+        description="Ray cluster to join, host:port, or auto for that of this machine; empty starts one on this "
+        "machine, which ends with the service.",
+    )
+    ray_cpus: Amounts = Field(
+        {"*": 1.0}, description="name=CPUs,...: what a replica of that model takes of the cluster; * for all others."
+    )
+    ray_gpus: Amounts = Field(
+        {"*": 0.0}, description="name=GPUs,...: likewise; 0.5 puts two replicas on a GPU, 0 runs a model on CPUs."
+    )
+    ray_replicas: Ranges = Field(
+        {"*": (1, 1)},
+        description="name=N or name=LEAST-MOST,...: replicas of that model, by how many jobs wait; with 0 as the "
+        "least, a model that nobody uses leaves memory; * for all others.",
     )
 
     @model_validator(mode="after")

@@ -3,11 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, partial
-
-from PIL import Image
+from functools import partial
 
 from app import context, errors, metrics
 from app.availability import Availability, refuse_download
@@ -18,7 +16,7 @@ from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import DecodingPool
 from app.decoding.selection import furthest, placed, selected
 from app.engine.base import Engine
-from app.exports import EXPORTS, Document
+from app.exporting import export
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
 from app.pipelines import Pipeline, choose
@@ -113,15 +111,8 @@ class Service:
     def export(self, answer: Answer, format: str, data: bytes, before_page: Callable[[], None] = lambda: None) -> bytes:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
         for them, and `before_page` is called before each page."""
-        with metrics.timed("export"), ExitStack() as stack:
-            count_to = max(page.number for page in answer.pages) + 1
-            file = cache(lambda: stack.enter_context(open_pages(data, self._limits, self._pool, count_to=count_to)))
-
-            def image(number: int) -> Image.Image:
-                before_page()
-                return file().image(number)
-
-            return EXPORTS[format].render(Document.of(answer, image))
+        with metrics.timed("export"):
+            return export(answer, format, data, partial(open_pages, data, self._limits, self._pool), before_page)
 
     def tag(
         self,

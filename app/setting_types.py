@@ -154,6 +154,19 @@ def _redis_url(value: str) -> str:
     return value
 
 
+def _ranges(value: Any) -> Any:
+    """Read numbers by name: `1` and `1-8` as the least and the most."""
+    if not isinstance(value, str):
+        return value
+    found = {}
+    for name, given in _split_pairs(value).items():
+        least, dash, most = given.partition("-")
+        if not least.isdecimal() or (dash and not most.isdecimal()) or int(most or least) < max(int(least), 1):
+            raise ValueError("should be name=2 or name=1-8, with * for all other names")
+        found[name] = int(least), int(most or least)
+    return found
+
+
 def _sendable(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if not all(is_sendable(key.get_secret_value()) for key in value):
         raise ValueError(f"should be {SENDABLE_KEYS}")
@@ -174,6 +187,8 @@ Origins = Annotated[Names, AfterValidator(_origins)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_sendable)]
+Amounts = Annotated[dict[str, Annotated[float, Field(ge=0, le=1000)]], NoDecode, BeforeValidator(_split_pairs)]
+Ranges = Annotated[dict[str, tuple[int, int]], NoDecode, BeforeValidator(_ranges)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RateLimit = Annotated[str, AfterValidator(_limits)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

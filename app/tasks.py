@@ -5,6 +5,8 @@ from models.base import Model, Options, Task
 
 MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout",
     "schema", "output_language")  # fmt: skip
+OPTIONS = (*MODEL_OPTIONS, "ocr")
+"""Those of models, and of pipelines that read."""
 _TASKS: dict[Wanted, tuple[Task, ...]] = {
     "caption": (Task.CAPTION, Task.GROUNDED_CAPTION),
     "ground": (Task.GROUNDED_CAPTION,),
@@ -25,7 +27,7 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
 
 def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
-    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
+    also = {Task.READ_LINE: {"segment", "layout", "ocr"}, Task.READ_PAGE: {"ocr"}}.get(model.task, set())
     return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
 
 
@@ -34,12 +36,12 @@ def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Op
     known = option_names(model, task)
     taken: dict[str, object] = {}
     warnings = []
-    for name in (*MODEL_OPTIONS, "max_length"):
+    for name in (*OPTIONS, "max_length"):
         value = getattr(options, name)
         if value is None or name == "task":
             continue
         if name in known:
-            taken[name] = value
+            taken |= {name: value} if name in MODEL_OPTIONS else {}
         else:
             purpose = f" for {task}" if name in option_names(model) else ""
             warnings.append(f"{model.name} does not take {name}{purpose}: ignored")

@@ -12,6 +12,7 @@ from typing import Literal
 
 from models.base import Box, Detail, Entity, Line
 
+Ocr = Literal["auto", "always", "never"]
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
 Wanted = Literal["caption", "ground", "read", "detect", "tag", "alt-text"]
 """What a request asks of a model that does several things."""
@@ -35,6 +36,8 @@ class RequestOptions:
     schema: str | None = None
     """The JSON schema of the answer, as a text."""
     output_language: str | None = None
+    ocr: Ocr | None = None
+    """Whether pages are read: `auto` takes the text that a PDF holds, where it says what is on the page."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
@@ -85,7 +88,7 @@ class Progress:
     """The progress of a request.
 
     `done` of `found` are lines, pages, loaded models, or percent of a download. For `queued`, `position` is that of the
-    job in its queue, counted from 1; 0 while it runs; None while the queue is full.
+    job in its queue, counted from 1; 0 while it runs; None while the queue is full, or where the engine cannot tell.
     """
 
     stage: Stage
@@ -99,6 +102,7 @@ class Page:
     """The answer for one page of `width` x `height` pixels.
 
     `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
+    `is_read` is false for a page whose text was in its file.
     """
 
     width: int
@@ -109,6 +113,7 @@ class Page:
     entities: tuple[Entity, ...] | None = None
     points: tuple[float, float] | None = None
     number: int = 0
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ class Entry:
         """How long it took to load last, downloads not counted."""
         self._placement = placement
         self._busy: State | None = None
+        self._elsewhere: tuple[State, float] | None = None
         self._stopped = False
         self._downloaded = False
         self._failures = 0
@@ -68,7 +69,7 @@ class Entry:
     @property
     def loaded_at(self) -> float:
         """When it was loaded last, in seconds of the monotonic clock."""
-        return self._share.loaded_at
+        return self._share.loaded_at if self._elsewhere is None else self._elsewhere[1]
 
     @property
     def size(self) -> int:
@@ -77,6 +78,8 @@ class Entry:
 
     @property
     def state(self) -> State:
+        if self._elsewhere is not None:
+            return self._elsewhere[0]
         if self.loaded is not None:
             return State.READY
         if self._busy is not None:
@@ -84,6 +87,12 @@ class Entry:
         if self.error is not None:
             return State.FAILED
         return State.ON_DISK if self.has_weights else State.ABSENT
+
+    def is_elsewhere(self, state: State | None, error: str | None = None) -> None:
+        """Take note that the model is loaded in other processes, and in which state it is there; None for no more."""
+        loaded_at = time.monotonic() if state is State.READY else 0.0
+        self.error = error
+        self._elsewhere = None if state is None else (state, loaded_at)
 
     @property
     def has_weights(self) -> bool:

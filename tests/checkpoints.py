@@ -227,7 +227,8 @@ def t5(out: Path) -> None:
 
 
 def florence2(out: Path) -> None:
-    letters = ["<s>", "<pad>", "</s>", "<unk>", *string.ascii_letters, *string.punctuation, "Ġ", "<mask>"]
+    syllables = [f"Ġ{syllable}" for syllable in SYLLABLES]
+    letters = ["<s>", "<pad>", "</s>", "<unk>", *string.ascii_letters, *string.punctuation, "Ġ", *syllables, "<mask>"]
     vocabulary = {token: number for number, token in enumerate(letters)}
     _write(out / "vocab.json", vocabulary)
     (out / "merges.txt").write_text("#version: 0.2\n")
@@ -263,8 +264,13 @@ def florence2(out: Path) -> None:
     config = transformers.Florence2Config(
         text_config=text | ids, vision_config=vision, image_token_id=vocabulary["<mask>"] + len(tokens)
     )
-    network = transformers.Florence2ForConditionalGeneration(config).half()
-    _save(network, out, pickled=False)
+    network = transformers.Florence2ForConditionalGeneration(config)
+    with torch.no_grad():
+        # Of the noise, most are words: there are more locations than words.
+        network.lm_head.weight[len(letters) :] *= 0.9
+        # What is seen counts for more than what is said.
+        network.model.language_model.encoder.layers[-1].final_layer_norm.weight *= 4
+    _save(network.half(), out, pickled=False)
     saved = _read(out / "config.json")
     search = {"early_stopping": True, "forced_bos_token_id": 0, "no_repeat_ngram_size": 3, "num_beams": 3}
     saved["text_config"] = text | search

@@ -1,5 +1,6 @@
 """What copies of the service share, as real servers on free ports: Redis, and a store that speaks S3's protocol."""
 
+import logging
 import subprocess
 import time
 from pathlib import Path
@@ -44,6 +45,8 @@ class S3Server:
     """moto's server, in a thread of this process."""
 
     def __init__(self) -> None:
+        # A line for each request is no news.
+        logging.getLogger("werkzeug").setLevel(logging.WARNING)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()
         self.environment = {

@@ -104,6 +104,11 @@ class GenerateOptions(BaseModel):
         description="Language of the answer, as a name or a code such as `German` or `de`, for models that write "
         "several.",
     )
+    ocr: Choice[Literal["auto", "always", "never"]] = Field(
+        None,
+        description="For models that read. `auto`: the text that a page of a PDF holds is taken where it says what is "
+        "on the page, and other pages are read. `always`: every page is read. `never`: none is.",
+    )
     pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",

@@ -61,6 +61,7 @@ class Page(BaseModel):
     width: int = Field(description="Pixels of the upright page.")
     height: int
     text: str
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds.")
     lines: list[Line] | None = None
     tables: list[Table] | None = None
 
@@ -107,6 +108,7 @@ class Answer(BaseModel):
     tagger: str | None = None
     entities: list[Entity] | None = None
     lines: list[Line] | None = None
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds; none was read.")
     tables: list[Table] | None = Field(None, description="With `layout=auto`, where there are any.")
     pages: list[Page] | None = Field(None, description="Of a document of several pages.")
     parts: AltTextParts | None = Field(None, description="Of an alt text.")
@@ -136,6 +138,7 @@ class Answer(BaseModel):
                 "entities": _plain(page.entities),
                 "lines": _plain(page.lines),
                 "tables": _tables(page),
+                "text_layer": not page.is_read or None,
             }
         else:
             fields = {
@@ -147,6 +150,7 @@ class Answer(BaseModel):
                         text=page.text,
                         lines=_plain(page.lines),
                         tables=_tables(page),
+                        text_layer=not page.is_read or None,
                     )
                     for page in answer.pages
                 ]

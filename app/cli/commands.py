@@ -80,7 +80,15 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
         stack.callback(run.close)
         progress.begin()
         try:
-            run.take(items)
+            if asked.ray:
+                from app.cli.clustered import Clustered
+                from app.cli.local import Local
+
+                assert isinstance(answerer, Local)
+                clustered = Clustered(answerer, work, formats, asked.ray_workers, stopped)
+                run.take_done(clustered.outcomes(items))
+            else:
+                run.take(items)
         except ReaderGone:
             stopped.set()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,9 +124,13 @@ def _inputs(
     asked: Asked, finder: Finder, progress: Progress, stopped: threading.Event
 ) -> tuple[Iterable[Item | None], bool]:
     """Return the inputs, and whether there may be several. Those of a pipe are taken as they come."""
-    named = asked.paths
+    named, find = asked.paths, finder.find
+    if asked.ray:
+        from app.cli.objects import Objects
+
+        find = Objects(finder).find
     if asked.files_from is None and not asked.watch:
-        found = list(finder.find(named))
+        found = list(find(named))
         progress.found, progress.all_found = len(found), True
         return found, len(found) > 1 or any(os.path.isdir(path) for path in named)
     try:
@@ -127,7 +139,7 @@ def _inputs(
             paths = [*paths]
     except OSError as error:
         raise click.UsageError(f"--files-from {asked.files_from}: {error.strerror}") from error
-    items: Iterator[Item | None] = arriving(finder.find(paths), stopped)
+    items: Iterator[Item | None] = arriving(find(paths), stopped)
     if asked.watch:
         items = chain(items, watch.arrivals(asked.watch, finder, stopped))
     return items, True
@@ -143,6 +155,8 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         if "schema" in given:
             given["schema"] = _text_of("--schema", given["schema"])
         options = GenerateOptions(**given).to_options()
+        if asked.ray and (asked.server is not None or asked.watch or STDIN in asked.paths):
+            raise click.UsageError("--ray goes with files that are there: without --server, --watch and -")
         if asked.server is not None:
             from app.cli.remote import Remote
 
@@ -151,7 +165,7 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         from app.cli.local import Local, settings_for
 
         settings = settings_for(asked.max_pages, asked.max_mb, asked.max_pixels)
-        return Local(settings, options, say, stopped)
+        return Local(settings, options, say, stopped, load=not asked.ray or asked.dry_run)
     except ValidationError as error:
         sentences = (sentence_of(dict(each), GenerateOptions).partition(":") for each in error.errors())
         mistakes = (f"--{name.replace('_', '-')}:{what}" for name, _, what in sentences)

@@ -91,6 +91,17 @@ where = _together(
         "--jobs", type=click.IntRange(1, 256), default=4, show_default=True, metavar="N", help="Requests to it at once."
     ),
     click.option("--api-key", metavar="KEY|@FILE", help="A key of that service, or the file that holds it."),
+    click.option(
+        "--ray",
+        is_flag=True,
+        help="Compute on the Ray cluster at RAY_ADDRESS, in whatever order. A PATH may be s3://BUCKET/PREFIX, too.",
+    ),
+    click.option(
+        "--ray-workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Processes there; if absent, all it has room for.",
+    ),
 )
 
 outputs = _together(
@@ -163,8 +174,13 @@ layout = click.option(
 )
 task = click.option(
     "--task",
-    type=click.Choice(["caption", "ground", "read", "detect"]),
+    type=click.Choice(["caption", "ground", "read", "detect", "tag", "alt-text"]),
     help="For models that do several things: describe, with boxes, read, or find objects.",
+)
+ocr = click.option(
+    "--ocr",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Pages of PDFs that hold text: read those without sound text, all, or none.",
 )
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

@@ -1,5 +1,6 @@
 """A file as pages: those of a PDF, the frames of a TIFF, or the one image of another format."""
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from PIL import Image
 from app.decoding.images import looks_like_image
 from app.decoding.pool import Decoded, DecodingPool, OpenFile
 from app.errors import InvalidImage, UnsupportedMedia
+from models.reading.known import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,21 @@ class Limits:
     max_pixels: int
     max_pages: int
     pdf_dpi: int
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text that a file holds of a page, or of a part of it.
+
+    Attributes:
+        is_sound: whether it says what is on the page.
+        rows: in the file's order.
+        size: width and height in pixels of the page or the part.
+    """
+
+    is_sound: bool
+    rows: tuple[Row, ...]
+    size: tuple[float, float]
 
 
 class Pages(ABC):
@@ -63,9 +80,14 @@ class Pages(ABC):
     def image(self, number: int) -> Image.Image:
         """Return a page, count_to from 0, as an upright RGB image."""
 
+    def text(self, number: int) -> Text | None:
+        """Return the text that the file holds of a page, counted from 0; None for a format that holds none."""
+        return None
+
     @abstractmethod
     def size(self, number: int) -> tuple[int, int]:
-        """Return the width and height in pixels, as the file has them, of a page that was decoded."""
+        """Return the width and height in pixels, as the file has them, of a page that was decoded or whose text was
+        taken."""
 
     @abstractmethod
     def points(self, number: int) -> tuple[float, float] | None:
@@ -182,6 +204,24 @@ class PdfPages(Pages):
         image = _image_of(self._file.ask({**self._arguments, "number": number}))
         self._sizes[number] = image.size
         return image
+
+    def text(self, number: int) -> Text:
+        facts = self._file.ask({**self._arguments, "number": number, "text": True}).facts
+        try:
+            width, height = facts["size"]
+            self._sizes[number] = size = int(width), int(height)
+            return Text(bool(facts["sound"]), tuple(Row.of(*row) for row in facts["rows"]), size)
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidImage(f"the text of page {number + 1} cannot be taken: ask with ocr=always") from error
+
+    def laid_over(self, layers: bytes, onto: Sequence[int], numbers: Sequence[int]) -> bytes:
+        """Return the file with pages of another PDF laid over its own, as `pdf_layers.lay_over` does.
+
+        Raises:
+            InvalidImage: broken beyond what can be written again.
+        """
+        encoded = base64.b64encode(layers).decode("ascii")
+        return self._file.ask({"layers": encoded, "onto": [*onto], "numbers": [*numbers]}).file
 
     def size(self, number: int) -> tuple[int, int]:
         return self._sizes[number]

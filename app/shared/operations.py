@@ -92,7 +92,8 @@ class SharedOperations:
             if outcome.export is not None:
                 fields["export"] = outcome.export
         if sum(map(len, fields.values())) > MAX_BYTES:
-            return
+            large = NotFound(f"the result is larger than {MAX_BYTES / 1e6:g} MB, and only the copy that made it has it")
+            fields, told["error"] = {}, wire.dump_error(large)
         fields["told"] = json.dumps(told).encode()
         name = self._name(operation.id)
 

@@ -46,6 +46,7 @@ class SharedState:
             url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, health_check_interval=30
         )
         self._paused_until = 0.0
+        self._silent = False
         self._beating = threading.Lock()
         self._thread: threading.Thread | None = None
 
@@ -54,12 +55,18 @@ class SharedState:
         if time.monotonic() < self._paused_until:
             return otherwise
         try:
-            return call(self._redis)
+            answer = call(self._redis)
         except self._failures as error:
-            # Its message may hold the address with its password.
-            log.warning("Redis does not answer (%s): this copy goes on alone", type(error).__name__)
+            if not self._silent:
+                # Its message may hold the address with its password.
+                log.warning("Redis does not answer (%s): this copy goes on alone", type(error).__name__)
+            self._silent = True
             self._paused_until = time.monotonic() + PAUSE
             return otherwise
+        if self._silent:
+            log.info("Redis answers again")
+            self._silent = False
+        return answer
 
     def script(self, text: str) -> Callable[[list[str], list[Any]], Any]:
         """Return a function that runs a Lua script on the server, given its keys and its arguments; it raises as

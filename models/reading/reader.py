@@ -4,7 +4,6 @@ RapidOCR provides the networks and the detector's postprocessing. This package d
 scale, crops fragments, restores spaces, joins and orders lines, and turns pages upright.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
 from models.reading import leaders
+from models.reading.amounts import is_amount
 from models.reading.checkboxes import erase, find_checkboxes, owners
-from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back, turn_boxes
+from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
-from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recognition import read_crop
@@ -37,7 +37,6 @@ WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector mee
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
-AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is
 
@@ -263,11 +262,6 @@ def mean_confidence(parts: Sequence[Part]) -> float:
     """Return the mean confidence over the characters of a line's parts."""
     letters = sum(len(part.text) for part in parts)
     return sum(len(part.text) * part.confidence for part in parts) / max(letters, 1)
-
-
-def is_amount(text: str) -> bool:
-    """Tell a number with at most its unit or currency, as the cells of a table and the prices of a receipt are."""
-    return AMOUNT.fullmatch(text) is not None
 
 
 def is_text(text: str, confidence: float) -> bool:

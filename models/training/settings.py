@@ -38,6 +38,10 @@ class Settings(BaseSettings):
     out: Path = Field(Path("trained"), description="directory for the model, the checkpoints, the log and the curves")
     images: Path | None = Field(None, description="directory of the photos")
     captions: Path | None = Field(None, description="captions file: Flickr8k's, Kaggle's, Flickr30k's or COCO's")
+    sentences: Path | None = Field(
+        None,
+        description="text file with sentences about other photos, one a line, perhaps gzipped, to learn language from",
+    )
     train_split: Path | None = Field(None, description="file with the names of the photos to train on, one a line")
     dev_split: Path | None = Field(
         None, description="file with the names of the photos that decide when to stop, one a line"
@@ -76,6 +80,9 @@ class Settings(BaseSettings):
     word_epochs: int = Field(
         0, ge=0, description="the first epochs, which train only the encoder, on the auxiliary loss"
     )
+    sentence_epochs: int = Field(
+        0, ge=0, description="the first epochs, which train on --sentences alone, as many as captions in other epochs"
+    )
     batch_size: PositiveInt = Field(64, description="photos in a batch")
     captions_per_image: PositiveInt = Field(3, description="captions that each encoded photo is trained with")
     lr: float = Field(1e-3, gt=0, description="highest learning rate")
@@ -87,6 +94,7 @@ class Settings(BaseSettings):
     clip: float = Field(5.0, gt=0, description="longest gradient")
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability that is spread over all words")
     word_loss: float = Field(0.1, ge=0, description="weight of the auxiliary loss, which is summed over the words")
+    sentence_loss: float = Field(0.35, ge=0, description="weight of the loss of --sentences beside that of captions")
     average: float = Field(
         0.999, ge=0, lt=1, description="how much of the averaged weights stays at each step; 0 for no averaging"
     )
@@ -136,6 +144,8 @@ class Settings(BaseSettings):
             ((self.train_split is None) != (self.dev_split is None), "--train-split and --dev-split go together"),
             (bool(self.late_size) != bool(self.late_epochs), "--late-size and --late-epochs go together"),
             (self.word_epochs > self.epochs, "--word-epochs cannot be more than --epochs"),
+            (self.sentence_epochs > self.epochs, "--sentence-epochs cannot be more than --epochs"),
+            (self.sentence_epochs and self.sentences is None, "--sentence-epochs needs --sentences"),
             (self.late_epochs > self.epochs, "--late-epochs cannot be more than --epochs"),
             (min(filter(None, sizes)) < stride, f"--image-size, --serve-size and --late-size are {stride} at least"),
             (

@@ -21,11 +21,14 @@ WHOLE = {"segment": "none"}
 BEAMS = {"num_beams": 3, "max_new_tokens": 9}
 FORCED = {"min_new_tokens": 12, "max_new_tokens": 12}
 PROMPTED = {"prompt": "a photography of"}
+SHORT = {"max_new_tokens": 12}
 OTHER = {"prompt": "A fire in", "max_new_tokens": 24}
 CASES = [
     *((model, options) for model in BLIPS for options in (GREEDY, BEAMS, FORCED, PROMPTED, PROMPTED | BEAMS)),
     *(("kosmos-2", options) for options in (GREEDY, BEAMS, FORCED, OTHER, PROMPTED | BEAMS)),
     *((model, options) for model in READERS for options in (GREEDY, BEAMS, FORCED)),
+    # Where no number of beams is given, its own, which is three.
+    *(("florence-2-base", options | SHORT) for options in (GREEDY, {"num_beams": 1}, {"detail": "full"}, FORCED)),
 ]
 
 

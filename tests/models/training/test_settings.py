@@ -25,6 +25,7 @@ from models.training.settings import Settings, parse
         ("--hidden 10 --heads 4", "--hidden must be a multiple of --heads, and 10 is none of 4"),
         ("--late-size 64", "--late-size and --late-epochs go together"),
         ("--epochs 2 --word-epochs 3", "--word-epochs cannot be more than --epochs"),
+        ("--sentence-epochs 2", "--sentence-epochs needs --sentences"),
         ("--self-critical", "--self-critical finishes a captioner: --init-from says which"),
         ("--bleu 1", "--bleu counts with --self-critical only"),
         ("--train-split here", "--train-split and --dev-split go together"),
