@@ -189,6 +189,8 @@ class LoadedVisionLanguage(Loaded):
             said = self.network.json_text(text.tokens)
             if job.options.schema:
                 warnings += schema.grammar_of(job.options.schema)[1]
+            if (job.options.num_beams or 1) > 1:
+                warnings.append("num_beams has no effect on an answer in JSON")
         elif self._model.style.doctags and not job.options.prompt:
             said = text_of(self.chat.tagged(text.tokens))
         else:

@@ -40,7 +40,9 @@ class Chat:
         # Where a template lets a checkpoint think before it answers, it does not here.
         self._thinking = {"enable_thinking": False} if "enable_thinking" in (template or "") else {}
         self.end_tokens = self._end_tokens()
-        self._added = {unicodedata.normalize("NFKC", token) for token in self.tokenizer.get_added_vocab()}
+        added = {*self.tokenizer.get_added_vocab(), *self.tokenizer.all_special_tokens}
+        # Some tokenizers add words and runs of spaces, which do no harm.
+        self._added = {unicodedata.normalize("NFKC", token) for token in added if token[:1] in ("<", "[")}
 
     def check(self, instruction: str) -> None:
         """Check that an instruction is text alone.
@@ -50,7 +52,7 @@ class Chat:
         """
         # Tokenizers may normalise: a special token in full-width characters is a special token.
         text = unicodedata.normalize("NFKC", instruction)
-        if found := next((token for token in self._added if token.strip() and token in text), None):
+        if found := next((token for token in self._added if token in text), None):
             raise InvalidJob(f"a prompt may not contain the special token {found}")
 
     def inputs(self, pictures: Sequence[Image.Image], instructions: Sequence[str], scaling: Mapping[str, Any]) -> Any:
