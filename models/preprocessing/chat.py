@@ -91,9 +91,15 @@ class Chat:
     def _end_tokens(self) -> tuple[int, ...]:
         if not self.has_template:
             return ()
+        from jinja2 import TemplateError
+
         asked = _turn(None, "1")
         said = {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}
-        text = self.processor.apply_chat_template([asked, said], tokenize=False)
+        try:
+            text = self.processor.apply_chat_template([asked, said], tokenize=False)
+        except (TemplateError, TypeError):
+            # A template for questions alone: the checkpoint's own settings say how answers end.
+            return ()
         after = self.tokenizer.encode(text.rpartition(_ANSWER)[2], add_special_tokens=False)
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
         return tuple(after[:1]) if after and after[0] in special else ()
