@@ -185,6 +185,11 @@ def test_strangers_in_the_environment_are_ignored(directory: Path) -> None:
     ("name", "text"),
     [
         ("PORT", "http"),
+        ("STORAGE", "ftp"),
+        ("RAY_CPUS", "blip-base=-1"),
+        ("RAY_REPLICAS", "blip-base=8-1"),
+        ("RAY_REPLICAS", "blip-base=0"),
+        ("RAY_REPLICAS", "8"),
         ("PORT", ""),
         ("PORT", "65536"),
         ("PORT", "-1"),
