@@ -4,23 +4,24 @@ The `run` of a `Pipeline` takes the jobs of a request and the pages of its file,
 returns the pipeline for a request.
 """
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
 from PIL import Image
 
-from app import alt_text
+from app import alt_text, scripts
 from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import Jobs
+from app.placing import with_words
 from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags
-from models.base import Box, Job, Line, Model, Options, Polygon, Prediction, Task, UnknownModel
+from models.base import Job, Model, Options, Prediction, Task, UnknownModel
 from models.registry import Entry, Registry
 
 ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""
-_READER = "rapidocr"
+_READER = scripts.READER
 _SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
 _BETTER_CAPTIONER = "blip-base"
@@ -28,7 +29,16 @@ _LEAST_CONFIDENCE = 0.5
 """An alt text leaves a caption out that is more likely wrong than right."""
 _LEAST_TAG_SCORE = 0.6
 """It then names the tags that are more likely right than this."""
-_MODEL_OPTIONS = ("prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
+_MODEL_OPTIONS = (
+    "prompt",
+    "detail",
+    "min_new_tokens",
+    "max_new_tokens",
+    "num_beams",
+    "segment",
+    "layout",
+    "language",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,19 +93,22 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
         raise InvalidOption(f"{model.name} takes a text, not an image: use POST /generate-tags")
     if model.task is Task.SEGMENT:
         raise InvalidOption(f"{model.name} only cuts pages into lines, for trocr-* with segment=lines")
+    reads = model.task in (Task.READ_LINE, Task.READ_PAGE)
+    if reads:
+        entry = scripts.reader_of(registry, entry, options.language)
+        model = entry.model
     taken, warnings = _options_of(model, options)
     model.check(taken)
-    entries: tuple[Entry, ...]
+    entries: tuple[Entry, ...] = (entry,)
     run: Callable[[Jobs, Pages], Answer]
     if model.task is Task.READ_LINE and options.segment != "none":
         segmenter = registry.entry(_SEGMENTER)
-        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken)
-    elif model.task in (Task.READ_LINE, Task.READ_PAGE):
-        entries, run = (entry,), partial(read_pages, entry, taken)
+        entries, run = (entry, segmenter), partial(read_lines, registry, entry, taken)
+    elif reads:
+        run = partial(read_pages, registry, entry, taken)
     else:
-        entries, run = (entry,), partial(caption, entry, taken)
-    reads = model.task in (Task.READ_LINE, Task.READ_PAGE)
-    key = (*(each.identity for each in entries), taken)
+        run = partial(caption, entry, taken)
+    key = (*(each.identity for each in entries), taken, scripts.languages_here(registry) if reads else ())
     return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
@@ -112,28 +125,51 @@ def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
     )
 
 
-def read_pages(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
-    """Read every page with a model that takes whole pages."""
-    return _read(entry, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
-
-
-def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
-    """Cut every page into lines with one model, and read the lines with another."""
-    line_options = replace(options, segment=None, layout=None)
-    segmenting = Options(segment=options.segment, layout=options.layout)
+def read_pages(registry: Registry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Read every page with a model that takes whole pages, or one in a script that it does not know with another."""
 
     def read(image: Image.Image) -> Prediction:
-        layout = jobs.run(segmenter, Job(image, options=segmenting))
-        crops = layout.crops or ()
-        texts = jobs.run_lines(entry, [Job(crop, options=line_options) for crop in crops])
-        lines = [
-            replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
-            for line, prediction in zip(layout.lines or (), texts, strict=True)
-            if prediction.text
-        ]
-        return Prediction.of_lines(lines, [warning for prediction in texts for warning in prediction.warnings])
+        prediction = jobs.run(entry, Job(image, options=options))
+        if prediction.script is None:
+            return prediction
+        language = scripts.language_of(registry, prediction.script)
+        if language is None:
+            return scripts.not_read(prediction.script)
+        other = registry.entry(scripts.SCRIPT_READER)
+        found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), jobs, image)
+        return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
 
     return _read(entry, jobs, pages, read)
+
+
+def read_lines(registry: Registry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+    """Cut every page into lines with one model, and read the lines with another."""
+    return _read(entry, jobs, pages, partial(_lines_of, registry, entry, options, jobs))
+
+
+def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, image: Image.Image) -> Prediction:
+    """Cut a page into lines, and read them. The language of a script that the reader does not know is guessed."""
+    segmenting = Options(segment=options.segment, layout=options.layout)
+    layout = jobs.run(registry.entry(_SEGMENTER), Job(image, options=segmenting))
+    notes: tuple[str, ...] = ()
+    options = replace(options, segment=None, layout=None)
+    if options.language is None and (script := layout.script) is not None:
+        language = scripts.language_of(registry, script)
+        if entry.model.name != scripts.SCRIPT_READER or language is None:
+            return scripts.not_read(script)
+        options, notes = replace(options, language=(language,)), (scripts.guessed(script, language),)
+    crops = layout.crops or ()
+    texts = jobs.run_lines(entry, [Job(crop, options=options) for crop in crops])
+    lines = [
+        with_words(
+            replace(line, text=prediction.text, confidence=prediction.confidence or 0.0),
+            prediction.lines or (),
+            *crop.size,
+        )
+        for line, crop, prediction in zip(layout.lines or (), crops, texts, strict=True)
+        if prediction.text
+    ]
+    return Prediction.of_lines(lines, [*notes, *(warning for prediction in texts for warning in prediction.warnings)])
 
 
 def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
@@ -178,46 +214,6 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
-def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
-    """Convert an answer about selected pages, or a region of each, to one about the file.
-
-    Args:
-        answer: about the selected pages.
-        numbers: the number in the file of each selected page, counted from 0.
-        region: the region of each page; None for all of it.
-    """
-    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
-    if region is not None:
-        pages = [_in_region(page, region) for page in pages]
-    return replace(answer, pages=tuple(pages))
-
-
-def _in_region(page: Page, region: Box) -> Page:
-    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
-    left, top, right, bottom = region
-
-    def x(value: float) -> float:
-        return left + value * (right - left)
-
-    def y(value: float) -> float:
-        return top + value * (bottom - top)
-
-    def moved(polygon: Polygon) -> Polygon:
-        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
-        return a, b, c, d
-
-    def moved_line(line: Line) -> Line:
-        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
-        return replace(line, polygon=moved(line.polygon), parts=parts)
-
-    lines = page.lines and tuple(map(moved_line, page.lines))
-    entities = page.entities and tuple(
-        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
-        for entity in page.entities
-    )
-    return replace(page, lines=lines, entities=entities)
-
-
 def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
     """Tag a text."""
     prediction = jobs.run(entry, Job(text=text))
@@ -226,7 +222,7 @@ def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
 
 def options_of(model: Model) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline."""
-    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
+    also = {"segment", "layout", "language"} if model.task is Task.READ_LINE else set()
     return frozenset(also | {name for name in _MODEL_OPTIONS if model.takes(name)})
 
 

@@ -21,7 +21,8 @@ from app.engine.base import Engine
 from app.exports import EXPORTS, Document
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
-from app.pipelines import Pipeline, choose, placed
+from app.pipelines import Pipeline, choose
+from app.placing import placed
 from app.storage.base import Store
 from app.tagging import Tagging, tag_warnings
 from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, Request, RequestOptions, Tags, Timings

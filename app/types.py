@@ -29,6 +29,8 @@ class RequestOptions:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    language: tuple[str, ...] | None = None
+    """The languages of the text, as tags of BCP 47."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""

@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Protocol
 
 from PIL import Image
 
+from models import languages
+
 Needs = tuple[tuple[str, ...], ...]
 """The files that a checkpoint needs: at least one of each tuple."""
 Box = tuple[float, float, float, float]
@@ -23,6 +25,8 @@ Point = tuple[float, float]
 Polygon = tuple[Point, Point, Point, Point]
 
 WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+LINE_MARGIN = 0.15
+"""The margin around a line that a segmenter cuts out, in heights of the line: readers are trained with some."""
 
 
 class Task(StrEnum):
@@ -94,6 +98,8 @@ class Options:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    language: tuple[str, ...] | None = None
+    """The languages of the text, as tags of BCP 47; None where they are not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +166,8 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     tokens: int = 0
     """How many tokens were generated; 0 from a model that generates none."""
+    script: str | None = None
+    """The script of the page (ISO 15924), where it is one that the reader does not know."""
 
     @classmethod
     def of_lines(cls, lines: Sequence[Line], warnings: Sequence[str] = ()) -> "Prediction":
@@ -227,6 +235,8 @@ class Source:
     size_bytes: int | None = None
     directory: Path | None = None
     fallback: str | None = None
+    install: str | None = None
+    """What to do where the directory is missing, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -261,10 +271,21 @@ class Model(ABC):
     """True if predictions for images have tags, so that the model can replace a tagger of texts."""
     batch_size: ClassVar[int] = 8
     """The most jobs in a call of `predict`."""
+    scripts: ClassVar[frozenset[str]] = frozenset()
+    """The scripts that a reader knows (ISO 15924)."""
 
     @property
     def turns_image_into_text(self) -> bool:
         return "image" in self.accepts and self.task is not Task.SEGMENT
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that a reader reads, as tags of BCP 47; of one that goes by scripts, the most used."""
+        return tuple(tag for tag in languages.USUAL if languages.script_of(tag) in self.scripts)
+
+    def unread(self, tags: Sequence[str]) -> list[str]:
+        """Return which of some languages a reader does not read."""
+        return [tag for tag in tags if languages.script_of(tag) not in self.scripts]
 
     def takes(self, option: str) -> bool:
         return option in self.options or option in self.accepts

@@ -43,6 +43,7 @@ class Ask:
     schema: dict[str, Any] | None = None
     as_json: bool = False
     max_tokens: int | None = None
+    language: tuple[str, ...] | None = None
     again: bool = False
 
 
@@ -117,7 +118,10 @@ class Chat:
         if len(ask.images) > self.MAX_IMAGES:
             raise InvalidOption(f"send at most {self.MAX_IMAGES} images at once")
         model, wish = self._plan(ask)
-        options = RequestOptions(model=model, tags=wish.tags, max_new_tokens=self._limit(model, ask.max_tokens))
+        limit = self._limit(model, ask.max_tokens)
+        # Only what reads has a language; a caption is in English.
+        language = ask.language if wish.text == "read" else None
+        options = RequestOptions(model=model, tags=wish.tags, max_new_tokens=limit, language=language)
         answers: list[Answer] = []
         for image in ask.images:
             answers += [(yield from self._generate(image, options))]

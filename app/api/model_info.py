@@ -16,6 +16,10 @@ class ModelInfo(BaseModel):
     task: str
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
+    languages: list[str] = Field(
+        description="Languages that it reads, as tags of BCP 47: of tesseract those whose files are here, of others "
+        "the most used of those in their scripts."
+    )
     tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
     hub_id: str | None
     revision: str | None
@@ -37,6 +41,7 @@ class ModelInfo(BaseModel):
             task=model.task,
             accepts=list(model.accepts),
             options=sorted(options_of(model)),
+            languages=list(model.languages),
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,
             revision=model.source.revision,

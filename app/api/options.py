@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from app import types
 from app.errors import InvalidOption
+from models import languages
 
 MAX_PROMPT = 2_000
 MAX_TAG_TEXT = 100_000
@@ -54,6 +55,12 @@ class GenerateOptions(BaseModel):
         "one line, tables as such. `rows`: the page row by row, from edge to edge. `columns`: as `auto`, but texts "
         "that stand apart are lines of their own, and there are no tables. `plain`: neither columns nor whole rows.",
     )
+    language: Text = Field(
+        None,
+        max_length=100,
+        description="Languages of the text, for models that read: tags such as `ru` or `zh-Hans`, or tesseract's names "
+        "such as `rus`, several as `ru,en`; `auto` or absent: by its script. `GET /models` lists those of each model.",
+    )
     pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",
@@ -76,8 +83,23 @@ class GenerateOptions(BaseModel):
 
     def to_options(self) -> types.RequestOptions:
         """Return the options in the service's own type."""
-        values = self.model_dump(exclude={"format", "store", "pages", "region"})
-        return types.RequestOptions(**values, pages=page_ranges(self.pages), region=_region(self.region))
+        values = self.model_dump(exclude={"format", "store", "pages", "region", "language"})
+        return types.RequestOptions(
+            **values, pages=page_ranges(self.pages), region=_region(self.region), language=languages_of(self.language)
+        )
+
+
+def languages_of(text: object) -> tuple[str, ...] | None:
+    """Return the languages that a client names, in a text or a list of texts; None for any.
+
+    Raises:
+        InvalidOption: one of them is no language.
+    """
+    names = ",".join(map(str, text)) if isinstance(text, list) else str(text or "")
+    try:
+        return languages.parse(names)
+    except ValueError as error:
+        raise InvalidOption(f"language: {error}") from None
 
 
 def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:

@@ -153,5 +153,10 @@ layout = click.option(
     type=click.Choice(["auto", "rows", "columns", "plain"]),
     help="For models that read pages: what is one line, and in which order.",
 )
+language = click.option(
+    "--language",
+    metavar="NAME[,NAME…]",
+    help="Languages of the text, such as ru or zh-Hans; as tesseract names them, rus; by the script if absent.",
+)
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

@@ -4,6 +4,10 @@ import { all, byName, onMachine, standardModel } from "./models.js";
 
 const CAPTIONERS = ["caption", "grounded-caption"];
 const ALT_TEXT = "alt-text";
+/** The reader of lines that reads print. */
+const SCRIPTS = "tesseract";
+/** The reader of handwriting that comes with the project; larger ones read better. */
+const OWN = "handwriting";
 
 /** `kinds` are tasks of models, the most fitting first; `verb` names the button. */
 export const TASKS = {
@@ -17,8 +21,10 @@ export const TASKS = {
 
 /** The models that can do a task, the most fitting kind first. Alt text is made by several together. */
 export function candidates(task) {
-  const { kinds } = TASKS[task];
-  return kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  const able = TASKS[task].kinds.flatMap((kind) => all().filter((model) => model.task === kind && model.name !== SCRIPTS));
+  if (task === "print") return [...able, byName(SCRIPTS)].filter(Boolean);
+  const rank = ({ name }) => (name === OWN ? 1 : 0);
+  return able.sort((one, other) => (one.task === other.task ? rank(one) - rank(other) : 0));
 }
 
 export const taggers = () => all().filter((model) => model.task === "tag" || model.tags_images);
@@ -28,6 +34,12 @@ export function suggestion(task) {
   const able = candidates(task);
   const standard = able.find((model) => model.name === standardModel());
   return standard && TASKS[task].kinds[0] === standard.task ? standard : (able.find(onMachine) ?? able[0]);
+}
+
+/** The languages that a model reads, as tags of BCP 47; what RapidOCR does not read, the service gives to tesseract. */
+export function languagesOf(model) {
+  const together = model?.name === "rapidocr" ? [model, byName("tesseract")] : [model];
+  return [...new Set(together.flatMap((each) => each?.languages ?? []))];
 }
 
 /** The names of the options that a task with a model takes. */
