@@ -139,8 +139,9 @@ class Clustered:
     def _done(self, todo: Sequence[Item]) -> Iterator[Done]:
         import ray
 
+        # Of what it does, i2t tells itself.
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
-        logging.getLogger("ray.data").setLevel(logging.WARNING)
         blocks = math.ceil(len(todo) / _BLOCK)
         workers = min(self._workers, blocks)
         results = ray.data.from_items(

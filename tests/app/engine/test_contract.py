@@ -211,6 +211,12 @@ def test_close_refuses_and_ends_what_waits(make_engine: MakeEngine) -> None:
         submit(engine, "late")
 
 
+def test_nothing_is_told_to_the_makers_of_ray(cluster: Any) -> None:
+    from ray._private.usage import usage_lib
+
+    assert not usage_lib.usage_stats_enabled()
+
+
 def test_a_service_whose_models_run_on_the_cluster(
     cluster: Any, make_server: Callable[..., Server], pictures: list[Image.Image]
 ) -> None:
