@@ -7,6 +7,7 @@ need() { command -v "$1" >/dev/null || PATH=$PATH:/usr/sbin command -v "$1" >/de
 need make make
 # The exports are read back by other programs; fetching is tested over TLS.
 need pdftotext poppler-utils
+need qpdf qpdf
 need openssl openssl
 # The page is tested in a real browser.
 need chromium chromium
@@ -15,6 +16,8 @@ need exiftool libimage-exiftool-perl
 # Metrics, alerts and the reverse proxy are tested with the real ones.
 need prometheus prometheus
 need nginx nginx-light
+# What copies of the service share.
+need redis-server redis-server
 # Only what the machine lacks: a Python that was not installed by apt brings its own venv.
 "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 [ -n "$packages" ] || exit 0
@@ -27,7 +30,7 @@ $root apt-get update -q
 $root apt-get install -qy --no-install-recommends $packages
 # Debian starts what it installs; the tests start their own.
 if [ -d /run/systemd/system ]; then
-    for service in nginx prometheus; do
+    for service in nginx prometheus redis-server; do
         case "$packages" in *"$service"*) $root systemctl disable --now "$service" ;; esac
     done
 fi

@@ -13,11 +13,18 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from app.api.auth import Keys
+    from app.cache import Cache
     from app.config import Settings
+    from app.engine.base import Engine
     from app.operations import Operations
     from app.service import Service
+    from app.shared.state import SharedState
+    from app.storage.base import Store
+    from models.base import Placement
+    from models.registry import Registry
 
 __version__ = "0.1.0"
+_INSTALL = "pip install 'image-to-text[scale]', or pip install -r requirements-scale.txt"
 
 
 def build_service(settings: Settings) -> Service:
@@ -28,10 +35,8 @@ def build_service(settings: Settings) -> Service:
     """
     from app.config import SettingsError
     from app.decoding.pool import DecodingPool
-    from app.engine.local import LocalEngine
     from app.fetching.client import Fetcher
     from app.service import Service
-    from app.storage.local import LocalStore
     from models.backends import check_placement
     from models.backends.threads import cores
     from models.base import Placement
@@ -52,21 +57,22 @@ def build_service(settings: Settings) -> Service:
         models = with_revisions(models, settings.model_revisions)
     except ValueError as error:
         raise SettingsError(f"MODEL_REVISIONS: {error}") from error
+    aliases = {alias: model for model in models.values() for alias in model.aliases}
     named = {
         "DEFAULT_MODEL": {settings.default_model},
         "PRELOAD": {*settings.preload},
         "MODELS_ALLOWED": {*settings.models_allowed} - {"*"},
+        "RAY_CPUS": settings.ray_cpus.keys() - {"*"},
+        "RAY_GPUS": settings.ray_gpus.keys() - {"*"},
+        "RAY_REPLICAS": settings.ray_replicas.keys() - {"*"},
     }
     for setting, wanted in named.items():
-        if unknown := wanted - models.keys() - {"auto"}:
+        if unknown := wanted - models.keys() - aliases.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
-    if settings.default_model != "auto" and not models[settings.default_model].turns_image_into_text:
+    default = (models | aliases).get(settings.default_model)
+    if default is not None and not default.turns_image_into_text:
         raise SettingsError(f"DEFAULT_MODEL: {settings.default_model} does not turn images into text")
     registry = Registry(models.values(), placement, MemoryBudget(settings.max_model_memory_bytes))
-    store = None
-    if settings.save_uploads:
-        store = LocalStore(settings.images_dir, settings.max_store_bytes, settings.retention_days * 86_400)
-        store.open()
     fetcher = Fetcher(
         settings.max_upload_bytes,
         settings.fetch_timeout,
@@ -75,8 +81,91 @@ def build_service(settings: Settings) -> Service:
         settings.port,
     )
     pool = DecodingPool(cores(), settings.decode_timeout, settings.max_decode_bytes, settings.max_decoded_bytes)
-    engine = LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
-    return Service(settings, registry, engine, store, fetcher, pool)
+    engine = _engine(settings, registry, placement)
+    return Service(settings, registry, engine, _store(settings), fetcher, pool, _cache(settings))
+
+
+def _engine(settings: Settings, registry: Registry, placement: Placement) -> Engine:
+    """Return what runs the models."""
+    from app.config import SettingsError
+    from app.engine import ray_cluster
+    from app.engine.local import LocalEngine
+    from app.engine.ray_serve import RayEngine, Room
+
+    if settings.engine == "local":
+        return LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
+    cpus, gpus, replicas = settings.ray_cpus, settings.ray_gpus, settings.ray_replicas
+
+    def room_of(name: str) -> Room:
+        return Room(
+            cpus.get(name, cpus.get("*", Room.cpus)),
+            gpus.get(name, gpus.get("*", Room.gpus)),
+            replicas.get(name, replicas.get("*", Room.replicas)),
+        )
+
+    try:
+        ray_cluster.connect(settings.ray_address)
+        ray_cluster.start_serve()
+    except ImportError as error:
+        raise SettingsError("ENGINE=ray needs Ray: pip install 'image-to-text[ray]'") from error
+    except ConnectionError as error:
+        raise SettingsError(f"RAY_ADDRESS: no cluster answers at {settings.ray_address}: {error}") from error
+    return RayEngine(registry, placement, settings.queue_size, room_of, __version__)
+
+
+def build_operations(settings: Settings) -> Operations:
+    """Return what runs the requests of a service.
+
+    Raises:
+        SettingsError: as `build_service` does.
+    """
+    from app.operations import Operations
+
+    state = _state("SHARED_STATE", settings.shared_state) if settings.shared_state else None
+    return Operations(settings.max_requests, settings.result_cache_bytes > 0, state)
+
+
+def _store(settings: Settings) -> Store | None:
+    """Return where uploads are kept; None if they are not."""
+    from app.config import SettingsError
+    from app.errors import StorageFailed
+    from app.storage.local import LocalStore
+    from app.storage.s3 import S3Store
+
+    if not settings.save_uploads:
+        return None
+    limits = settings.max_store_bytes, settings.retention_days * 86_400
+    try:
+        local = settings.storage == "local"
+        store = LocalStore(settings.images_dir, *limits) if local else S3Store(settings.s3_bucket, *limits)
+    except ImportError as error:
+        raise SettingsError(f"STORAGE=s3 needs {error.name}: {_INSTALL}") from error
+    except StorageFailed as error:
+        raise SettingsError(f"STORAGE=s3: {error}") from error
+    store.open()
+    return store
+
+
+def _cache(settings: Settings) -> Cache:
+    """Return where results are remembered."""
+    from app.cache import ResultCache
+    from app.shared.cache import RedisCache
+
+    if settings.result_cache == "memory" or not settings.result_cache_bytes:
+        return ResultCache(settings.result_cache_bytes)
+    return RedisCache(_state("RESULT_CACHE", settings.result_cache), __version__)
+
+
+def _state(setting: str, url: str) -> SharedState:
+    from app.config import SettingsError
+    from app.shared.state import SharedState
+
+    try:
+        return SharedState(url)
+    except ImportError as error:
+        raise SettingsError(f"{setting} needs {error.name}: {_INSTALL}") from error
+    except ValueError as error:
+        raise SettingsError(f"{setting}: {error}") from error
 
 
 def create_app(settings: Settings, service: Service | None = None, operations: Operations | None = None) -> Flask:
@@ -90,7 +179,7 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     Raises:
         SettingsError: as build_service does.
     """
-    from flask import Flask
+    from flask import Blueprint, Flask
 
     from app.api import (
         auth,
@@ -114,24 +203,28 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     from app.api.chat import Chat
     from app.api.downloads import Downloads
     from app.api.reading import Reading
-    from app.operations import Operations
 
     keyring = auth.Keys(settings.read_keys())
     service = service or build_service(settings)
-    operations = operations or Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
+    operations = operations or build_operations(settings)
     downloads = Downloads(settings.models_allowed, keyring)
     chat = Chat(service, operations, downloads, settings.max_upload_bytes)
     reading = Reading(chat)
-    protocols: dict[ModuleType, tuple[object, ...]] = {
-        **dict.fromkeys((openai, ollama, huggingface, photoprism), (chat,)),
-        **dict.fromkeys((azure_read, docling, loaders), (reading,)),
-        kserve: (chat, __version__),
+    protocols: dict[ModuleType, Blueprint] = {
+        openai: openai.blueprint(chat),
+        ollama: ollama.blueprint(chat),
+        huggingface: huggingface.blueprint(chat),
+        photoprism: photoprism.blueprint(chat),
+        azure_read: azure_read.blueprint(reading),
+        docling: docling.blueprint(reading),
+        loaders: loaders.blueprint(reading),
+        kserve: kserve.blueprint(chat, __version__),
     }
     app = Flask(__name__)
-    _guard(app, settings, keyring)
+    _guard(app, settings, keyring, operations.state)
     problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
-    for front_door in (
-        *(door.blueprint(*needs) for door, needs in protocols.items()),
+    for blueprint in (
+        *protocols.values(),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service, downloads),
@@ -140,12 +233,13 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
         docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
-        app.register_blueprint(front_door)
+        app.register_blueprint(blueprint)
     return app
 
 
-def _guard(app: Flask, settings: Settings, keyring: Keys) -> None:
-    """Register what runs before and after every request, in this order: the log, limits, keys, proxies, origins."""
+def _guard(app: Flask, settings: Settings, keyring: Keys, state: SharedState | None) -> None:
+    """Register what runs before and after every request: proxies first, as WSGI middleware, then in this order the log,
+    limits, keys and origins."""
     from flask_cors import CORS
 
     from app.api import access, auth, csrf, proxy, rate_limit
@@ -158,7 +252,7 @@ def _guard(app: Flask, settings: Settings, keyring: Keys) -> None:
         app.config["TRUSTED_HOSTS"] = [*settings.trusted_hosts, "localhost", "127.0.0.1", "[::1]"]
     access.register(app)
     # Registered before the key check, so that the rate limit also holds for guessing keys.
-    rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client)
+    rate_limit.register(app, keyring, settings.rate_of_client, settings.requests_of_client, state)
     app.before_request(keyring.check)
     proxy.register(app, settings.trusted_proxies)
     if not settings.trusted_hosts and not settings.exposed:

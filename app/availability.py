@@ -10,7 +10,6 @@ from app.types import Progress
 from models.registry import Entry, State
 
 _RETRY_AFTER = 15.0
-_RETRY_CLOSED_AFTER = 5.0
 _FIRST_LOOK = 1.0
 """Seconds for which a request that does not wait gives the download to start or to fail. An unreachable hub mostly
 fails within them, so that the client gets the reason."""
@@ -71,7 +70,7 @@ class Availability:
                 entry.refuse_if_failed()
                 jobs.stop_if_cancelled()
                 if self._closed:
-                    raise errors.Unavailable("the service is shutting down", _RETRY_CLOSED_AFTER)
+                    raise errors.ShuttingDown
                 jobs.progress(Progress("downloading", round((entry.progress or 0) * 100), 100))
                 time.sleep(POLL)
         finally:

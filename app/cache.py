@@ -4,11 +4,22 @@ import dataclasses
 import sys
 import threading
 from collections.abc import Hashable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from cachetools import LRUCache
 
 from app.metrics import CACHE_LOOKUPS
+
+
+class Cache(Protocol):
+    """Results by all that they depend on. `ResultCache` is one in memory, `app.shared.cache` one of several copies."""
+
+    def get(self, key: Hashable) -> Any:
+        """Return the result of a key, or None."""
+
+    def put(self, key: Hashable, value: Any, started: float) -> None:
+        """Store a result, unless the stored one was begun later. `started` is when its computation began, in seconds of
+        the monotonic clock."""
 
 
 class _Item(NamedTuple):

@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 
 from dotenv import dotenv_values, load_dotenv
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
+from app.scale_settings import ScaleSettings
 from app.setting_types import (
     FORMATS,
     ApiKey,
@@ -30,18 +31,20 @@ from app.setting_types import (
     Ports,
     RateLimit,
     TrustedHosts,
+    keys_of_text,
 )
 
 log = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
+_SECRET = ("API_KEYS", "RESULT_CACHE", "SHARED_STATE")
 
 
 class SettingsError(Exception):
     """Settings that the service cannot start with; one line for each mistake."""
 
 
-class Settings(BaseSettings):
+class Settings(ScaleSettings):
     """The settings of the service. The description of each is its documentation."""
 
     model_config = SettingsConfigDict(frozen=True, extra="forbid", env_ignore_empty=False, allow_inf_nan=False)
@@ -172,16 +175,11 @@ class Settings(BaseSettings):
         keys = [ApiKey(key.get_secret_value()) for key in self.api_keys]
         if self.api_keys_file is not None:
             try:
-                lines = [line.strip() for line in self.api_keys_file.read_text(encoding="utf-8").splitlines()]
+                keys += keys_of_text(self.api_keys_file.read_text(encoding="utf-8"))
             except (OSError, UnicodeDecodeError) as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} cannot be read") from error
-            try:
-                found = [ApiKey.of_line(line) for line in lines if line and not line.startswith("#")]
             except ValueError as error:
                 raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} {error}") from error
-            if not found:
-                raise SettingsError(f"API_KEYS_FILE: {self.api_keys_file} contains no key")
-            keys += found
         return tuple(keys)
 
     @property
@@ -276,7 +274,10 @@ def warn_of_strangers() -> None:
 
 def _line(mistake: dict[str, Any]) -> str:
     """Describe a validation error in one line: the setting, what is wrong with it, and its value."""
-    setting = str(mistake["loc"][0]).upper()
     message = mistake["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    # Keys must not get into logs.
-    return f"{setting}: {message}" + ("" if setting == "API_KEYS" else f" (got {mistake['input']!r})")
+    if not mistake["loc"]:
+        # Of settings that do not fit together.
+        return str(message)
+    setting = str(mistake["loc"][0]).upper()
+    # Keys and passwords must not get into logs.
+    return f"{setting}: {message}" + ("" if setting in _SECRET else f" (got {mistake['input']!r})")

@@ -192,6 +192,13 @@ class Unavailable(ServiceError):
     title = "Unavailable"
 
 
+class ShuttingDown(Unavailable):
+    """The service is shutting down, and accepts no more requests."""
+
+    def __init__(self, detail: str = "the service is shutting down", retry_after: float | None = 5.0) -> None:
+        super().__init__(detail, retry_after)
+
+
 class QueueTimeout(Unavailable):
     """The request waited its whole deadline for a model that was busy."""
 

@@ -94,7 +94,7 @@ class Jobs:
                     if number == 0 or isinstance(error, QueueFull):
                         raise
                     outcomes[number] = error
-            self.progress(Progress("queued", position=max(ticket.position for ticket in tickets.values())))
+            self.progress(Progress("queued", position=_last([ticket.position for ticket in tickets.values()])))
             for number, ticket in tickets.items():
                 try:
                     outcomes[number] = self._wait(jobs[number][0], ticket)
@@ -166,6 +166,12 @@ class _Wait:
     started: float | None
     finished: float | None
     loaded_at: float
+
+
+def _last(positions: Sequence[int | None]) -> int | None:
+    """Return the last of several positions; None if one of them is not known."""
+    known = [position for position in positions if position is not None]
+    return max(known) if len(known) == len(positions) else None
 
 
 def _cancel(tickets: Iterable[Ticket]) -> None:

@@ -3,6 +3,7 @@
 import copy
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,19 +13,22 @@ from typing import Any, Generic, TypeVar
 from cachetools import TTLCache
 
 from app import context
-from app.errors import NotFound, QueueFull, ServiceError, Unavailable
+from app.errors import NotFound, QueueFull, ServiceError, ShuttingDown
+from app.shared.operations import FoundOperation, SharedOperations
+from app.shared.state import SharedState
 from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT = 0.5
-"""Seconds after which the latest progress is repeated, so that a subscriber can check that its client is connected."""
+"""Seconds until the latest progress is repeated, so that a subscriber can check that its client is connected."""
 KEEP_SECONDS = 600.0
 """Seconds for which a finished operation can be found by its id."""
 MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
 _BYTES_OF_ANSWER = 10_000
 _RETRY_AFTER = 5.0
+_EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
 Result = TypeVar("Result")
 Work = Callable[[ReportProgress, IsCancelled], Result]
@@ -42,16 +46,17 @@ class Operation(Generic[Result]):
         self.key = key
         self.detached = detached
         self.context = context.current()
-        self.created = self.changed = datetime.now(UTC)
-        """When it was begun, and when it told something last."""
+        self.created = self.updated_at = datetime.now(UTC)
+        """When it was begun, and when it reported progress last."""
         self.subscribers = 0
         """Guarded by the lock of `operations`."""
         self._operations = operations
         self._work: Work[Result] | None = work
-        self._changed = threading.Condition()
+        self._condition = threading.Condition()
         self._progress: list[Progress] = []
         self._done = False
         self._cancelled = False
+        self._exchanged = 0.0
         self._result: Result | None = None
         self._error: BaseException | None = None
 
@@ -71,24 +76,32 @@ class Operation(Generic[Result]):
         """True once there is an error."""
         return self._error is not None
 
+    def stages(self) -> dict[Stage, Progress]:
+        """Return the latest progress of each stage."""
+        return {progress.stage: progress for progress in [*self._progress]}
+
+    def outcome(self) -> Result | BaseException | None:
+        """Return the result or the error; None while there is neither."""
+        return self._result if self._error is None else self._error
+
     def latest(self, stage: Stage) -> Progress | None:
-        """Return what the work told of a stage last; None if nothing."""
-        return next((told for told in reversed(self._progress) if told.stage == stage), None)
+        """Return the latest progress of a stage; None if there is none."""
+        return self.stages().get(stage)
 
     @property
     def begun(self) -> bool:
-        """True once the work has told how far it is: it found nothing wrong with the request until then."""
+        """True once the work has reported progress, which it does only for a request that it accepts."""
         return bool(self._progress)
 
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds` until the operation is done. Return whether it is."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._done, seconds)
+        with self._condition:
+            return self._condition.wait_for(lambda: self._done, seconds)
 
     def result(self) -> Result:
         """Wait until the operation is done, then return its result or raise its error."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._done)
+        with self._condition:
+            self._condition.wait_for(lambda: self._done)
         if self._error is not None:
             # Each subscriber raises a copy: one error raised in several threads would collect their tracebacks.
             raise copy.copy(self._error) if isinstance(self._error, ServiceError) else self._error
@@ -98,9 +111,9 @@ class Operation(Generic[Result]):
         """Yield all progress until the operation is done. While there is none, repeat the latest."""
         seen = 0
         while True:
-            with self._changed:
+            with self._condition:
                 if len(self._progress) == seen and not self._done:
-                    self._changed.wait(HEARTBEAT)
+                    self._condition.wait(HEARTBEAT)
                 fresh, seen = self._progress[seen:], len(self._progress)
                 latest, done = self._progress[-1:], self._done
             yield from fresh or ([] if done else latest)
@@ -121,39 +134,51 @@ class Operation(Generic[Result]):
         assert work is not None
         try:
             with context.working_for(self.context):
-                result: Any = work(self._report, lambda: self._cancelled)
+                result: Any = work(self._report, self._is_cancelled)
             error = None
         except BaseException as raised:
             # BaseException, because panics of Rust libraries are no Exceptions, and subscribers wait for an outcome.
             result, error = None, raised
         # Free the request and its image, which the work holds.
         del work
-        self._result, self._error = result, error
+        self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
         self._operations._ended(self)
-        with self._changed:
-            self.changed = datetime.now(UTC)
+        with self._condition:
             self._done = True
-            self._changed.notify_all()
+            self._condition.notify_all()
         if self.detached:
             self.leave()
 
     def _report(self, progress: Progress) -> None:
-        with self._changed:
+        with self._condition:
             # Store equal progress once: `events` repeats it.
             if self._progress[-1:] != [progress]:
-                self.changed = datetime.now(UTC)
+                self.updated_at = datetime.now(UTC)
                 self._progress.append(progress)
-                self._changed.notify_all()
+                self._condition.notify_all()
+        self._exchange()
+
+    def _is_cancelled(self) -> bool:
+        self._exchange()
+        return self._cancelled
+
+    def _exchange(self) -> None:
+        if time.monotonic() >= self._exchanged + _EXCHANGE_EVERY:
+            self._exchanged = time.monotonic()
+            self._operations._exchange(self)
 
 
 class Operations:
     """Starts operations, shares them between equal requests, and finds them by id."""
 
-    def __init__(self, max_requests: int, share: bool = True) -> None:
+    def __init__(self, max_requests: int, share: bool = True, state: SharedState | None = None) -> None:
         """Args:
         max_requests: the most subscribers of all operations together. Each holds a thread of the server.
         share: whether a request with the key of a running operation subscribes to that one.
+        state: what other copies share, so that kept operations are found there, too; None for this copy alone.
         """
+        self.state = state
+        self._shared = SharedOperations(state, KEEP_SECONDS) if state else None
         self._max_requests = max_requests
         self._share = share
         self._executor = ThreadPoolExecutor(max_requests, thread_name_prefix="operation")
@@ -162,7 +187,8 @@ class Operations:
         self._kept: TTLCache[str, Operation[Any]] = TTLCache(
             MAX_KEPT_BYTES, KEEP_SECONDS, getsizeof=lambda operation: operation.size
         )
-        self._draining = False
+        self.draining = False
+        """True when new requests are refused."""
         self._lock = threading.Lock()
         self.in_work = 0
         """The number of subscribers of all operations."""
@@ -193,8 +219,8 @@ class Operations:
             Unavailable: the service is shutting down.
         """
         with self._lock:
-            if self._draining:
-                raise Unavailable("the service is shutting down", _RETRY_AFTER)
+            if self.draining:
+                raise ShuttingDown
             if self.in_work >= self._max_requests:
                 raise QueueFull(f"{self.in_work} requests are in work already", _RETRY_AFTER)
             operation = None if fresh or key is None else self._running.get(key)
@@ -208,19 +234,23 @@ class Operations:
             operation.subscribers += 1
             self.in_work += 1
         if starts:
+            self._exchange(operation)
             self._executor.submit(operation.run)
         else:
             context.current().shares = operation.context
         return operation
 
-    def find(self, operation_id: str) -> Operation[Any]:
-        """Return an operation that runs, or ended some minutes ago.
+    def find(self, operation_id: str) -> FoundOperation[Any]:
+        """Return an operation that runs, or ended some minutes ago, here or at another copy.
 
         Raises:
             NotFound: there is none.
+            Unavailable: the other copies cannot be asked.
         """
         with self._lock:
-            operation = self._by_id.get(operation_id) or self._kept.get(operation_id)
+            operation: FoundOperation[Any] | None = self._by_id.get(operation_id) or self._kept.get(operation_id)
+        if self._shared is not None:
+            operation = self._shared.find(operation_id, operation)
         if operation is None:
             raise NotFound(
                 "there is no such operation: it ended more than ten minutes ago, or the service was started again "
@@ -228,21 +258,19 @@ class Operations:
             )
         return operation
 
-    def forget(self, operation: Operation[Any]) -> None:
+    def forget(self, operation: FoundOperation[Any]) -> None:
         """Cancel an operation, and remove it from those that `find` returns."""
-        operation.cancel()
+        if isinstance(operation, Operation):
+            operation.cancel()
         with self._lock:
             self._by_id.pop(operation.id, None)
             self._kept.pop(operation.id, None)
+        if self._shared is not None:
+            self._shared.forget(operation.id)
 
     def drain(self) -> None:
         """Refuse new requests. Those in work continue."""
-        self._draining = True
-
-    @property
-    def draining(self) -> bool:
-        """True when new requests are refused."""
-        return self._draining
+        self.draining = True
 
     def _leave(self, operation: Operation[Any]) -> None:
         with self._lock:
@@ -254,8 +282,16 @@ class Operations:
         if abandoned:
             operation.cancel()
 
+    def _exchange(self, operation: Operation[Any]) -> None:
+        """Tell other copies how far a kept operation is, and cancel it if one of them has forgotten it."""
+        if self._shared and operation.id in self._by_id and not self._shared.exchange(operation):
+            self.forget(operation)
+
     def _ended(self, operation: Operation[Any]) -> None:
-        """Stop sharing an operation that has ended, so that later requests do not get its error."""
+        """Stop sharing an operation that has ended, so that later requests do not get its error. Keep it for `find`, if
+        it can be found by its id."""
+        # Before its client hears of the end: it may ask another copy for the result at once.
+        self._exchange(operation)
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]

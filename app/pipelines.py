@@ -11,19 +11,20 @@ from functools import partial
 from PIL import Image
 
 from app import alt_text
-from app.decoding.documents import Pages
+from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
 from app.jobs import Jobs
-from app.tasks import MODEL_OPTIONS, taken_options, task_of
-from app.types import AltTextParts, Answer, Page, Progress, RequestOptions, Tags, Wanted
+from app.tasks import OPTIONS, taken_options, task_of
+from app.types import AltTextParts, Answer, Ocr, Page, Progress, RequestOptions, Tags, Wanted
 from models.base import Job, Options, Prediction, Task, UnknownModel
-from models.registry import Entry, Registry
+from models.reading.known import lines_of
+from models.reading.layout import layout_of
+from models.registry import READER, SEGMENTER, Entry, Registry
 
 ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""
-_READER = "rapidocr"
-_SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
+_UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 _BETTER_CAPTIONER = "blip-base"
 _LEAST_CONFIDENCE = 0.5
 """An alt text leaves a caption out that is more likely wrong than right."""
@@ -79,15 +80,19 @@ def _able(registry: Registry, default: Entry, wanted: Wanted | None) -> Entry:
     Raises:
         InvalidOption: none on this machine does.
     """
-    if task_of(default.model, wanted) is not None and wanted != "read":
+    if _does(default, wanted) and wanted != "read":
         return default
-    able = [entry.model.name for entry in registry if task_of(entry.model, wanted) is not None]
-    found = registry.first_on_machine(sorted(able, key=lambda name: name != _READER))
+    able = [entry.model.name for entry in registry if _does(entry, wanted)]
+    found = registry.first_on_machine(sorted(able, key=lambda name: name != READER))
     if found is None:
         raise InvalidOption(
             f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
         )
     return found
+
+
+def _does(entry: Entry, wanted: Wanted | None) -> bool:
+    return task_of(entry.model, wanted) is not None and entry.model.turns_image_into_text
 
 
 def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipeline:
@@ -106,20 +111,21 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
     if task is None:
         raise InvalidOption(f"{model.name} does not do {options.task}, but {', '.join(model.tasks)}")
     taken, warnings = taken_options(model, task, options)
+    ocr: Ocr = options.ocr or "auto"
     model.check(taken)
     entries: tuple[Entry, ...] = (entry,)
     run: Callable[[Jobs, Pages], Answer]
     if task is Task.READ_LINE and options.segment != "none":
-        segmenter = registry.entry(_SEGMENTER)
-        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken)
+        segmenter = registry.entry(SEGMENTER)
+        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken, ocr)
     elif task in (Task.READ_LINE, Task.READ_PAGE):
-        run = partial(read_pages, entry, taken)
+        run = partial(read_pages, entry, taken, ocr)
     elif task is Task.GROUNDED_CAPTION and Task.CAPTION in model.tasks and not taken.prompt:
         run = partial(caption_and_ground, entry, taken)
     else:
         run = partial(caption, entry, taken)
     reads = task in (Task.READ_LINE, Task.READ_PAGE)
-    key = (*(each.identity for each in entries), taken)
+    key = (*(each.identity for each in entries), taken, ocr)
     return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
@@ -151,12 +157,12 @@ def _of_first_page(entry: Entry, prediction: Prediction, pages: Pages) -> Answer
     )
 
 
-def read_pages(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def read_pages(entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
     """Read every page with a model that takes whole pages."""
-    return _read(entry, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
+    return _read(entry, options, ocr, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
 
 
-def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def read_lines(segmenter: Entry, entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
     """Cut every page into lines with one model, and read the lines with another."""
     line_options = replace(options, segment=None, layout=None)
     segmenting = Options(segment=options.segment, layout=options.layout)
@@ -172,7 +178,7 @@ def read_lines(segmenter: Entry, entry: Entry, options: Options, jobs: Jobs, pag
         ]
         return Prediction.of_lines(lines, [warning for prediction in texts for warning in prediction.warnings])
 
-    return _read(entry, jobs, pages, read)
+    return _read(entry, options, ocr, jobs, pages, read)
 
 
 def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
@@ -217,16 +223,10 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
-def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
-    """Tag a text."""
-    prediction = jobs.run(entry, Job(text=text))
-    return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
-
-
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
-    captioner, reader = registry.default_captioner(), registry.entry(_READER)
+    captioner, reader = registry.default_captioner(), registry.entry(READER)
     length = options.max_length or _ALT_TEXT_LENGTH
-    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in MODEL_OPTIONS if getattr(options, name))
+    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in OPTIONS if getattr(options, name))
     return Pipeline(
         ALT_TEXT,
         (reader,),
@@ -236,20 +236,48 @@ def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     )
 
 
-def _read(entry: Entry, jobs: Jobs, pages: Pages, read: Callable[[Image.Image], Prediction]) -> Answer:
-    """Read page by page; one page is in memory at a time."""
+def _read(
+    entry: Entry,
+    options: Options,
+    ocr: Ocr,
+    jobs: Jobs,
+    pages: Pages,
+    read: Callable[[Image.Image], Prediction],
+) -> Answer:
+    """Take the text of each page from the file, or read the page; one is in memory at a time."""
     done: list[Page] = []
     warnings: list[str] = []
     for number in range(pages.count):
         jobs.stop_if_cancelled()
+        held = _held(pages, number, ocr)
         # Do not bind the image to a name: it would stay in memory while the next page is decoded.
-        prediction = read(pages.image(number))
-        done.append(_page(pages, number, prediction))
+        prediction = (
+            read(pages.image(number))
+            if held is None
+            else Prediction.of_lines(lines_of(held.rows, held.size, layout_of(options)))
+        )
+        done.append(replace(_page(pages, number, prediction), is_read=held is None))
         warnings += prediction.warnings
+        if held is not None and not held.is_sound:
+            warnings.append(f"page {pages.numbers[number] + 1}: {_UNSOUND}")
         if pages.count > 1:
             jobs.progress(Progress("pages", len(done), pages.count))
     text = "\n\n".join(page.text for page in done if page.text)
     return Answer(text, entry.model.name, tuple(done), warnings=tuple(warnings))
+
+
+def _held(pages: Pages, number: int, ocr: Ocr) -> Text | None:
+    """Return the text of a page that is taken from its file; None for a page that is read.
+
+    Raises:
+        InvalidOption: no page may be read, and the file is an image.
+    """
+    if ocr == "always":
+        return None
+    text = pages.text(number)
+    if ocr == "never" and text is None:
+        raise InvalidOption("ocr=never takes the text that a PDF holds, and this file is an image: ask with ocr=auto")
+    return text if text is not None and (text.is_sound or ocr == "never") else None
 
 
 def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
@@ -269,4 +297,4 @@ def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
 def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
     if pages.count > 1:
         # The warning gives no number of pages, because counting those of a TIFF stops at MAX_PAGES.
-        yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
+        yield f"{name} describes one image: only the first page was used; model={READER} reads them all"

@@ -3,22 +3,20 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache, partial
-
-from PIL import Image
+from functools import partial
 
 from app import context, errors, metrics
 from app.availability import Availability, refuse_download
-from app.cache import ResultCache
+from app.cache import Cache, ResultCache
 from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import DecodingPool
 from app.decoding.selection import furthest, placed, selected
 from app.engine.base import Engine
-from app.exports import EXPORTS, Document
+from app.exporting import export
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
 from app.pipelines import Pipeline, choose
@@ -45,6 +43,7 @@ class Service:
         store: Store | None,
         fetcher: Fetcher,
         pool: DecodingPool,
+        cache: Cache | None = None,
     ) -> None:
         self.store = store
         self._settings = settings
@@ -53,7 +52,7 @@ class Service:
         self._fetcher = fetcher
         self._pool = pool
         self._limits = Limits(settings.image_formats, settings.max_image_pixels, settings.max_pages, settings.pdf_dpi)
-        self._cache = ResultCache(settings.result_cache_bytes)
+        self._cache = cache or ResultCache(settings.result_cache_bytes)
         self._availability = Availability(engine, max(1, settings.max_requests // 4))
         self._tagging = Tagging(registry, self._availability, self._cache)
 
@@ -86,14 +85,7 @@ class Service:
             again = partial(self._answer, upload)
             tags = self._tagging.of_answer(answer, tagger, jobs, request.fresh, again) if options.tags else None
 
-            timings = answer.timings
-            if tags is not None:
-                timings = replace(
-                    timings,
-                    load=timings.load + tags.timings.load,
-                    queue=timings.queue + tags.timings.queue,
-                    inference=timings.inference + tags.timings.inference,
-                )
+            timings = answer.timings if tags is None else answer.timings.plus(tags.timings)
             warnings = [*pipeline.warnings, *answer.warnings, *tag_warnings(options, tags)]
             answer = replace(
                 answer,
@@ -119,15 +111,8 @@ class Service:
     def export(self, answer: Answer, format: str, data: bytes, before_page: Callable[[], None] = lambda: None) -> bytes:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
         for them, and `before_page` is called before each page."""
-        with metrics.timed("export"), ExitStack() as stack:
-            counted = max(page.number for page in answer.pages) + 1
-            file = cache(lambda: stack.enter_context(open_pages(data, self._limits, self._pool, counted=counted)))
-
-            def image(number: int) -> Image.Image:
-                before_page()
-                return file().image(number)
-
-            return EXPORTS[format].render(Document.of(answer, image))
+        with metrics.timed("export"):
+            return export(answer, format, data, partial(open_pages, data, self._limits, self._pool), before_page)
 
     def tag(
         self,
@@ -184,7 +169,7 @@ class Service:
         refuse_download(entry, may_download)
         if entry.state is not State.READY:
             entry.forget_failure()
-            self._engine.prepare(name)
+            self._engine.prepare(entry.model.name)
         return entry
 
     def unload(self, name: str) -> Entry:
@@ -195,8 +180,8 @@ class Service:
         """
         with errors.as_service_errors():
             entry = self._registry.entry(name)
-        if not self._engine.unload(name):
-            raise errors.ModelBusy(f"{name} is in use: try again later", _RETRY_AFTER)
+        if not self._engine.unload(entry.model.name):
+            raise errors.ModelBusy(f"{entry.model.name} is in use: try again later", _RETRY_AFTER)
         return entry
 
     def queued(self, entry: Entry) -> int:
@@ -215,7 +200,7 @@ class Service:
             Unavailable: it is not on the machine, or the service is shutting down.
         """
         if not self._engine.ready():
-            raise errors.Unavailable("the service is shutting down", _RETRY_AFTER)
+            raise errors.ShuttingDown
         entry = self.default()
         if not entry.on_machine:
             reason = f": {entry.error}" if entry.error else ""
@@ -226,7 +211,8 @@ class Service:
         """Start downloading and loading models, and start a decoding worker, without waiting for them."""
         self._pool.warm()
         for name in names:
-            self._engine.prepare(self.default().model.name if name == "auto" else name, until_loaded=True)
+            entry = self.default() if name == "auto" else self._registry.entry(name)
+            self._engine.prepare(entry.model.name, until_loaded=True)
 
     def tidy(self) -> None:
         """Remove images that are too old or too many."""
@@ -268,11 +254,11 @@ class Service:
         """Decode the file, run the pipeline, and cache its answer."""
         clock = Clock()
         options = upload.request.options
-        counted = None if options.pages is None else furthest(options.pages, self._limits.max_pages)
+        count_to = None if options.pages is None else furthest(options.pages, self._limits.max_pages)
         # For a region, decode at full size: reduced for the whole image, the region would have too few pixels.
         side = None if options.region else pipeline.side
         documents = pipeline.reads_documents
-        with open_pages(upload.data, self._limits, self._pool, documents, side, counted) as file:
+        with open_pages(upload.data, self._limits, self._pool, documents, side, count_to) as file:
             pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
             # Write the image before the models run, so that a full disk fails early.

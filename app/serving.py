@@ -16,7 +16,7 @@ from waitress import wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
-from app import __version__, build_service, create_app, logs, tracing
+from app import __version__, build_operations, build_service, create_app, logs, tracing
 from app.api.auth import KEYS, Keys
 from app.config import Settings, SettingsError, warn_of_strangers
 from app.connections import Connection
@@ -57,7 +57,7 @@ def serve(settings: Settings) -> NoReturn:
     # With PORT=0 the system has chosen a port: use its number from here on.
     settings = settings.model_copy(update={"port": listener.getsockname()[1]})
     service = build_service(settings)
-    operations = Operations(settings.max_requests, share=settings.result_cache_bytes > 0)
+    operations = build_operations(settings)
     sockets: SocketMap = {}
     application = create_app(settings, service, operations)
     server = create_server(

@@ -42,13 +42,31 @@ class ApiKey:
         if not colon and len(words) == 1 and is_sendable(name):
             return cls(name)
         if not colon or not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII) or not is_sendable(key):
-            raise ValueError(f"should hold {SENDABLE_KEYS}, one on each line; NAME: before a key gives it a name")
+            raise ValueError(f"should be {SENDABLE_KEYS}; NAME: before a key gives it a name")
         rates = [word for word in words[1:] if not word.isdecimal()]
         counts = [int(word) for word in words[1:] if word.isdecimal()]
         if len(rates) > 1 or len(counts) > 1:
-            raise ValueError(f"should have a rate such as 60/minute and a number at most behind the key of {name}")
+            raise ValueError(f"behind the key of {name} may stand one rate, such as 60/minute, and one number")
         rate = _limits(rates[0]) if rates and rates[0] != "auto" else None
         return cls(key, name, "" if rate == "none" else rate, counts[0] if counts else None)
+
+
+def keys_of_text(text: str) -> list[ApiKey]:
+    """Read the lines of API_KEYS_FILE, without empty ones and those that begin with #.
+
+    Raises:
+        ValueError: one of them is no key, or there is none.
+    """
+    keys = []
+    for number, line in enumerate(map(str.strip, text.splitlines()), 1):
+        if line and not line.startswith("#"):
+            try:
+                keys.append(ApiKey.of_line(line))
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from error
+    if not keys:
+        raise ValueError("contains no key")
+    return keys
 
 
 def is_sendable(key: str) -> bool:
@@ -129,6 +147,26 @@ def _limits(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    # The URL may hold a password, so the message does not repeat it.
+    if not re.fullmatch(r"(rediss?|unix)://\S+", value):
+        raise ValueError("should be the address of a Redis server, such as redis://localhost:6379/0")
+    return value
+
+
+def _ranges(value: Any) -> Any:
+    """Read numbers by name: `1` and `1-8` as the least and the most."""
+    if not isinstance(value, str):
+        return value
+    found = {}
+    for name, given in _split_pairs(value).items():
+        least, dash, most = given.partition("-")
+        if not least.isdecimal() or (dash and not most.isdecimal()) or int(most or least) < max(int(least), 1):
+            raise ValueError("should be name=2 or name=1-8, with * for all other names")
+        found[name] = int(least), int(most or least)
+    return found
+
+
 def _sendable(value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     if not all(is_sendable(key.get_secret_value()) for key in value):
         raise ValueError(f"should be {SENDABLE_KEYS}")
@@ -149,5 +187,8 @@ Origins = Annotated[Names, AfterValidator(_origins)]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode, BeforeValidator(_split)]
 Networks = Annotated[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...], NoDecode, BeforeValidator(_split)]
 Keys = Annotated[tuple[SecretStr, ...], NoDecode, BeforeValidator(_split), AfterValidator(_sendable)]
+Amounts = Annotated[dict[str, Annotated[float, Field(ge=0, le=1000)]], NoDecode, BeforeValidator(_split_pairs)]
+Ranges = Annotated[dict[str, tuple[int, int]], NoDecode, BeforeValidator(_ranges)]
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 RateLimit = Annotated[str, AfterValidator(_limits)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)]

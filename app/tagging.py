@@ -5,19 +5,19 @@ from dataclasses import replace
 
 from app import errors
 from app.availability import Availability
-from app.cache import ResultCache
+from app.cache import Cache
 from app.clock import Clock
 from app.jobs import Jobs
-from app.pipelines import Pipeline, of_model, tag_text
+from app.pipelines import Pipeline, of_model
 from app.types import Answer, RequestOptions, Tags
-from models.base import Task
+from models.base import Job, Task
 from models.registry import TAGGER, Entry, Registry
 
 
 class Tagging:
     """Chooses taggers, makes tags, and caches the tags of texts."""
 
-    def __init__(self, registry: Registry, availability: Availability, cache: ResultCache) -> None:
+    def __init__(self, registry: Registry, availability: Availability, cache: Cache) -> None:
         self._registry = registry
         self._availability = availability
         self._cache = cache
@@ -73,7 +73,9 @@ class Tagging:
                 if answer.model == tagger.model.name and answer.tags is not None:
                     return replace(answer.tags, cached=answer.cached)
                 self._availability.require(tagger, jobs, wait=False)
-                captioned = answer_again(of_model(self._registry, tagger, RequestOptions()), jobs.afresh())
+                # Some tag whatever they describe, others when they are told to.
+                asked = RequestOptions(task="tag" if Task.TAG in tagger.model.tasks else None)
+                captioned = answer_again(of_model(self._registry, tagger, asked), jobs.afresh())
                 tags = captioned.tags or Tags((), tagger=tagger.model.name)
                 return replace(tags, timings=captioned.timings, cached=captioned.cached)
         except errors.ClientGone:
@@ -94,7 +96,8 @@ class Tagging:
         if remembered is not None:
             return replace(remembered, cached=True)
         clock, jobs = Clock(), jobs.afresh()
-        tags = tag_text(entry, text, jobs)
+        prediction = jobs.run(entry, Job(text=text))
+        tags = Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
         self._cache.put(key, tags, clock.started)
         return replace(tags, timings=jobs.timings())
 

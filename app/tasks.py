@@ -3,12 +3,17 @@
 from app.types import RequestOptions, Wanted
 from models.base import Model, Options, Task
 
-MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout")
+MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout",
+    "schema", "output_language")  # fmt: skip
+OPTIONS = (*MODEL_OPTIONS, "ocr")
+"""Those of models, and of pipelines that read."""
 _TASKS: dict[Wanted, tuple[Task, ...]] = {
     "caption": (Task.CAPTION, Task.GROUNDED_CAPTION),
     "ground": (Task.GROUNDED_CAPTION,),
     "read": (Task.READ_PAGE, Task.READ_LINE),
     "detect": (Task.DETECT,),
+    "tag": (Task.TAG,),
+    "alt-text": (Task.ALT_TEXT,),
 }
 """What a request may ask for, and the tasks of models that it means, the most fitting first."""
 
@@ -20,24 +25,24 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
     return next((task for task in _TASKS[wanted] if task in model.tasks), None)
 
 
-def options_of(model: Model, task: Task | None = None) -> frozenset[str]:
+def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
-    also = {"segment", "layout"} if model.task is Task.READ_LINE else set()
+    also = {Task.READ_LINE: {"segment", "layout", "ocr"}, Task.READ_PAGE: {"ocr"}}.get(model.task, set())
     return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
 
 
 def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Options, list[str]]:
     """Return the options that a model takes for a task, and a warning for each other option that is set."""
-    known = options_of(model, task)
+    known = option_names(model, task)
     taken: dict[str, object] = {}
     warnings = []
-    for name in (*MODEL_OPTIONS, "max_length"):
+    for name in (*OPTIONS, "max_length"):
         value = getattr(options, name)
         if value is None or name == "task":
             continue
         if name in known:
-            taken[name] = value
+            taken |= {name: value} if name in MODEL_OPTIONS else {}
         else:
-            purpose = f" for {task}" if name in options_of(model) else ""
+            purpose = f" for {task}" if name in option_names(model) else ""
             warnings.append(f"{model.name} does not take {name}{purpose}: ignored")
     return Options(task=task if model.other_tasks else None, **taken), warnings  # type: ignore[arg-type]

@@ -6,14 +6,15 @@ Plain dataclasses: no HTTP, no validation. A front door converts the requests of
 
 import hashlib
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 from models.base import Box, Detail, Entity, Line
 
+Ocr = Literal["auto", "always", "never"]
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
-Wanted = Literal["caption", "ground", "read", "detect"]
+Wanted = Literal["caption", "ground", "read", "detect", "tag", "alt-text"]
 """What a request asks of a model that does several things."""
 
 
@@ -32,6 +33,11 @@ class RequestOptions:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    schema: str | None = None
+    """The JSON schema of the answer, as a text."""
+    output_language: str | None = None
+    ocr: Ocr | None = None
+    """Whether pages are read: `auto` takes the text that a PDF holds, where it says what is on the page."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
@@ -82,7 +88,7 @@ class Progress:
     """The progress of a request.
 
     `done` of `found` are lines, pages, loaded models, or percent of a download. For `queued`, `position` is that of the
-    job in its queue, counted from 1; 0 while it runs; None while the queue is full.
+    job in its queue, counted from 1; 0 while it runs; None while the queue is full, or where the engine cannot tell.
     """
 
     stage: Stage
@@ -96,6 +102,7 @@ class Page:
     """The answer for one page of `width` x `height` pixels.
 
     `number` is that of the page in its file, counted from 0. `points` is its size on paper in 1/72 inch, if known.
+    `is_read` is false for a page whose text was in its file.
     """
 
     width: int
@@ -106,6 +113,7 @@ class Page:
     entities: tuple[Entity, ...] | None = None
     points: tuple[float, float] | None = None
     number: int = 0
+    is_read: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +128,12 @@ class AltTextParts:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The duration of each step of a request, in milliseconds. `load` is the wait until models were in memory, `queue`
-    the wait for busy models."""
+    """The duration of the steps of a request, in milliseconds.
+
+    `decode` lasts until the first page is decoded, or until the sizes of a PDF's pages are known; further pages are
+    decoded while models work, and counted only in `total`. `load` is the wait until models were in memory, `queue` the
+    wait for busy models.
+    """
 
     fetch: int = 0
     decode: int = 0
@@ -129,6 +141,15 @@ class Timings:
     queue: int = 0
     inference: int = 0
     total: int = 0
+
+    def plus(self, other: "Timings") -> "Timings":
+        """Return the sum of both for the steps that models take."""
+        return replace(
+            self,
+            load=self.load + other.load,
+            queue=self.queue + other.queue,
+            inference=self.inference + other.inference,
+        )
 
 
 @dataclass(frozen=True, slots=True)

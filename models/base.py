@@ -1,7 +1,6 @@
 """The types that the model families and the service share. This module imports no network library.
 
-Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
-width and height of the upright image that the job carries.
+Boxes are `(x0, y0, x1, y1)`, polygons four `(x, y)` points clockwise from the top left: fractions of the upright image.
 """
 
 import re
@@ -15,6 +14,13 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
 
 from PIL import Image
+
+from models.errors import BudgetExhausted as BudgetExhausted
+from models.errors import InvalidJob as InvalidJob
+from models.errors import ModelError as ModelError
+from models.errors import ModelUnavailable as ModelUnavailable
+from models.errors import UnknownModel as UnknownModel
+from models.errors import is_out_of_memory as is_out_of_memory
 
 Needs = tuple[tuple[str, ...], ...]
 """The files that a checkpoint needs: at least one of each tuple."""
@@ -37,53 +43,7 @@ class Task(StrEnum):
     READ_PAGE = "read-page"
     SEGMENT = "segment"
     TAG = "tag"
-
-
-class ModelError(Exception):
-    """A job or a model that cannot be served. The message may be shown to clients."""
-
-
-class UnknownModel(ModelError):
-    """No model of that name is in the registry."""
-
-
-class InvalidJob(ModelError):
-    """The model cannot do this job: its prompt contains a special token, or it needs more tokens than are possible."""
-
-
-class ModelUnavailable(ModelError):
-    """The model cannot answer now, but may after `retry_after` seconds."""
-
-    def __init__(self, message: str, retry_after: float = 30.0) -> None:
-        super().__init__(message, retry_after)
-        self.retry_after = retry_after
-
-    def __str__(self) -> str:
-        return str(self.args[0])
-
-
-class BudgetExhausted(ModelUnavailable):
-    """Models in use fill the memory budget. The model itself has not failed, and may be loaded later."""
-
-
-_NO_MEMORY = (
-    "out of memory",
-    "not enough memory",
-    "can't alloc",
-    "cannot allocate",
-    "could not allocate",
-    "failed to alloc",
-    "bad_alloc",
-)
-"""Parts of the messages of torch and OpenVINO when memory does not suffice."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return True for what Python, torch and OpenVINO raise when memory does not suffice."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    message = str(error).lower()
-    return any(words in message for words in _NO_MEMORY)
+    ALT_TEXT = "alt-text"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +58,9 @@ class Options:
     num_beams: int | None = None
     segment: str | None = None
     layout: str | None = None
+    schema: str | None = None
+    """The JSON schema of the answer, as a text."""
+    output_language: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +92,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkbox:
+    """A check box on the image: ☐ or ☑ in the text."""
+
+    state: Literal["selected", "unselected"]
+    polygon: Polygon
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order.
 
@@ -142,6 +113,7 @@ class Line:
     paragraph: int = 0
     parts: tuple[Part, ...] = ()
     is_row: bool = False
+    checkboxes: tuple[Checkbox, ...] = ()
 
 
 class CutWarning(str):
@@ -243,7 +215,7 @@ class Model(ABC):
     name: str
     source: Source
     aliases: tuple[str, ...] = ()
-    """Former names, which requests and settings may still use."""
+    """Former names, which requests and settings may still use. The engine knows only `name`."""
 
     files: ClassVar[Needs] = ()
     """The files that a checkpoint needs besides `config.json` and weights."""
@@ -251,7 +223,8 @@ class Model(ABC):
     other_tasks: ClassVar[tuple[Task, ...]] = ()
     """What its models do besides, for jobs that ask for it."""
     accepts: ClassVar[tuple[str, ...]]
-    """Which of `image`, `text` and `prompt` a job for this family may have."""
+    """Which of `image`, `text`, `prompt` and `instruction` a job for this family may have. A prompt is the beginning of
+    the text, or an instruction or a question that the text answers."""
     options: ClassVar[frozenset[str]] = frozenset()
     """The fields of `Options` besides `prompt` and `task` that this family uses."""
     only_for: ClassVar[Mapping[str, frozenset[Task]]] = {}
@@ -275,6 +248,11 @@ class Model(ABC):
         return "image" in self.accepts and self.task is not Task.SEGMENT
 
     @property
+    def follows_instructions(self) -> bool:
+        """Whether a prompt is an instruction or a question, instead of the beginning of the text."""
+        return "instruction" in self.accepts
+
+    @property
     def tasks(self) -> tuple[Task, ...]:
         """What its models do; the first is what they do unless a job asks for another."""
         return (self.task, *self.other_tasks)
@@ -283,6 +261,8 @@ class Model(ABC):
         """Return whether an option has an effect, for a task; None for any of them."""
         if option == "task":
             return bool(self.other_tasks)
+        if option == "prompt" and self.follows_instructions:
+            option = "instruction"
         fits = task is None or task in self.only_for.get(option, self.tasks)
         return fits and (option in self.options or option in self.accepts)
 
@@ -304,6 +284,11 @@ class Model(ABC):
     def recognises(cls, config: Mapping[str, Any]) -> bool:
         """Return True for the `config.json` of a checkpoint of this family."""
         return cls.model_type is not None and config.get("model_type") == cls.model_type
+
+    @classmethod
+    def of_checkpoint(cls, name: str, source: Source, config: Mapping[str, Any]) -> "Model":
+        """Return a model of this family for the checkpoint that has this `config.json`."""
+        return cls(name, source)
 
     @abstractmethod
     def load(self, directory: Path, placement: Placement) -> Loaded:

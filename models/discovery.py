@@ -40,15 +40,18 @@ def with_local_paths(known: Mapping[str, Model], paths: Mapping[str, Path]) -> d
         if name in RESERVED:
             raise ValueError(f"{name}: this name is reserved: choose another")
         source = Source(revision=None, directory=directory)
-        family = _family(name, directory)
+        family, config = _family(name, directory)
         if name in result:
             if not isinstance(result[name], family):
-                raise ValueError(f"{name}: {directory} holds a {family.model_type} model, which is of another family")
+                raise ValueError(
+                    f"{name}: {directory} holds a {config['model_type']} model, which is of another family"
+                )
             source = replace(result[name].source, directory=directory)
         if not weights.has_weights(directory):
             raise ValueError(f"{name}: {directory} has no model.safetensors or pytorch_model.bin, whole or in shards")
-        aliases = result[name].aliases if name in result else ()
-        result[name] = family(name, source, aliases)
+        result[name] = (
+            replace(result[name], source=source) if name in result else family.of_checkpoint(name, source, config)
+        )
     return result
 
 
@@ -66,7 +69,8 @@ def with_revisions(known: Mapping[str, Model], revisions: Mapping[str, str]) -> 
     return result
 
 
-def _family(name: str, directory: Path) -> type[Model]:
+def _family(name: str, directory: Path) -> tuple[type[Model], Mapping[str, Any]]:
+    """Return the family of a checkpoint, and its `config.json`."""
     if not directory.is_dir():
         raise ValueError(f"{name}: {directory} is not a directory")
     try:
@@ -76,9 +80,10 @@ def _family(name: str, directory: Path) -> type[Model]:
         # A training writes its best checkpoint into this folder.
         best = f"; {directory / 'best'} has" if (directory / "best" / "config.json").is_file() else ""
         raise ValueError(f"{name}: {directory} has no config.json that names its model_type{best}") from error
-    for family in _families(Model):
+    # The families of one architecture come before those that take whatever transformers loads.
+    for family in sorted(_families(Model), key=lambda family: family.model_type is None):
         if family.recognises(config):
-            return family
+            return family, config
     raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")
 
 

@@ -9,6 +9,10 @@ from typing import Any
 
 from PIL import Image
 
+from models.base import Options
+from models.discovery import discover
+from models.families.vision_language import VisionLanguage
+
 Caption = Callable[..., list[str]]
 
 
@@ -22,6 +26,8 @@ def reference(family: str, directory: Path) -> Caption:
     Raises:
         LookupError: transformers does not know the family, or it takes no images.
     """
+    if isinstance(model := discover().get(family), VisionLanguage):
+        return _chat(model, directory)
     known = {"blip": _blip, "kosmos": _kosmos2, "trocr": _trocr, "vision": _trocr}
     known |= {"florence": _florence2, "florence2": _florence2}
     return known[family.partition("-")[0]](directory)
@@ -79,6 +85,27 @@ def _trocr(directory: Path) -> Caption:
         return texts
 
     return read
+
+
+def _chat(model: VisionLanguage, directory: Path) -> Caption:
+    import torch
+    import transformers
+
+    from models.preprocessing.chat import Chat
+
+    chat = Chat(directory)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(directory, dtype="float32").eval()
+
+    @torch.inference_mode()
+    def answer(images: list[Image.Image], prompt: str | None = None, **parameters: Any) -> list[str]:
+        options = Options(prompt=prompt)
+        said = [model.style.instruction(options, model.task)] * len(images)
+        inputs = chat.inputs(images, said, model.style.scaling(options, model.task))
+        usual = {"max_new_tokens": model.max_new_tokens, "do_sample": False, "num_beams": 1}
+        output = network.generate(**inputs, **(usual | parameters))
+        return [chat.decode(row) for row in output[:, inputs["input_ids"].shape[1] :].tolist()]
+
+    return answer
 
 
 def _florence2(directory: Path) -> Caption:

@@ -26,6 +26,10 @@ CAPTIONER_ORDER = ("blip-large", "florence-2-base", "blip-base", "kosmos-2", "ef
 """`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
 TAGGER = "t5-tags"
 """The tagger of texts that `auto` means if it is on this machine."""
+READER = "rapidocr"
+"""The reader of requests that name none."""
+SEGMENTER = "rapidocr-lines"
+"""What cuts a page into lines for models that read one."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
 """Seconds until a model that failed is tried again: they double with each failure, up to the longest."""
 
@@ -52,6 +56,7 @@ class Entry:
         """How long it took to load last, downloads not counted."""
         self._placement = placement
         self._busy: State | None = None
+        self._elsewhere: tuple[State, float] | None = None
         self._stopped = False
         self._downloaded = False
         self._failures = 0
@@ -68,7 +73,7 @@ class Entry:
     @property
     def loaded_at(self) -> float:
         """When it was loaded last, in seconds of the monotonic clock."""
-        return self._share.loaded_at
+        return self._share.loaded_at if self._elsewhere is None else self._elsewhere[1]
 
     @property
     def size(self) -> int:
@@ -77,6 +82,8 @@ class Entry:
 
     @property
     def state(self) -> State:
+        if self._elsewhere is not None:
+            return self._elsewhere[0]
         if self.loaded is not None:
             return State.READY
         if self._busy is not None:
@@ -84,6 +91,12 @@ class Entry:
         if self.error is not None:
             return State.FAILED
         return State.ON_DISK if self.has_weights else State.ABSENT
+
+    def is_elsewhere(self, state: State | None, error: str | None = None) -> None:
+        """Take note that the model is loaded in other processes, and in which state it is there; None for no more."""
+        loaded_at = time.monotonic() if state is State.READY else 0.0
+        self.error = error
+        self._elsewhere = None if state is None else (state, loaded_at)
 
     @property
     def has_weights(self) -> bool:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -17,6 +17,9 @@ from app.decoding.pool import DecodingPool
 from models.base import Placement
 from models.discovery import discover
 from tests.server import NETWORKS, ROOT, Server
+
+if TYPE_CHECKING:
+    from tests.shared import RedisServer, S3Server
 
 INPUT = ROOT / "Input"
 
@@ -92,6 +95,26 @@ def server(tmp_path_factory: pytest.TempPathFactory, model_paths: str) -> Iterat
     running = Server(tmp_path_factory.mktemp("server"), model_paths=model_paths, result_cache_mb=0, log_level="DEBUG")
     yield running
     running.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["RedisServer"]:
+    """A Redis server that tests share: each takes keys of its own."""
+    from tests.shared import RedisServer
+
+    running = RedisServer(tmp_path_factory.mktemp("redis"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator["S3Server"]:
+    """A store that speaks S3's protocol: each test takes a bucket of its own."""
+    from tests.shared import S3Server
+
+    running = S3Server()
+    yield running
+    running.stop()
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options: Any) -> bytes:

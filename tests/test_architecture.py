@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.server import ROOT
 
 HEAVY = {"torch", "transformers", "openvino", "rapidocr", "cv2"}
-THREADS = {"app.cli", "app.engine", "app.fetching", "app.operations", "app.serving"}
+THREADS = {"app.cli", "app.engine", "app.fetching", "app.operations", "app.serving", "app.shared"}
 PROCESSES = {"app.decoding", "models.backends"}
 
 
@@ -95,13 +95,17 @@ def test_user_files_are_opened_only_in_workers() -> None:
             assert not opens or name in ("app.api.ui", "app.cli.parity"), name
 
 
+_READERS = ("app.config", "app.decoding.process", "app.engine.ray_cluster", "models", "models.downloads")
+
+
 def test_only_config_reads_the_environment() -> None:
     for name, tree in MODULES:
         for node in ast.walk(tree):
             if ast.unparse(node) in ("os.environ", "os.getenv"):
-                # models/__init__ sets what libraries read when they are imported; what decodes gets little of it;
+                # app.engine.ray_cluster sets what Ray reads, models/__init__ what libraries read when they are
+                # imported; what decodes gets little of it;
                 # HF_HUB_OFFLINE belongs to the hub's client, which reads it once.
-                assert name in ("app.config", "app.decoding.process", "models", "models.downloads"), name
+                assert name in _READERS, name
 
 
 def test_starting_imports_no_network_library() -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import hostile, report
+from benchmarks import hostile, report, simulation
 from benchmarks.machine import Usage
-from benchmarks.soak import Options, Result, clients, instances, lifecycle
+from benchmarks.soak import Options, Result, clients, cluster, copies, instances, lifecycle
 from benchmarks.soak.__main__ import main
 from benchmarks.soak.clients import Seen
 from benchmarks.soak.lifecycle import Taken
@@ -85,3 +85,35 @@ def test_the_soak_runs_what_is_named(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert capsys.readouterr().out.endswith("| a table |\nmemory grew\n")
     with pytest.raises(SystemExit, match="2"):
         main(["nonesuch"])
+
+
+def test_copies_say_what_is_not_as_it_should_be() -> None:
+    fine = copies.Seen([1.0, 1.0], Counter({200: 2}), cached=1)
+    both = Counter({"killed": 1, "stopped": 1})
+    assert list(copies.wrong(fine, both)) == []
+    lost = copies.Seen([1.0, 1.0], Counter({200: 1, 0: 1}), cached=1, wrong=["7: other words"])
+    assert len(list(copies.wrong(lost, both))) == 2
+    assert len(list(copies.wrong(fine, Counter({"stopped": 1})))) == 1
+
+
+def test_a_cluster_says_what_is_not_as_it_should_be() -> None:
+    rates, said = {1: (2.0, 4.0), 2: (3.9, 4.0), 8: (15.0, 4.1)}, {1: (2.0, 4.0), 2: (4.0, 4.0), 8: (16.0, 4.0)}
+    calm, slow = cluster.Seen([1.0] * 20), cluster.Seen([6.0] * 20, wrong=["job 3: job 4"])
+    assert list(cluster.wrong((0.006, 0.001), rates, said, (calm, calm), 3)) == []
+    assert len(list(cluster.wrong((0.020, 0.001), rates, said, (calm, calm), 3))) == 1
+    assert len(list(cluster.wrong((0.006, 0.001), rates, said, (calm, slow), 0))) == 3
+    assert len(list(cluster.wrong((0.006, 0.001), {**rates, 8: (10.0, 4.0)}, said, (calm, calm), 3))) == 2
+
+
+def test_the_simulation_counts_what_can_be_reckoned() -> None:
+    always = simulation.Cluster(batch=4, fixed=1.0, each=0.25, replicas=(3, 3), ongoing=8, hop=0.0)
+    seen = simulation.Simulation(always, simulation.Load(200, clients=24)).run()
+    # Batches of four, of two seconds each, at three replicas; a client waits for the batch before its own.
+    assert seen.throughput(20) == pytest.approx(6.0, rel=0.02)
+    assert seen.quantile(0.5) == pytest.approx(4.0, rel=0.05)
+    lone = simulation.Simulation(always, simulation.Load(2000, rate=0.01)).run()
+    assert lone.quantile(0.5) == pytest.approx(1.25, rel=0.02)
+    growing = simulation.Cluster(batch=4, each=0.25, replicas=(1, 8), ongoing=8, start=10)
+    busy = simulation.Simulation(growing, simulation.Load(300, rate=12)).run()
+    assert 3 <= busy.most_replicas <= 8
+    assert busy.throughput(100) == pytest.approx(12, rel=0.1)

@@ -61,6 +61,7 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
 
 
 BROUGHT = {
+    "botocore": "boto3",
     "cv2": "rapidocr",
     "opentelemetry": "opentelemetry-sdk",
     "tokenizers": "transformers",
@@ -106,8 +107,8 @@ def imported(paths: list[Path]) -> set[str]:
 @pytest.mark.parametrize(
     ("requirements", "folders"),
     [
-        # Where traces are sent, app/tracing.py imports the extra too.
-        ("requirements.txt requirements-tracing.txt", ["app", "models"]),
+        # Where they are asked for, some modules import an extra too.
+        ("requirements.txt requirements-tracing.txt requirements-scale.txt requirements-ray.txt", ["app", "models"]),
         ("requirements-train.txt", ["models/training"]),
         ("requirements-bench.txt", ["benchmarks"]),
     ],
@@ -126,8 +127,11 @@ def test_what_is_imported_is_required(requirements: str, folders: list[str]) -> 
     assert imported(paths) <= set(wanted)
 
 
-def test_only_tracing_imports_the_extra() -> None:
-    others = [path for path in (ROOT / "app").rglob("*.py") if path.name != "tracing.py"]
+def test_extras_are_imported_where_they_are_asked_for_alone() -> None:
+    extras = {"tracing.py", "shared/state.py", "storage/s3.py"} | {
+        f"engine/ray_{part}.py" for part in ("cluster", "replica", "serve", "ticket")
+    }
+    others = [path for path in (ROOT / "app").rglob("*.py") if str(path.relative_to(ROOT / "app")) not in extras]
     assert imported(others) <= required(ROOT / "requirements.txt").keys()
 
 

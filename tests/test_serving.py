@@ -179,6 +179,17 @@ def test_it_says_which_model_auto_is_and_what_of_env_is_no_setting(tmp_path: Pat
         server.kill()
 
 
+def test_a_former_name_of_a_model_works_in_settings_and_addresses(make_server: Callable[..., Server]) -> None:
+    former, name = "flickr8k-gru", "efficientnet-gru"
+    server = make_server(default_model=former, preload=former, models_allowed=former)
+    server.wait_for_state(name, "ready")
+    assert server.get("/readyz").json()["model"] == name
+    unloaded = server.post(f"/models/{former}/unload").json()
+    assert (unloaded["name"], unloaded["state"]) == (name, "on_disk")
+    assert server.post(f"/models/{former}/load").status_code == 202
+    assert server.generate(SMALL).json()["model"] == name
+
+
 def test_cors(make_server: Callable[..., Server], server: Server) -> None:
     friend, stranger = {"Origin": "https://friend.example"}, {"Origin": "https://stranger.example"}
     open_server = make_server(cors_origins="https://friend.example,https://*.friends.example", trusted_hosts="*")

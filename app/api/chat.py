@@ -1,5 +1,6 @@
 """Shared by the front doors of chat protocols: turns a prompt with images into requests, and answers into a text."""
 
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -17,10 +18,11 @@ from app.pipelines import ALT_TEXT
 from app.service import Service
 from app.types import Answer, Request, RequestOptions, Tags, Timings, Wanted
 from models.base import CutWarning, Task
-from models.registry import Entry
+from models.registry import READER, Entry
 
 MAX_TEXT = 100_000
-_READER = "rapidocr"
+MAX_INSTRUCTION = 20_000
+_ANY_OBJECT = '{"type":"object"}'
 _TITLE_LENGTH = 60
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
 """Model names that clients send when the user has chosen none."""
@@ -116,6 +118,8 @@ class Chat:
             return (yield from self._of_text(ask))
         if len(ask.images) > self.MAX_IMAGES:
             raise InvalidOption(f"send at most {self.MAX_IMAGES} images at once")
+        if (entry := self._instructed(ask)) is not None:
+            return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)
         options = RequestOptions(
             model=model,
@@ -133,8 +137,35 @@ class Chat:
         confidence = answers[0].pages[0].confidence if len(answers) == 1 else None
         said = intent.render(wish, text, names, scores, confidence) or "(no text found)"
         # Of the JSON of tags nothing is cut off.
-        cut = not wish.tags and any(isinstance(warning, CutWarning) for one in answers for warning in one.warnings)
-        return Reply(said, answers[0].model, cut, _together(answers))
+        return Reply(said, answers[0].model, not wish.tags and _is_cut(answers), _together(answers))
+
+    def _instructed(self, ask: Ask) -> Entry | None:
+        """Return the model that is asked, if it takes the client's own words."""
+        if ask.model.partition(":")[0] == ALT_TEXT:
+            return None
+        entry = self.entry(ask.model)
+        return entry if entry.model.follows_instructions and entry.model.task is Task.CAPTION else None
+
+    def _follow(self, ask: Ask, name: str) -> Steps[Reply]:
+        """Pass a prompt, and the JSON schema of the answer, on to a model that takes them."""
+        if len(ask.prompt) > MAX_INSTRUCTION:
+            raise InvalidOption(f"the prompt has more than {MAX_INSTRUCTION} characters: shorten it")
+        schema = json.dumps(ask.schema, separators=(",", ":")) if ask.schema is not None else None
+        if schema is None and ask.as_json:
+            schema = _ANY_OBJECT
+        if schema is not None and len(ask.images) > 1:
+            raise InvalidOption("an answer in JSON is about one image: send one at a time")
+        options = RequestOptions(
+            model=name,
+            prompt=ask.prompt.strip() or None,
+            schema=schema,
+            max_new_tokens=self._limit(name, ask.max_tokens),
+        )
+        answers: list[Answer] = []
+        for image in ask.images:
+            answers += [(yield from self._generate(image, options))]
+        text = "\n\n".join(answer.text for answer in answers if answer.text)
+        return Reply(text, answers[0].model, _is_cut(answers), _together(answers))
 
     def generate(
         self, image: Request, model: str, tags: bool = False, tagger: str | None = None, task: Wanted | None = None
@@ -176,14 +207,14 @@ class Chat:
         wish = intent.wish_of(ask.prompt, ask.schema, ask.as_json)
         if wish.text == "read":
             reads = Task.READ_PAGE in entry.model.tasks and not _names_none(ask.model)
-            return (entry if reads else self.entry(_READER)).model.name, wish
+            return (entry if reads else self.entry(READER)).model.name, wish
         if wish.text == "alt-text":
             self._alt_text_on_machine()
             return ALT_TEXT, wish
         return entry.model.name, wish
 
     def _alt_text_on_machine(self) -> None:
-        self.entry(_READER)
+        self.entry(READER)
 
     def _of_text(self, ask: Ask) -> Steps[Reply]:
         """Answer without an image: with tags of a text, or with a title for the previous answer."""
@@ -221,6 +252,10 @@ def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
         False,
         intent.wish_of("transcribe" if kind == "read" else "alt text", None, True).fields if ask.as_json else None,
     )
+
+
+def _is_cut(answers: Sequence[Answer]) -> bool:
+    return any(isinstance(warning, CutWarning) for answer in answers for warning in answer.warnings)
 
 
 def _title(text: str) -> str:

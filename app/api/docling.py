@@ -16,7 +16,7 @@ from app.api.paths import in_path, json_of, operation
 from app.api.reading import PageRanges, Reading, markdown_of, percent_of
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption, NotFound, UnsupportedMedia
-from app.operations import Operation
+from app.shared.operations import FoundOperation
 from app.types import Answer, Request
 
 PREFIXES = ("/v1/convert/", "/v1/status/", "/v1/result/")
@@ -173,7 +173,7 @@ def _converted(asked: Asked, started: float, answer: Answer) -> bytes:
     return json.dumps(converted).encode()
 
 
-def _task(found: Operation[bytes]) -> Fields:
+def _task(found: FoundOperation[bytes]) -> Fields:
     """Describe a task; `percent` is how much of the document is read."""
     status = "started" if found.begun else "pending"
     if found.done:

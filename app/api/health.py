@@ -3,11 +3,9 @@
 from flask import Blueprint, Response
 
 from app.api.schemas import Health
-from app.errors import Unavailable
+from app.errors import ShuttingDown
 from app.operations import Operations
 from app.service import Service
-
-_RETRY_AFTER = 5.0
 
 
 def blueprint(service: Service, operations: Operations) -> Blueprint:
@@ -23,7 +21,7 @@ def blueprint(service: Service, operations: Operations) -> Blueprint:
     def readyz() -> Response:
         """Report whether the default model is on the machine. While it loads, requests wait for it."""
         if operations.draining:
-            raise Unavailable("the service is shutting down", _RETRY_AFTER)
+            raise ShuttingDown
         return _json(Health(status="ready", model=service.check_ready().model.name))
 
     return health

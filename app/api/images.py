@@ -1,5 +1,7 @@
 """GET and DELETE /images/<name>: the images that were kept."""
 
+from pathlib import Path
+
 from flask import Blueprint, Response, send_file
 
 from app.errors import NotFound
@@ -19,8 +21,11 @@ def blueprint(service: Service) -> Blueprint:
     @saved.get("/images/<name>")
     def get_image(name: str) -> Response:
         """Return a saved image, as the bytes that were uploaded."""
+        found = store().find(name)
         try:
-            response = send_file(store().find(name).resolve(), as_attachment=True, download_name=name)
+            # Flask takes a relative path for one below the application.
+            sent = found.resolve() if isinstance(found, Path) else found
+            response = send_file(sent, as_attachment=True, download_name=name)
         except FileNotFoundError as error:
             raise NotFound(f"the image {name!r} has just been removed") from error
         # The bytes are untrusted, and may also be valid HTML: no browser may run them.

@@ -5,7 +5,7 @@ from typing import Self
 from pydantic import BaseModel, Field
 
 from app.api.schemas import Fraction
-from app.tasks import options_of
+from app.tasks import option_names
 from models.registry import Entry
 
 
@@ -39,7 +39,7 @@ class ModelInfo(BaseModel):
             task=model.task,
             tasks=list(model.tasks),
             accepts=list(model.accepts),
-            options=sorted(options_of(model)),
+            options=sorted(option_names(model)),
             only_for={option: sorted(tasks) for option, tasks in model.only_for.items()},
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from app.api.bodies import Fields, json_fields, read_image
 from app.api.downloads import Downloads
-from app.api.options import GenerateOptions, TagOptions, sentence_of
+from app.api.options import NAMES, GenerateOptions, TagOptions, sentence_of
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
 from app.api.waiting import client_gone, result_of, unbuffered
@@ -32,7 +32,7 @@ _ACCEPTED = {
     **{export.mimetype.partition(";")[0]: name for name, export in EXPORTS.items()},
 }
 _EVENT_NAMES = {Queued: "queued", Progress: "progress", Answer: "result", Problem: "error"}
-_FIELDS = frozenset({"image_url", *GenerateOptions.model_fields})
+_FIELDS = frozenset({"image_url", *NAMES})
 
 _Options = TypeVar("_Options", bound=BaseModel)
 

@@ -3,6 +3,7 @@
 The same schemas validate requests and describe them in `/openapi.json`.
 """
 
+import json
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
@@ -12,6 +13,7 @@ from app.errors import InvalidOption
 from app.types import Wanted
 
 MAX_PROMPT = 2_000
+MAX_TOKENS = 4_096
 MAX_TAG_TEXT = 100_000
 _SHORT, _LONG = ("", "none", "false", "0", "no", "off"), ("true", "1", "yes", "on")
 
@@ -31,11 +33,26 @@ def _detail(value: Any) -> Any:
     return "brief" if said in _SHORT else "detailed" if said in _LONG else value
 
 
+def _schema(value: Any) -> Any:
+    """Return a JSON schema as a text, however it was sent."""
+    if isinstance(value, str) and value:
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError("should be a JSON schema: an object, or the text of one") from error
+    if value in ("", None):
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("should be a JSON schema: an object, or the text of one")
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
 Text = Annotated[str | None, BeforeValidator(_empty_is_absent)]
 Count = Annotated[int | None, BeforeValidator(_empty_is_absent)]
 Chosen = TypeVar("Chosen")
 Choice = Annotated[Chosen | None, BeforeValidator(_empty_is_absent)]
 Flag = Annotated[bool, BeforeValidator(_empty_is_false)]
+_SCHEMA = {"type": ["object", "string"]}
 _LENGTHS = {"type": ["string", "boolean"], "enum": ["brief", "detailed", "full", False, True]}
 Length = Annotated[Literal["brief", "detailed", "full"], BeforeValidator(_detail), WithJsonSchema(_LENGTHS)]
 
@@ -50,19 +67,20 @@ class GenerateOptions(BaseModel):
     )
     task: Choice[Wanted] = Field(
         None,
-        description="For models that do several things: describe, describe with boxes (`ground`), read, or find "
-        "objects (`detect`). Where no model is named, one that does it.",
+        description="For models that do several things: describe, describe with boxes (`ground`), read, find "
+        "objects (`detect`), tag, or write an alt text. Where no model is named, one that does it.",
     )
     prompt: Text = Field(
         None,
         max_length=MAX_PROMPT,
-        description="Beginning that the text continues; with `task=ground`, the text whose phrases are looked for.",
+        description="Beginning that the text continues; with `task=ground`, the text whose phrases are looked for. For "
+        "models that accept an `instruction`: what to do, or a question.",
     )
     tags: Flag = Field(False, description="Also make tags from the text; in JSON and events.")
     tagger: Text = Field(None, max_length=100, description="Name of the tagger, or `auto`.")
     detail: Length = Field("brief", description="How long a description is; `true` is `detailed`.")
-    min_new_tokens: Count = Field(None, ge=1, le=512, description="Least number of tokens to generate.")
-    max_new_tokens: Count = Field(None, ge=1, le=512, description="Most tokens to generate.")
+    min_new_tokens: Count = Field(None, ge=1, le=MAX_TOKENS, description="Least number of tokens to generate.")
+    max_new_tokens: Count = Field(None, ge=1, le=MAX_TOKENS, description="Most tokens to generate.")
     num_beams: Count = Field(None, ge=1, le=10, description="Beams of the search; 1 is greedy.")
     segment: Choice[Literal["auto", "lines", "none"]] = Field(
         None, description="For models that read one line: cut the page into lines or not; `auto` decides by its shape."
@@ -72,6 +90,24 @@ class GenerateOptions(BaseModel):
         description="For models that read pages. `auto`: blocks and columns one after the other, texts of one row on "
         "one line, tables as such. `rows`: the page row by row, from edge to edge. `columns`: as `auto`, but texts "
         "that stand apart are lines of their own, and there are no tables. `plain`: neither columns nor whole rows.",
+    )
+    answer_schema: Annotated[str | None, BeforeValidator(_schema), WithJsonSchema(_SCHEMA)] = Field(
+        None,
+        alias="schema",
+        description="JSON schema of the answer, as an object or its text, for models that accept an `instruction`: the "
+        "`text` is then JSON that fits it.",
+    )
+    output_language: Text = Field(
+        None,
+        pattern=r"^[^\W\d_][\w .()-]*$",
+        max_length=40,
+        description="Language of the answer, as a name or a code such as `German` or `de`, for models that write "
+        "several.",
+    )
+    ocr: Choice[Literal["auto", "always", "never"]] = Field(
+        None,
+        description="For models that read. `auto`: the text that a page of a PDF holds is taken where it says what is "
+        "on the page, and other pages are read. `always`: every page is read. `never`: none is.",
     )
     pages: Text = Field(
         None,
@@ -95,9 +131,13 @@ class GenerateOptions(BaseModel):
 
     def to_options(self) -> types.RequestOptions:
         """Return the options in the service's own type."""
-        values = self.model_dump(exclude={"format", "store", "pages", "region", "detail"})
+        values = self.model_dump(exclude={"format", "store", "pages", "region", "detail"}, by_alias=True)
         detail = None if self.detail == "brief" else self.detail
         return types.RequestOptions(**values, detail=detail, pages=page_ranges(self.pages), region=_region(self.region))
+
+
+NAMES = tuple(field.alias or name for name, field in GenerateOptions.model_fields.items())
+"""The names of the options."""
 
 
 def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
@@ -144,7 +184,7 @@ class TagOptions(BaseModel):
 def sentence_of(mistake: dict[str, Any], options: type[BaseModel]) -> str:
     """Return what is wrong with an option in words, from one of pydantic's errors."""
     name = ".".join(str(part) for part in mistake["loc"])
-    known = options.model_fields
+    known = {field.alias or name: field for name, field in options.model_fields.items()}
     if mistake["type"] == "extra_forbidden":
         return f"there is no option {name[:100]!r}; there are {', '.join(known)}"
     if mistake["type"] == "string_pattern_mismatch" and name in known:

@@ -1,8 +1,6 @@
 """Rate limits: how many requests a client may send in a period, and have in work at once."""
 
-import threading
 import time
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
@@ -12,12 +10,14 @@ from flask_limiter import ApplicationLimit, Limiter, RateLimitExceeded
 from app.api.auth import Keys, is_open
 from app.api.problems import response_to
 from app.errors import RateLimited
+from app.shared.counts import Counts
+from app.shared.state import PATIENCE, SharedState
 
 _RETRY_AT_ONCE_AFTER = 2.0
 _AT_ONCE = "requests of clients in work"
 
 
-def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
+def register(app: Flask, keys: Keys, rate: str, at_once: int, state: SharedState | None = None) -> None:
     """Limit what each client asks for, but for what is open to all.
 
     Args:
@@ -25,6 +25,7 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
         keys: tell whose request the current one is, and what that client's own limits are.
         rate: the limits of others in flask-limiter's words, such as `300/minute`; empty for none.
         at_once: how many requests of one client may be in work at once; 0 for any number.
+        state: what several copies share, for limits over all of them; None for this copy alone.
     """
 
     def rate_of_client() -> str:
@@ -37,10 +38,14 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int) -> None:
         app=app,
         application_limits=[ApplicationLimit(rate_of_client, exempt_when=is_open)],
         strategy="fixed-window",
-        storage_uri="memory://",
+        storage_uri=state.url if state else "memory://",
+        storage_options=dict.fromkeys(("socket_timeout", "socket_connect_timeout"), round(PATIENCE)) if state else {},
+        # While Redis does not answer, this copy counts alone.
+        in_memory_fallback_enabled=state is not None,
+        key_prefix="i2t",
     )
     app.register_error_handler(RateLimitExceeded, lambda error: _too_often(limiter, error))
-    counted = app.extensions[_AT_ONCE] = _AtOnce(keys, at_once)
+    counted = app.extensions[_AT_ONCE] = _AtOnce(keys, at_once, state)
     app.before_request(counted.begin)
     app.teardown_request(counted.end)
 
@@ -64,48 +69,38 @@ def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
 class _AtOnce:
     """Counts the requests of each client that are in work."""
 
-    def __init__(self, keys: Keys, most: int) -> None:
+    def __init__(self, keys: Keys, most: int, state: SharedState | None) -> None:
         self._keys = keys
         self._most = most
-        self._lock = threading.Lock()
-        self._in_work: Counter[str] = Counter()
-        self._left: Counter[str] = Counter()
+        self._in_work = Counts("requests", state)
+        self._left = Counts("documents", state)
         """Apart: who has left much may still ask after it."""
 
     def begin(self) -> None:
         most = self._most_of_client()
         if is_open() or not most:
             return
-        g.counted = self._count(self._in_work, most, "requests")
+        g.counted = self._count(self._in_work, most)
 
     def end(self, _: BaseException | None) -> None:
         if (client := g.pop("counted", None)) is not None:
-            self._release(self._in_work, client)
+            self._in_work.end(client)
 
     def leave(self) -> Callable[[], None]:
         """Count one more operation that goes on without its request; return what ends it."""
         if not (most := self._most_of_client()):
             return lambda: None
-        return partial(self._release, self._left, self._count(self._left, most, "documents"))
+        return partial(self._left.end, self._count(self._left, most))
 
     def _most_of_client(self) -> int:
         key = self._keys.holder()
         return self._most if key is None or key.at_once is None else key.at_once
 
-    def _count(self, counts: Counter[str], most: int, what: str) -> str:
+    def _count(self, counts: Counts, most: int) -> str:
         client = self._keys.client()
-        with self._lock:
-            if counts[client] >= most:
-                raise RateLimited(
-                    f"{most} {what} of this client are in work already (CLIENT_REQUESTS): wait for one to end",
-                    _RETRY_AT_ONCE_AFTER,
-                )
-            counts[client] += 1
+        if not counts.begin(client, most):
+            raise RateLimited(
+                f"{most} {counts.kind} of this client are in work already (CLIENT_REQUESTS): wait for one to end",
+                _RETRY_AT_ONCE_AFTER,
+            )
         return client
-
-    def _release(self, counts: Counter[str], client: str) -> None:
-        with self._lock:
-            counts[client] -= 1
-            # Forget a client that has no request in work.
-            if not counts[client]:
-                del counts[client]

@@ -12,11 +12,11 @@ from app.api.waiting import result_of
 from app.errors import InvalidOption, NotFound, ServiceError
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
+from app.shared.operations import FoundOperation
 from app.tasks import task_of
 from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
+from models.registry import READER
 
-READER = "rapidocr"
-"""The model for programs that name none, or one of another service."""
 Finished = TypeVar("Finished")
 PageRanges = tuple[tuple[int, int | None], ...]
 
@@ -85,7 +85,7 @@ class Reading:
             release()
             raise
 
-    def find(self, operation_id: str, kind: type[Finished]) -> Operation[Finished]:
+    def find(self, operation_id: str, kind: type[Finished]) -> FoundOperation[Finished]:
         """Return an operation that `start` began, and whose result is of a kind.
 
         Raises:
@@ -107,7 +107,7 @@ def pages_of(answer: Answer) -> tuple[Page, ...]:
     return Document.of(answer, _no_image).pages
 
 
-def percent_of(operation: Operation[Any]) -> int:
+def percent_of(operation: FoundOperation[Any]) -> int:
     """Return how much of a document is read, in percent."""
     if operation.done:
         return 100

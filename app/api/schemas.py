@@ -5,7 +5,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from app import types
 from models import base
@@ -24,6 +24,13 @@ class Entity(BaseModel):
     )
 
 
+class Checkbox(BaseModel):
+    """A check box, ☐ or ☑ in the text."""
+
+    state: Literal["selected", "unselected"] = Field(description="Whether it is ticked.")
+    polygon: tuple[Point, Point, Point, Point] = Field(description="As that of a line.")
+
+
 class Line(BaseModel):
     """A run of text on the image."""
 
@@ -33,6 +40,9 @@ class Line(BaseModel):
         description="Four points, clockwise from the text's top left, in fractions of the upright image's size."
     )
     paragraph: int = Field(description="Which paragraph of the page it belongs to, counted from 0 in reading order.")
+    checkboxes: Annotated[list[Checkbox] | None, BeforeValidator(lambda boxes: boxes or None)] = Field(
+        None, description="Those on the line, where there are any."
+    )
 
 
 class Cell(BaseModel):
@@ -61,6 +71,7 @@ class Page(BaseModel):
     width: int = Field(description="Pixels of the upright page.")
     height: int
     text: str
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds.")
     lines: list[Line] | None = None
     tables: list[Table] | None = None
 
@@ -107,6 +118,7 @@ class Answer(BaseModel):
     tagger: str | None = None
     entities: list[Entity] | None = None
     lines: list[Line] | None = None
+    text_layer: Literal[True] | None = Field(None, description="The text is that which the file holds; none was read.")
     tables: list[Table] | None = Field(None, description="With `layout=auto`, where there are any.")
     pages: list[Page] | None = Field(None, description="Of a document of several pages.")
     parts: AltTextParts | None = Field(None, description="Of an alt text.")
@@ -136,6 +148,7 @@ class Answer(BaseModel):
                 "entities": _plain(page.entities),
                 "lines": _plain(page.lines),
                 "tables": _tables(page),
+                "text_layer": not page.is_read or None,
             }
         else:
             fields = {
@@ -147,6 +160,7 @@ class Answer(BaseModel):
                         text=page.text,
                         lines=_plain(page.lines),
                         tables=_tables(page),
+                        text_layer=not page.is_read or None,
                     )
                     for page in answer.pages
                 ]
@@ -188,6 +202,7 @@ class Progress(BaseModel):
 class TagTimings(BaseModel):
     """Where the time went, in milliseconds."""
 
+    load: int
     queue: int
     inference: int
     total: int
@@ -214,7 +229,7 @@ class TagAnswer(BaseModel):
             tag_scores=_listed(tags.scores),
             tagger=tags.tagger or "",
             cached=tags.cached or None,
-            timings_ms=TagTimings(queue=times.queue, inference=times.inference, total=times.total),
+            timings_ms=TagTimings(load=times.load, queue=times.queue, inference=times.inference, total=times.total),
             warnings=list(tags.warnings),
         )
 

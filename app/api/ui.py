@@ -53,6 +53,7 @@ TASKS = {
     "handwriting": "Read handwriting",
     "tags": "Tags",
     "alt": "Alt text",
+    "ask": "Ask",
 }
 """The labels of the tasks that the page offers, by the names under which `tasks.js` lists the models for them."""
 

@@ -21,6 +21,8 @@ class Asked:
     server: str | None
     jobs: int
     api_key: str | None
+    ray: bool
+    ray_workers: int | None
     format: tuple[str, ...]
     output: str | None
     sidecar: tuple[str, ...]

@@ -80,7 +80,15 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
         stack.callback(run.close)
         progress.begin()
         try:
-            run.take(items)
+            if asked.ray:
+                from app.cli.clustered import Clustered
+                from app.cli.local import Local
+
+                assert isinstance(answerer, Local)
+                clustered = Clustered(answerer, work, formats, asked.ray_workers, stopped)
+                run.take_done(clustered.outcomes(items))
+            else:
+                run.take(items)
         except ReaderGone:
             stopped.set()
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -116,9 +124,13 @@ def _inputs(
     asked: Asked, finder: Finder, progress: Progress, stopped: threading.Event
 ) -> tuple[Iterable[Item | None], bool]:
     """Return the inputs, and whether there may be several. Those of a pipe are taken as they come."""
-    named = asked.paths
+    named, find = asked.paths, finder.find
+    if asked.ray:
+        from app.cli.objects import Objects
+
+        find = Objects(finder).find
     if asked.files_from is None and not asked.watch:
-        found = list(finder.find(named))
+        found = list(find(named))
         progress.found, progress.all_found = len(found), True
         return found, len(found) > 1 or any(os.path.isdir(path) for path in named)
     try:
@@ -127,7 +139,7 @@ def _inputs(
             paths = [*paths]
     except OSError as error:
         raise click.UsageError(f"--files-from {asked.files_from}: {error.strerror}") from error
-    items: Iterator[Item | None] = arriving(finder.find(paths), stopped)
+    items: Iterator[Item | None] = arriving(find(paths), stopped)
     if asked.watch:
         items = chain(items, watch.arrivals(asked.watch, finder, stopped))
     return items, True
@@ -140,15 +152,20 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         if task.name == "read":
             given["task"] = "read"
     try:
+        if "schema" in given:
+            given["schema"] = _text_of("--schema", given["schema"])
         options = GenerateOptions(**given).to_options()
+        if asked.ray and (asked.server is not None or asked.watch or STDIN in asked.paths):
+            raise click.UsageError("--ray goes with files that are there: without --server, --watch and -")
         if asked.server is not None:
             from app.cli.remote import Remote
 
-            return Remote(asked.server, _key(asked.api_key), asked.jobs, given, say, stopped)
+            key = None if asked.api_key is None else _text_of("--api-key", asked.api_key)
+            return Remote(asked.server, key, asked.jobs, given, say, stopped)
         from app.cli.local import Local, settings_for
 
         settings = settings_for(asked.max_pages, asked.max_mb, asked.max_pixels)
-        return Local(settings, options, say, stopped)
+        return Local(settings, options, say, stopped, load=not asked.ray or asked.dry_run)
     except ValidationError as error:
         sentences = (sentence_of(dict(each), GenerateOptions).partition(":") for each in error.errors())
         mistakes = (f"--{name.replace('_', '-')}:{what}" for name, _, what in sentences)
@@ -159,13 +176,14 @@ def _answerer(task: Task, asked: Asked, say: Callable[[str], None], stopped: thr
         raise click.UsageError(error.detail) from error
 
 
-def _key(given: str | None) -> str | None:
-    if given is None or not given.startswith("@"):
+def _text_of(option: str, given: str) -> str:
+    """Return the value of an option, or the text of the file that `@FILE` names."""
+    if not given.startswith("@"):
         return given
     try:
         return Path(given[1:]).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--api-key: {given[1:]} cannot be read") from error
+        raise click.UsageError(f"{option}: {given[1:]} cannot be read") from error
 
 
 def _list_failures(path: Path, failures: list[str], null: bool) -> None:

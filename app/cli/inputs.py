@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 STDIN = "-"
+OBJECTS = ("s3://", "gs://")
+"""How addresses of objects, and of what they have in common, begin; --ray alone takes them."""
 IMAGES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 )
@@ -24,19 +26,25 @@ class Item:
         path: as it was given or found. Bytes of a file name that are no UTF-8 are surrogates, as `os.fsdecode` makes.
         root: the directory that was named on the command line, if the file was found below one.
         error: why it cannot be an input; None for one that can be tried.
+        stamp: of an object of a store, its size and time.
     """
 
     path: str
     root: str = ""
     error: str | None = None
+    stamp: str = ""
 
     @property
     def is_url(self) -> bool:
         return self.path.lower().startswith(("http://", "https://"))
 
     @property
+    def is_object(self) -> bool:
+        return self.path.lower().startswith(OBJECTS)
+
+    @property
     def is_file(self) -> bool:
-        return not self.is_url and self.path != STDIN
+        return not self.is_url and not self.is_object and self.path != STDIN
 
     @property
     def relative(self) -> str:
@@ -92,7 +100,9 @@ class Finder:
         return not name.startswith(".") and os.path.splitext(name)[1].lower() in self.suffixes
 
     def _argument(self, path: str) -> Iterator[Item]:
-        if not (item := Item(path)).is_file or os.path.isfile(path):
+        if (item := Item(path)).is_object:
+            yield Item(path, error="is in a store of objects: --ray takes it")
+        elif not item.is_file or os.path.isfile(path):
             yield item
         elif os.path.isdir(path):
             if self.recursive:

@@ -36,19 +36,22 @@ class Local:
         options: RequestOptions,
         say: Callable[[str], None],
         stopped: threading.Event,
+        load: bool = True,
     ) -> None:
         """Args:
         settings: of `settings_for`.
         options: what is asked of each input.
         say: is told what takes long.
         stopped: set when nobody wants answers any more.
+        load: False where others answer, with the same settings.
 
         Raises:
             SettingsError: the service cannot be built.
             ServiceError: the options ask for what there is not.
             NoModel: a model cannot be had.
         """
-        self._options = options
+        self.settings = settings
+        self.options = options
         self._stopped = stopped
         self._service: Service = build_service(settings)
         pipeline, tagger = self._service.plan(options)
@@ -57,7 +60,8 @@ class Local:
         batch = max(entry.model.batch_size for entry in pipeline.entries)
         # Two batches, so that one gathers while another runs, and some that are being decoded.
         self.parallel = cores() + 2 * batch
-        for entry in dict.fromkeys((*pipeline.entries, *((tagger,) if tagger else ()))):
+        self.model = pipeline.entries[0].model.name
+        for entry in dict.fromkeys((*pipeline.entries, *((tagger,) if tagger else ()))) if load else ():
             _load(entry, say, stopped)
 
     def answer(self, item: Item, data: bytes | None) -> Answer:
@@ -66,7 +70,7 @@ class Local:
         Raises:
             ItemFailed: the input is refused.
         """
-        request = Request(data, None if data is not None else item.path, self._options)
+        request = Request(data, None if data is not None else item.path, self.options)
         for attempt in range(1, _ATTEMPTS + 1):
             try:
                 return self._service.generate(request, cancelled=self._stopped.is_set)
@@ -105,6 +109,8 @@ def settings_for(max_pages: int | None, max_megabytes: float | None, max_pixels:
     limits = {"max_upload_mb": max_megabytes, "max_image_pixels": max_pixels}
     return Settings.read(
         save_uploads=False,
+        engine="local",
+        result_cache="memory",
         preload=(),
         result_cache_mb=0,
         queue_size=NO_LIMIT,

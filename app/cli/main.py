@@ -73,6 +73,7 @@ def caption(**given: Any) -> int:
 @parser.model
 @parser.segment
 @parser.layout
+@parser.ocr
 @parser.pages
 @parser.part
 @parser.outputs
@@ -121,6 +122,7 @@ def alt(**given: Any) -> int:
 @parser.captioning
 @parser.segment
 @parser.layout
+@parser.ocr
 @parser.pages
 @parser.part
 @parser.outputs

@@ -91,6 +91,17 @@ where = _together(
         "--jobs", type=click.IntRange(1, 256), default=4, show_default=True, metavar="N", help="Requests to it at once."
     ),
     click.option("--api-key", metavar="KEY|@FILE", help="A key of that service, or the file that holds it."),
+    click.option(
+        "--ray",
+        is_flag=True,
+        help="Compute on the Ray cluster at RAY_ADDRESS, in whatever order. A PATH may be s3://BUCKET/PREFIX, too.",
+    ),
+    click.option(
+        "--ray-workers",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Processes there; if absent, all it has room for.",
+    ),
 )
 
 outputs = _together(
@@ -141,12 +152,14 @@ runs = _together(
 )
 
 captioning = _together(
-    click.option("--prompt", help="Beginning that the caption continues."),
+    click.option("--prompt", help="Beginning that the caption continues; for models that follow it, an instruction."),
+    click.option("--schema", metavar="JSON|@FILE", help="JSON schema of the answer, for models that follow it."),
+    click.option("--output-language", metavar="NAME", help="Language of the answer, for models that write several."),
     click.option(
         "--detail", count=True, callback=_length, help="Describe at length; given twice, at still greater length."
     ),
-    click.option("--min-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Least length of the text."),
-    click.option("--max-new-tokens", type=click.IntRange(1, 512), metavar="N", help="Most length of the text."),
+    click.option("--min-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Least length of the text."),
+    click.option("--max-new-tokens", type=click.IntRange(1, 4096), metavar="N", help="Most length of the text."),
     click.option("--num-beams", type=click.IntRange(1, 10), metavar="N", help="Width of the search."),
 )
 part = click.option("--region", metavar="X0,Y0,X1,Y1", help="Part to look at, in fractions of width and height.")
@@ -161,8 +174,13 @@ layout = click.option(
 )
 task = click.option(
     "--task",
-    type=click.Choice(["caption", "ground", "read", "detect"]),
-    help="For models that do several things: describe, with boxes, read, or find objects.",
+    type=click.Choice(["caption", "ground", "read", "detect", "tag", "alt-text"]),
+    help="For models that do several things: describe, with boxes, read, find objects, tag, or write an alt text.",
+)
+ocr = click.option(
+    "--ocr",
+    type=click.Choice(["auto", "always", "never"]),
+    help="Pages of PDFs that hold text: read those without sound text, all, or none.",
 )
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

@@ -92,6 +92,18 @@ class Run:
         while window and not self._ended():
             self._settle_first(window)
 
+    def take_done(self, outcomes: Iterable[Outcome]) -> None:
+        """Take the outcomes of work that others do, until they end, or the run is stopped or has reached its limit.
+
+        Raises:
+            CommandError, ReaderGone: as `take` does.
+        """
+        for outcome in outcomes:
+            self._settle(outcome)
+            self._progress.show()
+            if self._ended():
+                return
+
     def _room(self) -> int:
         """How many inputs may be in the window: with a limit, no more than may still have results."""
         most = self._parallel * _AHEAD

@@ -4,11 +4,11 @@ import hashlib
 import os
 import stat
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from app.cli import inputs, records
 from app.cli.exits import CommandError
@@ -42,6 +42,9 @@ class Answerer(Protocol):
 
     def close(self) -> None:
         """Let go what it holds."""
+
+
+Tried = TypeVar("Tried")
 
 
 class State(Enum):
@@ -100,8 +103,28 @@ class Work:
         self._guard = threading.Lock()
 
     def __call__(self, item: Item) -> Outcome:
+        return self._tried(item, self._do)
+
+    def early(self, item: Item) -> Outcome | None:
+        """Return the outcome of an input that needs no work here: it is done, in work elsewhere, or no input. None for
+        one that is claimed now, and to be worked on."""
+        return self._tried(item, self._early)
+
+    def remember(self, item: Item, content: str, size_and_time: tuple[int, int] | None) -> str:
+        """Remember the content of an input that others read, and of a file its size and time, by which it is known
+        again. Return the key of its answer."""
+        if size_and_time is not None:
+            self._journal.remember_file(item.path, *size_and_time, content)
+        return key_of(content, self._answerer)
+
+    def done(self, item: Item, content: str, key: str, answer: Answer, rendered: Mapping[str, bytes]) -> Outcome:
+        """Return the outcome of an input that others answered, and remember the answer."""
+        self._remember(key, content, answer)
+        return Outcome(item, State.RESULT, Result(item, key, answer, rendered), key=key)
+
+    def _tried(self, item: Item, do: Callable[[Item], Tried]) -> Outcome | Tried:
         try:
-            return self._do(item)
+            return do(item)
         except ItemFailed as failed:
             return Outcome(item, State.FAILED, reason=str(failed), lasting=failed.lasting)
         except OSError as error:
@@ -112,7 +135,7 @@ class Work:
             # One bad file does not stop the others, whatever it has found wrong with this program.
             return Outcome(item, State.FAILED, reason=f"an error of i2t: {type(error).__name__}: {error}")
 
-    def _do(self, item: Item) -> Outcome:
+    def _early(self, item: Item) -> Outcome | None:
         if item.error is not None:
             raise ItemFailed(item.error)
         content = self._known_content(item)
@@ -122,7 +145,12 @@ class Work:
             return Outcome(item, State.EXISTS)
         if not self._journal.claim(item.path, self._task.name):
             return Outcome(item, State.ELSEWHERE)
-        data = None
+        return None
+
+    def _do(self, item: Item) -> Outcome:
+        if (outcome := self._early(item)) is not None:
+            return outcome
+        content, data = self._known_content(item), None
         if content is None:
             content, data = self._read(item)
         key = key_of(content, self._answerer)
@@ -153,12 +181,15 @@ class Work:
                 if data is None and not item.is_url:
                     data = inputs.read(item.path, self._answerer.most_bytes)
                 answer = self._answerer.answer(item, data)
-                if answer.complete:
-                    tags = " ".join(tags_of(answer))
-                    self._journal.remember_answer(key, content, records.packed(answer), answer.text, tags)
+                self._remember(key, content, answer)
             if item.is_url:
                 self._journal.remember_file(item.path, 0, 0, content)
         return Result(item, key, answer, self._rendered(item, answer, data))
+
+    def _remember(self, key: str, content: str, answer: Answer) -> None:
+        if answer.complete:
+            tags = " ".join(tags_of(answer))
+            self._journal.remember_answer(key, content, records.packed(answer), answer.text, tags)
 
     def _rendered(self, item: Item, answer: Answer, data: bytes | None) -> dict[str, bytes]:
         if self._formats and data is None:
@@ -169,8 +200,8 @@ class Work:
 
     def _known_content(self, item: Item) -> str | None:
         """Return the content of an input without reading it, or None."""
-        if item.is_url:
-            return f"url:{item.path}"
+        if item.is_url or item.is_object:
+            return f"url:{item.path}{item.stamp}"
         if not item.is_file:
             return None
         there = os.stat(item.path)

@@ -1,5 +1,6 @@
 """A file as pages: those of a PDF, the frames of a TIFF, or the one image of another format."""
 
+import base64
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from PIL import Image
 from app.decoding.images import looks_like_image
 from app.decoding.pool import Decoded, DecodingPool, OpenFile
 from app.errors import InvalidImage, UnsupportedMedia
+from models.reading.known import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,21 @@ class Limits:
     pdf_dpi: int
 
 
+@dataclass(frozen=True, slots=True)
+class Text:
+    """The text that a file holds of a page, or of a part of it.
+
+    Attributes:
+        is_sound: whether it says what is on the page.
+        rows: in the file's order.
+        size: width and height in pixels of the page or the part.
+    """
+
+    is_sound: bool
+    rows: tuple[Row, ...]
+    size: tuple[float, float]
+
+
 class Pages(ABC):
     """The pages of a file, as a context manager: a worker may keep the file open until the end of the block.
 
@@ -32,10 +49,12 @@ class Pages(ABC):
         format: of the file, as Pillow names it, or `PDF`.
         count: how many pages there are, counted no further than one more than are allowed or asked for.
         warnings: what is wrong with the pages that were decoded so far.
+        jpeg: the mode, `RGB` or `L`, of a JPEG that is its only page as it is; None for other files.
     """
 
     format: str
     count: int
+    jpeg: str | None = None
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
@@ -56,16 +75,21 @@ class Pages(ABC):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """The number in the file of each page, counted from 0."""
+        """The number in the file of each page, count_to from 0."""
         return range(self.count)
 
     @abstractmethod
     def image(self, number: int) -> Image.Image:
-        """Return a page, counted from 0, as an upright RGB image."""
+        """Return a page, count_to from 0, as an upright RGB image."""
+
+    def text(self, number: int) -> Text | None:
+        """Return the text that the file holds of a page, counted from 0; None for a format that holds none."""
+        return None
 
     @abstractmethod
     def size(self, number: int) -> tuple[int, int]:
-        """Return the width and height in pixels, as the file has them, of a page that was decoded."""
+        """Return the width and height in pixels, as the file has them, of a page that was decoded or whose text was
+        taken."""
 
     @abstractmethod
     def points(self, number: int) -> tuple[float, float] | None:
@@ -78,7 +102,7 @@ def open_pages(
     pool: DecodingPool,
     all_pages: bool = True,
     side: int | None = None,
-    counted: int | None = None,
+    count_to: int | None = None,
 ) -> Pages:
     """Return the pages of a PDF, a TIFF, or an image of any other format, which has one.
 
@@ -88,8 +112,8 @@ def open_pages(
         pool: decodes it.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
         side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
-        counted: how far pages are counted at least, where only some are wanted and the file may have any number; None
-            for a file that may have as many as the limits say.
+        count_to: the page up to which frames are count_to, where only some pages are wanted and the file may have any
+            number; None to count up to the limit, and to refuse a file that has more.
 
     Raises:
         UnsupportedMedia: none of these.
@@ -98,8 +122,8 @@ def open_pages(
     """
     if is_pdf(data) and not all_pages:
         raise UnsupportedMedia("a PDF goes to a model that reads, such as rapidocr; send an image here")
-    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side, counted)
-    if all_pages and counted is None and pages.count > limits.max_pages:
+    pages: Pages = PdfPages(data, limits, pool) if is_pdf(data) else ImagePages(data, limits, pool, side, count_to)
+    if all_pages and count_to is None and pages.count > limits.max_pages:
         pages.close()
         raise InvalidImage(
             f"the document has more than the {limits.max_pages} pages allowed: ask for some of them with pages, or see "
@@ -120,7 +144,7 @@ def is_pdf(data: bytes) -> bool:
 class ImagePages(Pages):
     """The frames of a TIFF, or the one image of another format."""
 
-    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None, counted: int | None) -> None:
+    def __init__(self, data: bytes, limits: Limits, pool: DecodingPool, side: int | None, count_to: int | None) -> None:
         super().__init__(pool.open("image", data))
         self._arguments: dict[str, Any] = {
             "formats": limits.formats,
@@ -129,10 +153,11 @@ class ImagePages(Pages):
         }
         self._sizes: dict[int, tuple[int, int]] = {}
         self._warnings: dict[int, list[str]] = {}
-        first = self._decoded(0, limits.max_pages if counted is None else counted)
+        first = self._decoded(0, limits.max_pages if count_to is None else count_to)
         self._first: Image.Image | None = _image_of(first)
         self.format = first.facts["format"]
         self.count = first.facts["frames"]
+        self.jpeg = first.facts["jpeg"]
         if self.count == 1:
             # There is no further page, so the worker need not keep the file.
             self.close()
@@ -182,6 +207,24 @@ class PdfPages(Pages):
         image = _image_of(self._file.ask({**self._arguments, "number": number}))
         self._sizes[number] = image.size
         return image
+
+    def text(self, number: int) -> Text:
+        facts = self._file.ask({**self._arguments, "number": number, "text": True}).facts
+        try:
+            width, height = facts["size"]
+            self._sizes[number] = size = int(width), int(height)
+            return Text(bool(facts["sound"]), tuple(Row.of(*row) for row in facts["rows"]), size)
+        except (LookupError, TypeError, ValueError) as error:
+            raise InvalidImage(f"the text of page {number + 1} cannot be taken: ask with ocr=always") from error
+
+    def laid_over(self, layers: bytes, onto: Sequence[int], numbers: Sequence[int]) -> bytes:
+        """Return the file with pages of another PDF laid over its own, as `pdf_layers.lay_over` does.
+
+        Raises:
+            InvalidImage: broken beyond what can be written again.
+        """
+        encoded = base64.b64encode(layers).decode("ascii")
+        return self._file.ask({"layers": encoded, "onto": [*onto], "numbers": [*numbers]}).file
 
     def size(self, number: int) -> tuple[int, int]:
         return self._sizes[number]

@@ -1,11 +1,14 @@
 """Renders the pages of a PDF with PDFium, which keeps its state in globals: only one thread may use it at a time."""
 
+import math
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 import pypdfium2
 from PIL import Image
 
+from app.decoding import pdf_text
 from app.errors import InvalidImage
 
 _POINTS_PER_INCH = 72
@@ -51,15 +54,36 @@ def render(document: pypdfium2.PdfDocument, number: int, dpi: int, max_pixels: i
     """
     try:
         with closing(document[number]) as page:
-            width, height = page.get_size()
-            # The limit lowers the resolution of a large page instead of refusing the page.
-            # The last term limits a thin page, whose width is rounded up to one pixel.
-            scale = min(
-                dpi / _POINTS_PER_INCH,
-                (max_pixels / max(width * height, 1)) ** 0.5,
-                max_pixels / max(width, height, 1),
-            )
-            image: Image.Image = page.render(scale=scale).to_pil()
+            image: Image.Image = page.render(scale=_scale(page, dpi, max_pixels)).to_pil()
             return image.convert("RGB")
     except pypdfium2.PdfiumError as error:
         raise InvalidImage(f"page {number + 1} of the PDF is broken") from error
+
+
+def text(document: pypdfium2.PdfDocument, number: int, dpi: int, max_pixels: int) -> dict[str, Any]:
+    """Return the text of a page, counted from 0, and the `size` in pixels that `render` gives it.
+
+    Raises:
+        InvalidImage: broken.
+    """
+    try:
+        pdf_text.flatten(document, number)
+        with closing(document[number]) as page:
+            scale = _scale(page, dpi, max_pixels)
+            size = [math.ceil(side * scale) for side in page.get_size()]
+            return {"size": size, **pdf_text.take(page)}
+    except pypdfium2.PdfiumError as error:
+        raise InvalidImage(f"page {number + 1} of the PDF is broken") from error
+
+
+def _scale(page: pypdfium2.PdfPage, dpi: int, max_pixels: int) -> float:
+    width, height = page.get_size()
+    # The limit lowers the resolution of a large page instead of refusing the page.
+    # The last term limits a thin page, whose width is rounded up to one pixel.
+    return float(
+        min(
+            dpi / _POINTS_PER_INCH,
+            (max_pixels / max(width * height, 1)) ** 0.5,
+            max_pixels / max(width, height, 1),
+        )
+    )

@@ -28,10 +28,11 @@ _ERRORS: dict[str, type[ServiceError]] = {error.__name__: error for error in (In
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """The answer of a worker: facts by name, and the page as an RGB image if one was requested."""
+    """The answer of a worker: facts by name, and the page as an RGB image, or a file, if one was requested."""
 
     facts: dict[str, Any]
     image: Image.Image | None
+    file: bytes = b""
 
 
 class DecodingPool:
@@ -185,7 +186,8 @@ class OpenFile:
         """Decode a page.
 
         Args:
-            page: the arguments of `images.decode` or `pdf.render`; None for facts about all pages alone.
+            page: the arguments of `images.decode` or `pdf.render`, those of `pdf.text` with `text`, or those of
+                `pdf_layers.lay_over`, the layers as base64; None for facts about all pages alone.
 
         Raises:
             InvalidImage: broken, over the limits, or more than a worker can take.
@@ -209,8 +211,8 @@ def _result(answer: Header, pixels: bytes) -> Decoded | ServiceError:
     """
     if "error" in answer:
         return _ERRORS[answer["error"]](answer["detail"])
-    if not pixels:
-        return Decoded(answer["facts"], None)
+    if answer["size"] is None:
+        return Decoded(answer["facts"], None, pixels)
     width, height = answer["size"]
     if len(pixels) != 3 * width * height:
         # Pillow would allocate the image before it finds out.

@@ -2,7 +2,8 @@
 
 A request has the header `{"open": kind or null, "page": arguments or null}`. `open` makes the worker open the file
 whose bytes follow, in place of the one before; without it, the request is for the file that is open. The answer is
-`{"facts": ..., "size": ..., "is_open": ...}`, followed by the RGB pixels of the page, or `{"error": ..., "detail": ...,
+`{"facts": ..., "size": ..., "is_open": ...}`, followed by the RGB pixels of the page, or where `size` is null by the
+file that was made, if any; or `{"error": ..., "detail": ...,
 "is_open": ...}`. The request `{"close": true}` has no answer.
 """
 

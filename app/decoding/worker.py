@@ -1,5 +1,6 @@
 """The program of a worker: it decodes one file after another, within its limits, until the service ends."""
 
+import base64
 import contextlib
 import ctypes
 import resource
@@ -11,7 +12,7 @@ from typing import Any, Protocol
 
 from PIL import AvifImagePlugin, Image
 
-from app.decoding import images, pdf
+from app.decoding import images, pdf, pdf_layers
 from app.decoding.protocol import Header, receive, send
 from app.errors import InvalidImage, ServiceError, UnsupportedMedia
 
@@ -68,8 +69,8 @@ class _File(Protocol):
     def facts(self) -> Facts:
         """Return facts about all pages."""
 
-    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
-        """Return facts about a page, and the page as an RGB image."""
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image | bytes | None]:
+        """Return facts about a page, and the page as an RGB image; of a PDF, either, or a PDF."""
 
     def close(self) -> None:
         """Free what the file takes."""
@@ -86,8 +87,13 @@ class _ImageFile:
 
     def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
         decoded = images.decode(self._data, **arguments)
-        facts = {"format": decoded.format, "frames": decoded.frames, "size": decoded.size, "warnings": decoded.warnings}
-        return facts, decoded.image
+        return {
+            "format": decoded.format,
+            "frames": decoded.frames,
+            "size": decoded.size,
+            "warnings": decoded.warnings,
+            "jpeg": decoded.jpeg,
+        }, decoded.image
 
     def close(self) -> None:
         self._data = b""
@@ -97,13 +103,19 @@ class _PdfFile:
     """A PDF."""
 
     def __init__(self, data: bytes) -> None:
+        self._data = data
         self._stack = contextlib.ExitStack()
         self._document = self._stack.enter_context(pdf.opened(data))
 
     def facts(self) -> Facts:
         return {"sizes": pdf.sizes(self._document)}
 
-    def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
+    def page(self, **arguments: Any) -> tuple[Facts, Image.Image | bytes | None]:
+        if "layers" in arguments:
+            layers = base64.b64decode(arguments.pop("layers"))
+            return {}, pdf_layers.lay_over(self._data, layers, **arguments)
+        if arguments.pop("text", False):
+            return pdf.text(self._document, **arguments), None
         return {}, pdf.render(self._document, **arguments)
 
     def close(self) -> None:
@@ -120,11 +132,11 @@ class _Worker:
         self._file: _File | None = None
 
     def answer(self, header: Header, data: bytes) -> tuple[Header, bytes]:
-        """Handle a request. Return the header of the answer, and the pixels."""
+        """Handle a request. Return the header of the answer, and the pixels or the file."""
         try:
-            facts, image = self._page(header, data)
-            answer: Header = {"facts": facts, "size": image.size if image else None}
-            pixels = image.tobytes() if image else b""
+            facts, made = self._page(header, data)
+            answer: Header = {"facts": facts, "size": made.size if isinstance(made, Image.Image) else None}
+            pixels = made.tobytes() if isinstance(made, Image.Image) else made or b""
         except (InvalidImage, UnsupportedMedia) as error:
             answer, pixels = self._error(header, error), b""
         except MemoryError:
@@ -144,7 +156,7 @@ class _Worker:
             self.close()
         return {"error": type(error).__name__, "detail": error.detail}
 
-    def _page(self, header: Header, data: bytes) -> tuple[Facts, Image.Image | None]:
+    def _page(self, header: Header, data: bytes) -> tuple[Facts, Image.Image | bytes | None]:
         if header["open"] is not None:
             self.close()
             self._file = _KINDS[header["open"]](data)

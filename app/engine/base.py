@@ -32,8 +32,8 @@ class Ticket(Protocol):
         """Drop the job if it is still waiting."""
 
     @property
-    def position(self) -> int:
-        """The position of the job in the queue, counted from 1; 0 once it runs."""
+    def position(self) -> int | None:
+        """The position of the job in the queue, counted from 1; 0 once it runs; None if the engine cannot tell."""
 
 
 class Engine(Protocol):

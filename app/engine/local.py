@@ -15,7 +15,7 @@ from collections.abc import Sequence
 
 from app import context
 from app.engine.measure import measured_batch, report_predictions, report_waits
-from app.errors import PredictionFailed, QueueFull, QueueTimeout, Unavailable
+from app.errors import PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
 from models.base import Job, Loaded, ModelError, Prediction, is_out_of_memory
 from models.registry import Entry, Registry
 
@@ -140,7 +140,7 @@ class Worker:
     def refuse_if_full(self) -> None:
         with self.changed:
             if self._closed:
-                raise Unavailable("the service is shutting down", RETRY_BUSY_AFTER)
+                raise ShuttingDown()
             if len(self._queue) >= self._queue_size:
                 raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
 
@@ -148,7 +148,7 @@ class Worker:
         with self.changed:
             self._closed = True
             while self._queue:
-                self._finish(self._queue.popleft(), Unavailable("the service is shutting down", RETRY_BUSY_AFTER))
+                self._finish(self._queue.popleft(), ShuttingDown())
             self.changed.notify_all()
 
     def drop(self, ticket: LocalTicket, reason: Exception) -> None:

@@ -8,6 +8,7 @@ import math
 import re
 import textwrap
 from codecs import BOM_UTF16_BE
+from collections.abc import Sequence
 
 import pydyf  # type: ignore[import-untyped]
 
@@ -49,26 +50,37 @@ def render(document: Document) -> bytes:
     return output.getvalue()
 
 
-def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: GlyphlessFont) -> None:
+def layers(pages: Sequence[Page]) -> bytes:
+    """Write the text of pages alone, which a PDF may lay over its own pages: each has the size of its page."""
+    pdf = pydyf.PDF()
+    font = GlyphlessFont(pdf)
+    for page in pages:
+        _add_page(pdf, page, [line for block in blocks(page) for line in block.lines], font, with_image=False)
+    font.finish()
+    output = io.BytesIO()
+    pdf.write(output)
+    return output.getvalue()
+
+
+def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: GlyphlessFont, with_image: bool = True) -> None:
     scale = _scale(page)
     width, height = page.width * scale, page.height * scale
-    image = raster.encode(page.image())
     content = pydyf.Stream(compress=True)
-    for item in (image, content):
-        pdf.add_object(item)
-    content.push_state()
-    content.set_matrix(width, 0, 0, height, 0, 0)
-    content.draw_x_object("Image")
-    content.pop_state()
+    resources = {"Font": pydyf.Dictionary({"Text": font.dictionary.reference})}
+    if with_image:
+        image = raster.encode(page.image(), page.jpeg)
+        pdf.add_object(image)
+        resources["XObject"] = pydyf.Dictionary({"Image": image.reference})
+        content.push_state()
+        content.set_matrix(width, 0, 0, height, 0, 0)
+        content.draw_x_object("Image")
+        content.pop_state()
+    pdf.add_object(content)
     content.begin_text()
     content.set_text_rendering(_INVISIBLE)
     for line in lines:
         _show(content, line, font, scale, height)
     content.end_text()
-    resources = {
-        "XObject": pydyf.Dictionary({"Image": image.reference}),
-        "Font": pydyf.Dictionary({"Text": font.dictionary.reference}),
-    }
     pdf.add_page(
         pydyf.Dictionary(
             {

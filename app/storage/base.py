@@ -1,8 +1,22 @@
 """What the service needs of a store."""
 
+import re
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
+
+_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
+_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
+
+
+def name_of(sha256: str, format: str) -> str:
+    """Return the name of an image: the hash of its bytes, and an extension for its format by Pillow's name."""
+    return f"{sha256}.{_EXTENSIONS.get(format, format.lower())}"
+
+
+def is_name(name: str) -> bool:
+    """Return whether `name_of` may have made a name. None of these leads out of a directory."""
+    return _NAME.fullmatch(name) is not None
 
 
 class Store(Protocol):
@@ -17,11 +31,12 @@ class Store(Protocol):
             StorageFailed: it cannot be written.
         """
 
-    def find(self, name: str) -> Path:
-        """Return the file of a name that `keep` gave.
+    def find(self, name: str) -> Path | BinaryIO:
+        """Return the file of a name that `keep` gave, or what to read of it, which the caller closes.
 
         Raises:
             NotFound: there is none.
+            StorageFailed: it cannot be read.
         """
 
     def delete(self, name: str) -> None:

@@ -5,7 +5,6 @@ import errno
 import fcntl
 import logging
 import os
-import re
 import threading
 import time
 import uuid
@@ -15,11 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from app.errors import NotFound, StorageFailed, StorageFull
+from app.storage.base import is_name, name_of
 
 log = logging.getLogger(__name__)
 
-_EXTENSIONS = {"JPEG": "jpg", "TIFF": "tif", "HEIF": "heic"}
-_NAME = re.compile(r"[0-9a-f]{64}\.[a-z0-9]{2,4}")
 _PARTIAL = ".partial-"
 _ABANDONED_AFTER = 86_400.0
 """Seconds after which a partial file counts as abandoned, on file systems without locks."""
@@ -61,7 +59,7 @@ class LocalStore:
             probe = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
             probe.touch()
             probe.unlink()
-            found = ((path.name, path.stat()) for path in self._directory.iterdir() if _NAME.fullmatch(path.name))
+            found = ((path.name, path.stat()) for path in self._directory.iterdir() if is_name(path.name))
             kept = [(name, _Kept(stat.st_size, stat.st_mtime)) for name, stat in found]
             for name, image in sorted(kept, key=lambda item: item[1].came):
                 self._note(name, image)
@@ -71,7 +69,7 @@ class LocalStore:
 
     @contextlib.contextmanager
     def keep(self, data: bytes, sha256: str, format: str) -> Iterator[str]:
-        name = f"{sha256}.{_EXTENSIONS.get(format, format.lower())}"
+        name = name_of(sha256, format)
         target = self._directory / name
         partial = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
         with self._using(name, len(data)), contextlib.ExitStack() as partial_file:
@@ -86,8 +84,7 @@ class LocalStore:
                     partial.replace(target)
 
     def find(self, name: str) -> Path:
-        # The pattern also keeps a name from leading out of the directory.
-        if _NAME.fullmatch(name):
+        if is_name(name):
             path = self._directory / name
             with contextlib.suppress(OSError):
                 if path.is_file():

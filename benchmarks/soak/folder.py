@@ -47,8 +47,8 @@ def soak(options: Options) -> Result:
     with tempfile.TemporaryDirectory() as directory:
         home = Path(directory)
         photos, few = home / "photos", home / "few"
-        _gather(options.images, photos, count)
-        _gather(photos, few, compared)
+        gather(options.images, photos, count)
+        gather(photos, few, compared)
         wrong: list[str] = []
         whole, grown = _unbroken(home, photos, wrong)
         _killed(home, photos, whole, wrong)
@@ -83,7 +83,7 @@ def loop(directory: str, parallel: int, count: int) -> None:
     os._exit(0)
 
 
-def _gather(source: Path | None, target: Path, count: int) -> None:
+def gather(source: Path | None, target: Path, count: int) -> None:
     """Link photos of a directory, or draw some, into another."""
     target.mkdir()
     if source is not None:

@@ -93,7 +93,7 @@ def _plain(precision: str, directory: Path) -> Callable[[bytes], object]:
 
     torch.set_num_threads(cores())
     predict = plain.load(directory, getattr(torch, precision))
-    return torch.inference_mode()(lambda image: predict([plain.opened(image)]))  # type: ignore[no-any-return]
+    return torch.inference_mode()(lambda image: predict([plain.opened(image)]))
 
 
 def main(way: str, name: str, directory: str, cache: str) -> None:

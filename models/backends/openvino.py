@@ -12,7 +12,7 @@ import numpy as np
 import openvino as ov
 
 from models.backends import check_cpu_precision
-from models.backends.threads import TURN, cores
+from models.backends.threads import TURN, cores, is_limited
 from models.base import Placement
 from models.generation import Array, Rules
 
@@ -165,6 +165,8 @@ def _compile(model: ov.Model, type_: ov.Type) -> Any:
         "KV_CACHE_PRECISION": type_,
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": cores(),
+        # Processes that share a machine would all pin their threads to its first cores.
+        **({"ENABLE_CPU_PINNING": False} if is_limited() else {}),
         # For weights of 8 bits, where the CPU has instructions for such products. Without rounding of activations, a
         # step of 8 texts is slower than in bfloat16.
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": _GROUP_SIZE,

@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 _turns: dict[str, threading.Lock] = {}
+_most: list[int] = []
 
 
 def turn_of(device: str) -> threading.Lock:
@@ -23,8 +24,23 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 _QUOTA_V1 = Path("/sys/fs/cgroup/cpu/cpu.cfs_quota_us"), Path("/sys/fs/cgroup/cpu/cpu.cfs_period_us")
 
 
+def limit(cpus: float) -> None:
+    """Let networks that are loaded from now on use so many cores at most, wherever the system runs them."""
+    _most[:] = [max(1, math.ceil(cpus))]
+
+
+def is_limited() -> bool:
+    """Return whether other processes use the other cores."""
+    return bool(_most)
+
+
 def cores() -> int:
-    """Return how many cores this process may use: those that it is bound to, up to its container's limit."""
+    """Return how many cores this process may use: those that it is bound to, up to its container's limit and to that
+    of `limit`."""
+    return min([_cores(), *_most])
+
+
+def _cores() -> int:
     bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     allowed = _allowed()
     return min(bound, max(1, math.ceil(allowed))) if allowed else bound

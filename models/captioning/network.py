@@ -93,6 +93,13 @@ class RecurrentCaptioner(PreTrainedModel, GenerationMixin):
             memory = self.memory(features.flatten(2).transpose(1, 2), pooled, words.sigmoid(), classes)
             return Seen(memory, words, classes)
 
+    def imagine(self, words: Tensor, classes: Tensor) -> Tensor:
+        """Return the memory (batch, slots, hidden) of images of which nothing is known but the probabilities of words
+        (batch, tags) and of classes (batch, classes)."""
+        features = words.new_zeros(len(words), 1, self.encoder.channels)
+        memory: Tensor = self.memory(features, features[:, 0], words, classes)
+        return memory
+
     def _look(self, pixels: Tensor) -> Tensor:
         """Return the feature map of images, or its mean with that of the mirror images."""
         features: Tensor = self.encoder(pixels)

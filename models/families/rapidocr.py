@@ -8,14 +8,13 @@ model that reads only one.
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from models.base import Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
+from models.base import Checkbox, Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
 
 if TYPE_CHECKING:
     from models.reading import reader
     from models.reading.crops import Floats, Pixels
-    from models.reading.layout import Layout
 
 # The margin around a line that is cut out, in heights of the line: readers of lines were trained with some margin.
 _MARGIN = 0.15
@@ -62,7 +61,9 @@ class LoadedRapidOCR(_OnOpenVINO):
         return [self._predict(job) for job in jobs]
 
     def _predict(self, job: Job) -> Prediction:
-        lines = self._reader.read(_pixels(job), _layout(job, "auto"))
+        from models.reading.layout import layout_of
+
+        lines = self._reader.read(_pixels(job), layout_of(job.options))
         return Prediction.of_lines([_line(line) for line in lines])
 
 
@@ -75,25 +76,23 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         from PIL import Image
 
         from models.reading.crops import cut
+        from models.reading.layout import layout_of
 
         sheet = self._reader.lay_out(_pixels(job), may_be_one_line=job.options.segment != "lines")
-        found = sheet.lines(_layout(job, "columns"))
+        found = sheet.lines(layout_of(job.options, "columns"))
         lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in found)
         crops = (cut(sheet.image, line.polygon, _MARGIN) for line in found)
         return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
-
-
-def _layout(job: Job, automatic: "Layout") -> "Layout":
-    """Return the layout that a job asks for."""
-    chosen = job.options.layout
-    return automatic if chosen is None or chosen == "auto" else cast("Layout", chosen)
 
 
 def _line(line: "reader.Line") -> Line:
     """Return a line of the reader's as the service knows it. A line of one part needs no parts, but for a table's."""
     parts = tuple(Part(part.text, part.confidence, _polygon(part.polygon), part.column) for part in line.parts)
     kept = parts if len(parts) > 1 or line.is_row else ()
-    return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row)
+    boxes = tuple(
+        Checkbox("selected" if ticked else "unselected", _polygon(polygon)) for ticked, polygon in line.checkboxes
+    )
+    return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row, boxes)
 
 
 def _pixels(job: Job) -> "Pixels":

@@ -43,31 +43,31 @@ class Block(NamedTuple):
 
 def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Block]:
     """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
-    bands = cut_bands(boxes, members)
+    bands, height = cut_bands(boxes, members), typical_height(boxes)
     found: list[Block] = []
     start = 0
     for first, last in find_tables(boxes, amounts, bands):
-        found += columns(boxes, amounts, bands[start:first])
+        found += columns(boxes, amounts, bands[start:first], height)
         found.append(Block(np.concatenate(bands[first:last]), is_table=True))
         start = last
-    return found + columns(boxes, amounts, bands[start:])
+    return found + columns(boxes, amounts, bands[start:], height)
 
 
-def columns(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Block]:
+def columns(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> list[Block]:
     """Cut bands without tables into columns, and what spans these into sections."""
     found: list[Block] = []
     rest: list[Indices] = []
     while bands:
-        count, gutter = column_bands(boxes, amounts, bands)
+        count, gutter = column_bands(boxes, amounts, bands, height)
         if not count:
             rest.append(bands[0])
             bands = bands[1:]
             continue
-        found += map(Block, sections(boxes, amounts, rest))
+        found += map(Block, sections(boxes, amounts, rest, height))
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
         left = boxes[block, 2] <= gutter
         found += blocks(boxes, amounts, block[left]) + blocks(boxes, amounts, block[~left])
-    return [*found, *map(Block, sections(boxes, amounts, rest))]
+    return [*found, *map(Block, sections(boxes, amounts, rest, height))]
 
 
 def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
@@ -79,38 +79,40 @@ def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
     return [members[band == number] for number in range(len(starts) + 1)]
 
 
-def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices]) -> tuple[int, float]:
+def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> tuple[int, float]:
     """Return how many of the bands, from the first on, stand in columns, and the x of their gutter; 0 for none."""
-    height = typical_height(boxes)
     every = boxes[np.concatenate(bands)]
     left, right = every[:, 0].min() - height, every[:, 2].max() + height
-    found = (0, 0.0)
+    cut: list[int] = []
     for end in range(1, len(bands) + 1):
         members = np.concatenate(bands[:end])
-        gutter = find_gutter(boxes, amounts, members, columns=True)
-        if gutter is not None:
-            found = (end, gutter)
-        # Strips only shrink as bands are added: without one, the margins included, no gutter can follow.
         low, high = np.append(boxes[members, 0], right), np.append(boxes[members, 2], right)
         _, widths = blank_strips(np.append(low, left), np.append(high, left))
-        if not (widths[1:-1] >= GUTTER * height).any() and not (widths[[0, -1]] > 2 * height).any():
+        if (widths[1:-1] >= GUTTER * height).any():
+            cut.append(end)
+        elif not (widths[[0, -1]] > 2 * height).any():
+            # Strips only shrink as bands are added: without one, the margins included, no gutter can follow.
             break
-    return found
+    for end in reversed(cut):
+        gutter = find_gutter(boxes, amounts, np.concatenate(bands[:end]), height, columns=True)
+        if gutter is not None:
+            return end, gutter
+    return 0, 0.0
 
 
-def sections(boxes: Floats, amounts: Flags, bands: list[Indices]) -> list[Indices]:
+def sections(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> list[Indices]:
     """Cut bands without columns where blocks of short lines stand side by side, between one wide gap and the next."""
     if not bands:
         return []
     found: list[Indices] = []
-    for section in cut_sections(boxes, bands):
-        gutter = find_gutter(boxes, amounts, section, columns=False)
+    for section in cut_sections(boxes, bands, height):
+        gutter = find_gutter(boxes, amounts, section, height, columns=False)
         if gutter is None:
             found.append(section)
             continue
         left = boxes[section, 2] <= gutter
         for side in (section[left], section[~left]):
-            found += [np.array([], np.intp), *sections(boxes, amounts, [side]), np.array([], np.intp)]
+            found += [np.array([], np.intp), *sections(boxes, amounts, [side], height), np.array([], np.intp)]
     return _joined(found)
 
 
@@ -123,9 +125,8 @@ def _joined(parts: list[Indices]) -> list[Indices]:
     return [np.concatenate(block) for block in joined if block]
 
 
-def cut_sections(boxes: Floats, bands: list[Indices]) -> list[Indices]:
+def cut_sections(boxes: Floats, bands: list[Indices], height: float) -> list[Indices]:
     """Join bands that follow one another as closely as rows do."""
-    height = typical_height(boxes)
     gaps = [float(boxes[below, 1].min() - boxes[above, 3].max()) for above, below in pairwise(bands)]
     usual = max(float(np.median(gaps)), 0.0) if gaps else 0.0
     joined = [[bands[0]]]
@@ -135,9 +136,8 @@ def cut_sections(boxes: Floats, bands: list[Indices]) -> list[Indices]:
     return [np.concatenate(section) for section in joined]
 
 
-def find_gutter(boxes: Floats, amounts: Flags, members: Indices, columns: bool) -> float | None:
+def find_gutter(boxes: Floats, amounts: Flags, members: Indices, height: float, columns: bool) -> float | None:
     """Return the x of the widest blank strip that separates columns of running text, or blocks of short lines."""
-    height = typical_height(boxes)
     starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
     starts, widths = starts[widths >= GUTTER * height], widths[widths >= GUTTER * height]
     place = np.searchsorted(starts, boxes[members, 2], side="left")
@@ -146,10 +146,13 @@ def find_gutter(boxes: Floats, amounts: Flags, members: Indices, columns: bool) 
         left, right = strips[index], strips[index + 1]
         gap = float(widths[index])
         whole = members[place <= index], members[place > index]
-        numbers = max(amounts[right].mean(), amounts[whole[1]].mean()) >= 0.5
-        if columns and not numbers and are_columns(boxes[left], boxes[right], gap, height):
-            return float(starts[index])
-        if not columns and are_blocks(boxes, whole, number_beside(amounts, left, right), gap, height):
+        if columns:
+            found = are_columns(boxes[left], boxes[right], gap, height) and not (
+                max(amounts[right].mean(), amounts[whole[1]].mean()) >= 0.5
+            )
+        else:
+            found = are_blocks(boxes, whole, number_beside(amounts, left, right), gap, height)
+        if found:
             return float(starts[index])
     return None
 
@@ -161,10 +164,12 @@ def number_beside(amounts: Flags, left: Indices, right: Indices) -> bool:
 
 def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
     """Tell whether two sets of boxes side by side are columns of running text, or one such and short lines beside."""
+    if min(len(left), len(right)) < 2 or max(len(left), len(right)) < PROSE_ROWS or not are_beside(left, right):
+        return False
     rows = [row_middles(side, height) for side in (left, right)]
     prose = [is_prose(side, len(middles), height) for side, middles in zip((left, right), rows, strict=True)]
     counts = sorted(map(len, rows))
-    if not are_beside(left, right) or (gap > WIDE_GUTTER * height and counts[1] < LONG_COLUMN):
+    if gap > WIDE_GUTTER * height and counts[1] < LONG_COLUMN:
         return False
     if all(prose):
         return counts[1] >= PROSE_ROWS

@@ -42,13 +42,6 @@ def turn(image: Pixels, degrees: int) -> Pixels:
     return cv2.rotate(image, TURNS[degrees]).astype(np.uint8) if degrees else image
 
 
-def turn_back(points: Floats, degrees: int) -> Floats:
-    """Convert points (..., 2) from fractions of an image turned clockwise by `degrees` to those of the original."""
-    x, y = points[..., 0], points[..., 1]
-    back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
-    return np.stack(back, axis=-1)
-
-
 def turn_boxes(boxes: Floats, image: Pixels, degrees: int) -> Floats:
     """Take boxes (n, 4) in pixels of an image to that image turned clockwise by 0, 90, 180 or 270 degrees."""
     height, width = image.shape[:2]

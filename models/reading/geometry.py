@@ -48,6 +48,13 @@ def rotate(points: Floats, degrees: float) -> Floats:
     return np.asarray(points @ np.array([[cos, sin], [-sin, cos]]), np.float64)
 
 
+def turn_back(points: Floats, degrees: int) -> Floats:
+    """Convert points (..., 2) from fractions of an image turned clockwise by `degrees` to those of the original."""
+    x, y = points[..., 0], points[..., 1]
+    back = {0: (x, y), 90: (y, 1 - x), 180: (1 - x, 1 - y), 270: (1 - y, x)}[degrees]
+    return np.stack(back, axis=-1)
+
+
 def upright_boxes(points: Floats, angle: float) -> Floats:
     """Return fragments (n, 4, 2) as boxes (n, 4): left, top, right, bottom after taking the slant away."""
     turned = rotate(points, -angle)
@@ -106,7 +113,8 @@ def blank_strips(low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def row_middles(boxes: Floats, height: float) -> Floats:
     """Return the middles (n,) of the rows that boxes stand on, from top to bottom."""
     middles = np.sort(boxes[:, 1] + boxes[:, 3]) / 2
-    new = np.diff(middles, prepend=-np.inf) > ROW_TOLERANCE * height
+    new = np.ones(len(middles), np.bool_)
+    new[1:] = middles[1:] - middles[:-1] > ROW_TOLERANCE * height
     return np.asarray(middles[new], np.float64)
 
 

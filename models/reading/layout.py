@@ -7,10 +7,11 @@ height, so that nothing depends on the resolution.
 
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 
+from models.base import Options
 from models.reading.blocks import Block, blocks
 from models.reading.geometry import (
     Flags,
@@ -48,6 +49,12 @@ class TextLine:
             return [(0, [piece]) for piece in self.fragments]
         pairs = groupby(zip(self.columns, self.fragments, strict=True), lambda pair: pair[0])
         return [(column, [piece for _, piece in of_column]) for column, of_column in pairs]
+
+
+def layout_of(options: Options, automatic: Layout = "auto") -> Layout:
+    """Return the layout that options ask for, and `automatic` where they leave it open."""
+    chosen = options.layout
+    return automatic if chosen is None or chosen == "auto" else cast("Layout", chosen)
 
 
 def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto") -> list[TextLine]:

@@ -34,7 +34,8 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     owner = np.repeat(np.arange(len(fragments)), [len(parts) for parts in runs])
     spans = np.concatenate(list(runs))
     tight = parts_of(fragments[owner], spans)
-    block = _block_numbers(tight)
+    # Fragments of one run each can be cut nowhere.
+    block = _block_numbers(tight) if len(spans) > len(fragments) else np.zeros(len(spans), np.intp)
     sizes = lengths(fragments)[owner]
     aspect = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-6)  # a height as a share of the length
     gaps = (spans[1:, 0] - spans[:-1, 1]) / np.maximum(aspect[1:], 1e-6)

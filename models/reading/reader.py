@@ -4,7 +4,6 @@ RapidOCR provides the networks and the detector's postprocessing. This package d
 scale, crops fragments, restores spaces, joins and orders lines, and turns pages upright.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -17,11 +16,12 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN, cores
 from models.reading import leaders
-from models.reading.checkboxes import erase, find_checkboxes, owners
-from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_back, turn_boxes
+from models.reading.amounts import is_amount
+from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
+from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
-from models.reading.geometry import TALL, is_line_crop, longest, on_its_side
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recognition import read_crop
@@ -37,7 +37,6 @@ WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector mee
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
-AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is
 
@@ -52,6 +51,7 @@ class Line:
     paragraph: int  # counted from 0 in reading order
     parts: list["Part"]  # what it consists of, from its start to its end
     is_row: bool  # of a table
+    checkboxes: list[tuple[bool, Floats]]  # whether each is ticked, and its polygon, as that of the line
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,17 @@ class Sheet:
     def lines(self, layout: Layout = "columns") -> list[TextLine]:
         """Return the lines in reading order, as far as they can be known before they are read."""
         return arrange(self.pieces.polygons, layout=layout)
+
+    def marked(self) -> list[int | None]:
+        """Return the piece that each check box belongs to; None for what is no check box."""
+        polygons = self.pieces.polygons
+        return owners(self.boxes, np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1))
+
+    def checkbox(self, number: int) -> tuple[bool, Floats]:
+        """Return whether a check box is ticked, and its polygon (4, 2) in fractions of the page as it came."""
+        left, top, right, bottom = self.boxes[number]
+        polygon = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return self.marks[number] == TICKED, self.fractions(polygon)
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -135,7 +146,8 @@ class PageReader:
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = with_marks(sheet, self._read_pieces(sheet))
+        marked = sheet.marked()
+        read = with_marks(sheet.marks, marked, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
         amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
         lines = []
@@ -147,7 +159,9 @@ class PageReader:
             text, confidence = joined(sheet.image, parts, polygons), mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
-                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None))
+                own = {kept[piece] for piece in line.fragments}
+                marks = [sheet.checkbox(mark) for mark, piece in enumerate(marked) if piece in own]
+                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None, marks))
         return lines
 
     def recognise(self, crop: Pixels) -> Reading:
@@ -215,12 +229,10 @@ class PageReader:
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
 
 
-def with_marks(sheet: Sheet, read: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return the texts of a sheet's pieces with the check boxes before them."""
+def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return the texts of pieces with the check boxes before them; `pieces` has that of each mark."""
     texts = [text for text, _ in read]
-    polygons = sheet.pieces.polygons
-    outlines = np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1)
-    for mark, piece in zip(sheet.marks, owners(sheet.boxes, outlines), strict=True):
+    for mark, piece in zip(marks, pieces, strict=True):
         if piece is not None and texts[piece]:
             texts[piece] = f"{mark} {texts[piece]}"
     return [(text, confidence) for text, (_, confidence) in zip(texts, read, strict=True)]
@@ -263,11 +275,6 @@ def mean_confidence(parts: Sequence[Part]) -> float:
     """Return the mean confidence over the characters of a line's parts."""
     letters = sum(len(part.text) for part in parts)
     return sum(len(part.text) * part.confidence for part in parts) / max(letters, 1)
-
-
-def is_amount(text: str) -> bool:
-    """Tell a number with at most its unit or currency, as the cells of a table and the prices of a receipt are."""
-    return AMOUNT.fullmatch(text) is not None
 
 
 def is_text(text: str, confidence: float) -> bool:

@@ -18,16 +18,18 @@ from models.families.recurrent import Recurrent
 from models.training import encoders
 from models.training.batches import Photo
 from models.training.datasets import image_paths, read_captions, read_split, split, words
+from models.training.sentences import Words, read_sentences
 from models.training.settings import Settings, TrainingError
 from models.training.vocabulary import build, content_words
 
 
 @dataclass(frozen=True, slots=True)
 class Photos:
-    """The photos to train on, and those to evaluate on."""
+    """The photos to train on, those to evaluate on, and sentences about others."""
 
     train: list[Photo]
     dev: list[Photo]
+    sentences: list[Words]
 
 
 def read_photos(settings: Settings) -> Photos:
@@ -44,7 +46,11 @@ def read_photos(settings: Settings) -> Photos:
     else:
         names = split(captions, settings.seed, dev=settings.dev_part)
     limit = settings.limit or None
-    return Photos(*(_photos(settings.images, names[part][:limit], captions) for part in ("train", "dev")))
+    train, dev = (_photos(settings.images, names[part][:limit], captions) for part in ("train", "dev"))
+    # Captions of the photos that evaluate must not be learned from.
+    held_back = {caption for photo in dev for caption in photo.words}
+    sentences = [] if settings.sentences is None else read_sentences(settings.sentences)
+    return Photos(train, dev, [sentence for sentence in sentences if sentence not in held_back])
 
 
 def _photos(directory: Path, names: Sequence[str], captions: Mapping[str, Sequence[str]]) -> list[Photo]:
@@ -54,7 +60,7 @@ def _photos(directory: Path, names: Sequence[str], captions: Mapping[str, Sequen
     ]
 
 
-def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[RecurrentCaptioner, Vocabulary]:
+def make_network(settings: Settings, photos: Photos) -> tuple[RecurrentCaptioner, Vocabulary]:
     """Return the network to train and its vocabulary: a new one, or the one to fine-tune.
 
     Raises:
@@ -67,8 +73,9 @@ def make_network(settings: Settings, photos: Sequence[Photo]) -> tuple[Recurrent
         network.requires_grad_(True)
         vocabulary = Vocabulary.load(settings.init_from)
     else:
-        vocabulary = build((caption for photo in photos for caption in photo.words), settings.min_count)
-        network = _new_network(settings, photos, vocabulary)
+        captions = (caption for photo in photos.train for caption in photo.words)
+        vocabulary = build(captions, settings.min_count, photos.sentences)
+        network = _new_network(settings, photos.train, vocabulary)
     network.config.image_size = settings.serve_size or settings.image_size
     # Means over several encodings of an image are only for the finished model: they take several times as long.
     network.config.mirrored, network.config.second_size = False, 0

@@ -6,7 +6,7 @@ from pathlib import Path
 
 LOG, CURVES = "log.csv", "curves.png"
 COLUMNS = (
-    "epoch", "steps", "lr", "loss", "caption_loss", "word_loss",
+    "epoch", "steps", "lr", "loss", "caption_loss", "word_loss", "sentence_loss",
     "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "ROUGE-L", "CIDEr", "images_per_second", "seconds",
 )  # fmt: skip
 
@@ -39,7 +39,7 @@ def draw(rows: Sequence[Mapping[str, str]], file: Path) -> None:
     for axes, title, names in zip(
         figure.subplots(1, 2),
         ("loss", "dev"),
-        (("loss", "caption_loss", "word_loss"), ("BLEU-4", "CIDEr")),
+        (("loss", "caption_loss", "word_loss", "sentence_loss"), ("BLEU-4", "CIDEr")),
         strict=True,
     ):
         for name in names:

@@ -54,7 +54,7 @@ def train(settings: Settings, resume: bool = False) -> None:
     if settings.threads:
         torch.set_num_threads(settings.threads)
     photos = read_photos(settings)
-    network, vocabulary = make_network(settings, photos.train)
+    network, vocabulary = make_network(settings, photos)
     try:
         settings.out.mkdir(parents=True, exist_ok=True)
         settings.save()
@@ -62,9 +62,10 @@ def train(settings: Settings, resume: bool = False) -> None:
         raise TrainingError(f"--out {settings.out} cannot be written: {error.strerror}") from error
     size = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     log.info(
-        "%d photos to train on, %d of dev; %d words; %.1f million parameters",
+        "%d photos to train on, %d of dev; %d sentences besides; %d words; %.1f million parameters",
         len(photos.train),
         len(photos.dev),
+        len(photos.sentences),
         len(vocabulary),
         size,
     )

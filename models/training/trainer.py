@@ -2,9 +2,10 @@
 
 import copy
 import time
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -22,9 +23,11 @@ from models.training.prepare import Photos
 from models.training.record import Record
 from models.training.rewards import Reward
 from models.training.self_critical import draw, self_critical_loss
+from models.training.sentences import Sentences, Words
 from models.training.settings import Settings, TrainingError
 
 _MOST_TOKENS = 30
+Number = TypeVar("Number", float, Tensor)
 
 
 class Trainer:
@@ -48,15 +51,16 @@ class Trainer:
         words = [photo.words for photo in photos.train]
         self.reward = Reward(words, settings.bleu) if settings.self_critical else None
         self.data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
+        self.sentences = _sentences(photos.sentences, vocabulary, network)
         self.steps = steps_in_epoch(self.data, settings)
-        self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0]}
+        self.progress: dict[str, Any] = {"epoch": 0, "step": 0, "best": -1.0, "best_epoch": 0, "sums": [0.0, 0.0, 0.0]}
         self.interrupt = Interrupt()
         torch.manual_seed(settings.seed)
 
     @property
     def finished(self) -> bool:
         """True after the last epoch, or if the score on dev has not risen for `patience` epochs."""
-        since = max(self.progress["best_epoch"], self.settings.word_epochs)
+        since = max(self.progress["best_epoch"], self.settings.word_epochs, self.settings.sentence_epochs)
         epoch = self.progress["epoch"]
         return bool(epoch >= self.settings.epochs or epoch - since >= self.settings.patience)
 
@@ -122,7 +126,7 @@ class Trainer:
             # In evaluation mode, batch normalisation keeps its statistics too.
             self.network.encoder.eval()
         progress = self.progress
-        for batch in training_batches(self.data, self.settings, progress["epoch"], progress["step"]):
+        for batch in self._batches():
             losses = self._step(batch)
             progress["sums"] = [total + loss for total, loss in zip(progress["sums"], losses, strict=True)]
             progress["step"] += 1
@@ -132,22 +136,33 @@ class Trainer:
                 self._save()
             self._stop_if_asked()
 
-    def _step(self, batch: Batch) -> tuple[float, float]:
-        """Train on a batch, and return the loss of its captions and of its words."""
+    def _batches(self) -> Iterator[Batch | None]:
+        """Yield the batches of photos that are left of the epoch, or None for each in an epoch of sentences alone."""
+        epoch, first = self.progress["epoch"], self.progress["step"]
+        if epoch < self.settings.sentence_epochs:
+            return iter([None] * (self.steps - first))
+        return training_batches(self.data, self.settings, epoch, first)
+
+    def _step(self, batch: Batch | None) -> tuple[float, float, float]:
+        """Train on a batch and on sentences, and return the loss of its captions, of its words, and of the
+        sentences."""
         step = self.progress["epoch"] * self.steps + self.progress["step"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(self.settings, step, self.steps)
-        seen = self._encode(self.network, batch.pixels)
-        of_words = word_loss(seen.words, batch.words.to(self.device))
-        of_captions = torch.zeros_like(of_words)
-        if self.progress["epoch"] >= self.settings.word_epochs:
-            of_captions = self._caption_loss(seen.memory, batch)
+        of_captions = of_words = of_sentences = torch.zeros((), device=self.device)
+        if batch is not None:
+            seen = self._encode(self.network, batch.pixels)
+            of_words = word_loss(seen.words, batch.words.to(self.device))
+            if self.progress["epoch"] >= self.settings.word_epochs:
+                of_captions = self._caption_loss(seen.memory, batch)
+        if self.sentences is not None:
+            of_sentences = self._sentence_loss(self.sentences, batch is None)
         self.optimizer.zero_grad()
-        (of_captions + self.settings.word_loss * of_words).backward()  # type: ignore[no-untyped-call]
+        self._loss(of_captions, of_words, of_sentences).backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
         average(self.average, self.network, self.settings.average, step)
-        return of_captions.item(), of_words.item()
+        return of_captions.item(), of_words.item(), of_sentences.item()
 
     def _encode(self, network: RecurrentCaptioner, pixels: Tensor) -> Seen:
         config = network.config
@@ -166,17 +181,27 @@ class Trainer:
             earned = self.reward(batch.photos, sentences).to(self.device)
             return self_critical_loss(self.network, state, tokens, earned)
 
-    def _loss(self, of_captions: float, of_words: float) -> float:
-        return of_captions + self.settings.word_loss * of_words
+    def _sentence_loss(self, sentences: Sentences, alone: bool) -> Tensor:
+        """Return the loss of sentences: as many as photos, or as captions in an epoch without photos."""
+        settings, progress = self.settings, self.progress
+        random = np.random.default_rng((settings.seed, progress["epoch"], progress["step"]))
+        number = settings.batch_size * (settings.captions_per_image if alone else 1)
+        tokens, words, classes = (part.to(self.device) for part in sentences.batch(number, random))
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+            memory = self.network.imagine(words, classes)
+            return caption_loss(self.network, memory, tokens, settings.label_smoothing)
+
+    def _loss(self, of_captions: Number, of_words: Number, of_sentences: Number) -> Number:
+        return of_captions + self.settings.word_loss * of_words + self.settings.sentence_loss * of_sentences
 
     def _judge(self) -> dict[str, float]:
         """Finish the epoch: score the averaged network on dev, and export it if it is the best so far."""
         from models.training.metrics import caption_scores
 
-        of_captions, of_words = (total / self.steps for total in self.progress["sums"])
+        losses = [total / self.steps for total in self.progress["sums"]]
         epoch = self.progress["epoch"] + 1
         scores = caption_scores(self.captions(), [photo.captions for photo in self.dev])
-        self.progress |= {"epoch": epoch, "step": 0, "sums": [0.0, 0.0]}
+        self.progress |= {"epoch": epoch, "step": 0, "sums": [0.0, 0.0, 0.0]}
         if scores["CIDEr"] > self.progress["best"]:
             self.progress |= {"best": scores["CIDEr"], "best_epoch": epoch}
             export(self.average, self.vocabulary, self.settings.out / BEST)
@@ -184,9 +209,8 @@ class Trainer:
             "epoch": epoch,
             "steps": epoch * self.steps,
             "lr": learning_rate(self.settings, epoch * self.steps, self.steps),
-            "loss": self._loss(of_captions, of_words),
-            "caption_loss": of_captions,
-            "word_loss": of_words,
+            "loss": self._loss(*losses),
+            **dict(zip(("caption_loss", "word_loss", "sentence_loss"), losses, strict=True)),
         } | scores
 
     @torch.inference_mode()
@@ -216,11 +240,17 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
             "progress": self.progress,
             "random": torch.get_rng_state(),
-            "settings": {name: str(value) for name, value in asdict(self.settings).items()},
+            "settings": {name: str(value) for name, value in self.settings},
         }
         if self.device.type == "cuda":
             state["random_cuda"] = torch.cuda.get_rng_state(self.device)
         save_state(self.settings.out, state)
+
+
+def _sentences(sentences: Sequence[Words], vocabulary: Vocabulary, network: RecurrentCaptioner) -> Sentences | None:
+    if not sentences:
+        return None
+    return Sentences(sentences, vocabulary, network.config.tags or (), network.config.classes or ())
 
 
 def _half(settings: Settings, device: torch.device) -> bool:

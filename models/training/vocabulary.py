@@ -24,10 +24,18 @@ _TEXT = (
 FUNCTION_WORDS = frozenset(_TEXT.split())
 
 
-def build(captions: Iterable[Sequence[str]], min_count: int) -> Vocabulary:
-    """Return the vocabulary of captions that are cut into words: those found `min_count` times, the commonest first."""
+def build(captions: Iterable[Sequence[str]], min_count: int, sentences: Iterable[Sequence[str]] = ()) -> Vocabulary:
+    """Return the vocabulary of captions that are cut into words: those found `min_count` times, the commonest first.
+
+    Words of `sentences`, which are about other photos, are in it where they are found three times as often.
+    """
     counts = Counter(word for caption in captions for word in caption)
-    return Vocabulary(word for word, count in _by_count(counts) if count >= min_count)
+    elsewhere = Counter(word for sentence in sentences for word in sentence)
+    return Vocabulary(
+        word
+        for word, _ in _by_count(counts + elsewhere)
+        if counts[word] >= min_count or elsewhere[word] >= 3 * min_count
+    )
 
 
 def content_words(images: Mapping[str, Sequence[Sequence[str]]], number: int) -> dict[str, float]:

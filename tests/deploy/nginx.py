@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import requests
@@ -11,6 +12,7 @@ from tests.deploy.prometheus import free_port, program
 from tests.server import ROOT
 
 CONFIGURATION = ROOT / "deploy" / "nginx" / "image-to-text.conf"
+BALANCER = ROOT / "deploy" / "balancer" / "image-to-text.conf"
 
 _AROUND = """
 {user}
@@ -66,16 +68,13 @@ def make_certificate(directory: Path) -> Path:
     return certificate
 
 
-class Nginx:
-    """Passes requests on to a service."""
+class Running:
+    """An nginx with one site, at `url`."""
 
-    def __init__(self, directory: Path, service: str) -> None:
+    def __init__(self, directory: Path, site: str, url: str, certificate: Path | None = None) -> None:
         self.directory = directory
-        self.certificate = make_certificate(directory)
-        self.http, https = free_port(), free_port()
-        self.url = f"https://127.0.0.1:{https}/i2t"
-        configuration = CONFIGURATION.read_text(encoding="utf-8")
-        site = adapted(configuration, service, self.http, https, directory, directory)
+        self.url = url
+        self.certificate = certificate
         (directory / "sites").mkdir()
         (directory / "sites" / "image-to-text.conf").write_text(site, encoding="utf-8")
         (directory / "nginx.conf").write_text(around(directory / "sites", directory), encoding="utf-8")
@@ -90,7 +89,7 @@ class Nginx:
 
     def _answers(self) -> bool:
         try:
-            return requests.get(f"{self.url}/healthz", verify=str(self.certificate), timeout=30).ok
+            return requests.get(f"{self.url}/healthz", verify=str(self.certificate or True), timeout=30).ok
         except requests.ConnectionError:
             return False
 
@@ -106,3 +105,29 @@ class Nginx:
     def stop(self) -> None:
         self.process.terminate()
         self.process.wait(30)
+
+
+class Nginx(Running):
+    """Passes requests on to a service."""
+
+    certificate: Path
+
+    def __init__(self, directory: Path, service: str) -> None:
+        self.http, https = free_port(), free_port()
+        site = adapted(CONFIGURATION.read_text(encoding="utf-8"), service, self.http, https, directory, directory)
+        super().__init__(directory, site, f"https://127.0.0.1:{https}/i2t", make_certificate(directory))
+
+
+class Balancer(Running):
+    """Passes requests on to several copies of the service."""
+
+    def __init__(self, directory: Path, copies: Sequence[str]) -> None:
+        port = free_port()
+        site = BALANCER.read_text(encoding="utf-8")
+        for documented, here in (
+            ("listen 8080;", f"listen 127.0.0.1:{port};"),
+            *zip(("127.0.0.1:5001", "127.0.0.1:5002"), copies, strict=True),
+        ):
+            assert documented in site, documented
+            site = site.replace(documented, here)
+        super().__init__(directory, site, f"http://127.0.0.1:{port}")

@@ -3,7 +3,7 @@
 import { $, $$, alarm, announce, button, el } from "./dom.js";
 import { byName, load, onMachine, stateOf, unload } from "./models.js";
 import { remember, remembered } from "./remember.js";
-import { candidates, fieldsOf, needs, optionsOf, suggestion, taggers } from "./tasks.js";
+import { candidates, fieldsOf, isInstructed, needs, optionsOf, suggestion, taggers, TASKS } from "./tasks.js";
 import { bytes, percent } from "./words.js";
 
 const form = $("#choice");
@@ -72,10 +72,17 @@ function renderOptions() {
   const wanted = optionsOf(task(), byName(model.value)).filter((name) => name !== "pages" || ofPages);
   for (const label of $$("[data-option]", form)) label.hidden = !wanted.includes(label.dataset.option);
   $("#model-field").hidden = model.options.length === 0;
+  const [label, placeholder] = promptWords(byName(model.value));
+  $("#prompt-label").textContent = label;
+  form.elements.prompt.placeholder = placeholder;
+}
+
+/** What a prompt is for a model, and what may stand in its place. */
+function promptWords(chosen) {
+  if (chosen && isInstructed(chosen)) return ["Instruction or question", "What is in this picture?"];
   // A model that does several things is not given a beginning, but what to look for.
-  const looksFor = byName(model.value)?.options.includes("task");
-  $("#prompt-label").textContent = looksFor ? "Find the phrases of" : "Begin the text with";
-  form.elements.prompt.placeholder = looksFor ? "its own description" : "a photography of";
+  if (chosen?.options.includes("task")) return ["Find the phrases of", "its own description"];
+  return ["Begin the text with", "a photography of"];
 }
 
 function renderNeeds() {
@@ -142,6 +149,8 @@ function taskChanged() {
   model.replaceChildren();
   remember({ task: task() });
   renderChoice();
+  // The question stands among the options.
+  if (TASKS[task()].instructed) $("#options").open = true;
   for (const listener of listeners) listener();
 }
 

@@ -6,7 +6,7 @@ const CAPTIONERS = ["caption", "grounded-caption"];
 const ALT_TEXT = "alt-text";
 
 /** `kinds` are tasks of models, the most fitting first; `asks` is what a model that does several is asked for; `verb`
- * names the button. */
+ * names the button. An `instructed` task is for models that follow an instruction. */
 export const TASKS = {
   describe: { verb: "Describe", kinds: CAPTIONERS, asks: "caption" },
   boxes: { verb: "Describe", kinds: ["grounded-caption"], asks: "ground" },
@@ -14,17 +14,21 @@ export const TASKS = {
   print: { verb: "Read", kinds: ["read-page"], asks: "read" },
   handwriting: { verb: "Read", kinds: ["read-line", "read-page"], asks: "read" },
   tags: { verb: "Tag", kinds: [...CAPTIONERS, "read-page"], tagged: true },
+  ask: { verb: "Ask", kinds: CAPTIONERS, instructed: true },
   alt: { verb: "Write alt text", kinds: [] },
 };
 
 /** The models that can do a task, the most fitting kind first, and those last that do it beside something else. Alt
  * text is made by several together. */
 export function candidates(task) {
-  const { kinds } = TASKS[task];
+  const { kinds, instructed } = TASKS[task];
   const mainly = kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  if (instructed) return mainly.filter(isInstructed);
   const besides = kinds.flatMap((kind) => all().filter((model) => model.tasks.includes(kind)));
   return [...new Set([...mainly, ...besides])];
 }
+
+export const isInstructed = (model) => model.accepts.includes("instruction");
 
 export const taggers = () => all().filter((model) => model.task === "tag" || model.tags_images);
 

@@ -66,3 +66,13 @@ def test_a_network_waits_for_its_own_device_alone() -> None:
             with pytest.raises(TimeoutError):
                 waiting.result(0.2)
         assert waiting.result(30)
+
+
+def test_a_process_among_others_takes_its_share_and_pins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threads, "_most", [])
+    monkeypatch.setattr(threads, "_cores", lambda: 8)
+    assert (threads.cores(), threads.is_limited()) == (8, False)
+    threads.limit(2.5)
+    assert (threads.cores(), threads.is_limited()) == (3, True)
+    threads.limit(0.2)
+    assert threads.cores() == 1

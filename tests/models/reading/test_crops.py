@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
-from models.reading.crops import TURNS, Floats, Pixels, cut, has_ink, paper_colour, turn, turn_back, widen
-from models.reading.geometry import rotate
+from models.reading.crops import TURNS, Floats, Pixels, cut, has_ink, paper_colour, turn, widen
+from models.reading.geometry import rotate, turn_back
 
 DIRECTIONS = (0, *TURNS)
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD
 from models.training.batches import Photo
-from models.training.prepare import make_network
+from models.training.prepare import Photos, make_network
 from models.training.settings import Settings
 from tests.models.training.drawings import tiny_cnn
 
@@ -42,7 +42,7 @@ def test_the_colours_of_a_pretrained_cnn(
         (cnn / name).unlink(missing_ok=True)
     if file:
         (cnn / file).write_text(json.dumps(content))
-    network, _ = make_network(Settings(encoder=str(cnn), hidden=16, heads=2, min_count=1), PHOTOS)
+    network, _ = make_network(Settings(encoder=str(cnn), hidden=16, heads=2, min_count=1), Photos(PHOTOS, [], []))
     assert (tuple(network.config.image_mean), tuple(network.config.image_std)) == colours
     pretrained = load_file(cnn / "model.safetensors")
     assert all(torch.equal(network.encoder.cnn.state_dict()[name], tensor) for name, tensor in pretrained.items())

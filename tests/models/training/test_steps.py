@@ -17,7 +17,7 @@ from models.training.vocabulary import build, content_words
 def test_batches_depend_on_seed_and_epoch_alone(drawn: list[str]) -> None:
     settings, _ = parse(drawn)
     photos = read_photos(settings)
-    network, vocabulary = make_network(settings, photos.train)
+    network, vocabulary = make_network(settings, photos)
     data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
     first, again, later = (list(training_batches(data, settings, epoch, 0)) for epoch in (0, 0, 1))
     rest = list(training_batches(data, settings, 0, 3))
@@ -37,7 +37,7 @@ def test_batches_depend_on_seed_and_epoch_alone(drawn: list[str]) -> None:
 def test_the_loss_is_that_of_plain_cross_entropy(drawn: list[str]) -> None:
     settings, _ = parse(drawn)
     photos = read_photos(settings)
-    network, vocabulary = make_network(settings, photos.train)
+    network, vocabulary = make_network(settings, photos)
     data = TrainingPhotos(photos.train, vocabulary, network.config.tags, settings)
     tokens = next(iter(training_batches(data, settings, 0, 0))).tokens
     memory = torch.randn(len(tokens) // 3, 5, 32)

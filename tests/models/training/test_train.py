@@ -59,6 +59,8 @@ def test_both_shapes_learn_drawings_and_are_served(drawn: list[str], tmp_path: P
 def test_a_killed_and_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> None:
     """200 images, 2 epochs; everything that is left to chance is on. Processes read the photos of one of the two."""
     data, cnn = dataset(tmp_path, each=25), tiny_cnn(tmp_path / "cnn")
+    (tmp_path / "sentences").write_text("a red square on a green line\na blue line on white\n")
+    data += ["--sentences", str(tmp_path / "sentences")]
     command = [sys.executable, "-m", "models.training.train"]
     start = [*command, *data, "--encoder", str(cnn), *SMALL, "--epochs", "2", "--save-every", "4", "--threads", "1"]
     whole = subprocess.Popen([*start, "--out", str(tmp_path / "whole"), "--workers", "1"], cwd=ROOT)
@@ -89,6 +91,7 @@ def test_a_killed_and_resumed_run_ends_with_the_same_weights(tmp_path: Path) -> 
     assert weights[0] == weights[1]
     logs = [list(csv.DictReader((tmp_path / name / "log.csv").open())) for name in ("whole", "killed")]
     assert [row["loss"] for row in logs[0]] == [row["loss"] for row in logs[1]]
+    assert all(0 < float(row["sentence_loss"]) < float(row["loss"]) for row in logs[0])
 
 
 def test_fine_tuning_starts_from_a_captioner_and_a_frozen_encoder_stays(drawn: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What several copies of the service behind a balancer share, through Redis: results, operations and limits."""
