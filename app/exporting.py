@@ -13,6 +13,7 @@ from PIL import Image
 from app.decoding.documents import Pages, PdfPages
 from app.errors import InvalidImage
 from app.exports import EXPORTS, Document, Page, pdf
+from app.exports.raster import Jpeg
 from app.types import Answer
 from models.base import Line
 from models.reading.known import Row
@@ -47,7 +48,8 @@ def export(
             made = searchable(data, pages, answer)
             if made is not None:
                 return made
-        return EXPORTS[format].render(Document.of(answer, image))
+        mode = file().jpeg if format == "pdf" else None
+        return EXPORTS[format].render(Document.of(answer, image, None if mode is None else Jpeg(data, mode)))
 
 
 def searchable(data: bytes, file: PdfPages, answer: Answer) -> bytes | None:

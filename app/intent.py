@@ -89,7 +89,9 @@ def _kind_of(prompt: str) -> Kind:
     for kind, words in _WORDS:
         if words.search(prompt):
             return kind
-    raise InvalidOption(f"the models here do not follow free instructions or answer questions: {ASKABLE}")
+    raise InvalidOption(
+        f"this model does not follow free instructions or answer questions, as smolvlm2-256m does: {ASKABLE}"
+    )
 
 
 def _of_schema(schema: Mapping[str, Any]) -> Wish:

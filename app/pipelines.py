@@ -19,12 +19,10 @@ from app.types import AltTextParts, Answer, Ocr, Page, Progress, RequestOptions,
 from models.base import Job, Options, Prediction, Task, UnknownModel
 from models.reading.known import lines_of
 from models.reading.layout import layout_of
-from models.registry import Entry, Registry
+from models.registry import READER, SEGMENTER, Entry, Registry
 
 ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""
-_READER = "rapidocr"
-_SEGMENTER = "rapidocr-lines"
 _ALT_TEXT_LENGTH = 250
 _UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 _BETTER_CAPTIONER = "blip-base"
@@ -85,7 +83,7 @@ def _able(registry: Registry, default: Entry, wanted: Wanted | None) -> Entry:
     if _does(default, wanted) and wanted != "read":
         return default
     able = [entry.model.name for entry in registry if _does(entry, wanted)]
-    found = registry.first_on_machine(sorted(able, key=lambda name: name != _READER))
+    found = registry.first_on_machine(sorted(able, key=lambda name: name != READER))
     if found is None:
         raise InvalidOption(
             f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
@@ -118,7 +116,7 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
     entries: tuple[Entry, ...] = (entry,)
     run: Callable[[Jobs, Pages], Answer]
     if task is Task.READ_LINE and options.segment != "none":
-        segmenter = registry.entry(_SEGMENTER)
+        segmenter = registry.entry(SEGMENTER)
         entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken, ocr)
     elif task in (Task.READ_LINE, Task.READ_PAGE):
         run = partial(read_pages, entry, taken, ocr)
@@ -225,14 +223,8 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, 
     return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
 
 
-def tag_text(entry: Entry, text: str, jobs: Jobs) -> Tags:
-    """Tag a text."""
-    prediction = jobs.run(entry, Job(text=text))
-    return Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
-
-
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
-    captioner, reader = registry.default_captioner(), registry.entry(_READER)
+    captioner, reader = registry.default_captioner(), registry.entry(READER)
     length = options.max_length or _ALT_TEXT_LENGTH
     ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in OPTIONS if getattr(options, name))
     return Pipeline(
@@ -305,4 +297,4 @@ def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
 def _first_page_only(name: str, pages: Pages) -> Iterator[str]:
     if pages.count > 1:
         # The warning gives no number of pages, because counting those of a TIFF stops at MAX_PAGES.
-        yield f"{name} describes one image: only the first page was used; model={_READER} reads them all"
+        yield f"{name} describes one image: only the first page was used; model={READER} reads them all"

@@ -8,9 +8,9 @@ from app.availability import Availability
 from app.cache import Cache
 from app.clock import Clock
 from app.jobs import Jobs
-from app.pipelines import Pipeline, of_model, tag_text
+from app.pipelines import Pipeline, of_model
 from app.types import Answer, RequestOptions, Tags
-from models.base import Task
+from models.base import Job, Task
 from models.registry import TAGGER, Entry, Registry
 
 
@@ -96,7 +96,8 @@ class Tagging:
         if remembered is not None:
             return replace(remembered, cached=True)
         clock, jobs = Clock(), jobs.afresh()
-        tags = tag_text(entry, text, jobs)
+        prediction = jobs.run(entry, Job(text=text))
+        tags = Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
         self._cache.put(key, tags, clock.started)
         return replace(tags, timings=jobs.timings())
 

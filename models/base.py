@@ -1,7 +1,6 @@
 """The types that the model families and the service share. This module imports no network library.
 
-Boxes are `(x0, y0, x1, y1)` and polygons four `(x, y)` points, clockwise from the top left, both in fractions of the
-width and height of the upright image that the job carries.
+Boxes are `(x0, y0, x1, y1)`, polygons four `(x, y)` points clockwise from the top left: fractions of the upright image.
 """
 
 import re
@@ -93,6 +92,14 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class Checkbox:
+    """A check box on the image: ☐ or ☑ in the text."""
+
+    state: Literal["selected", "unselected"]
+    polygon: Polygon
+
+
+@dataclass(frozen=True, slots=True)
 class Line:
     """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order.
 
@@ -106,6 +113,7 @@ class Line:
     paragraph: int = 0
     parts: tuple[Part, ...] = ()
     is_row: bool = False
+    checkboxes: tuple[Checkbox, ...] = ()
 
 
 class CutWarning(str):

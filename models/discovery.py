@@ -80,7 +80,8 @@ def _family(name: str, directory: Path) -> tuple[type[Model], Mapping[str, Any]]
         # A training writes its best checkpoint into this folder.
         best = f"; {directory / 'best'} has" if (directory / "best" / "config.json").is_file() else ""
         raise ValueError(f"{name}: {directory} has no config.json that names its model_type{best}") from error
-    for family in _families(Model):
+    # The families of one architecture come before those that take whatever transformers loads.
+    for family in sorted(_families(Model), key=lambda family: family.model_type is None):
         if family.recognises(config):
             return family, config
     raise ValueError(f"{name}: {directory} holds a {model_type} model, which no family here can load")

@@ -26,6 +26,10 @@ CAPTIONER_ORDER = ("blip-large", "florence-2-base", "blip-base", "kosmos-2", "ef
 """`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
 TAGGER = "t5-tags"
 """The tagger of texts that `auto` means if it is on this machine."""
+READER = "rapidocr"
+"""The reader of requests that name none."""
+SEGMENTER = "rapidocr-lines"
+"""What cuts a page into lines for models that read one."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
 """Seconds until a model that failed is tried again: they double with each failure, up to the longest."""
 

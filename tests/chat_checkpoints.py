@@ -6,7 +6,7 @@ of their classes, with a chat template in the words of their model cards.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,22 @@ _LLAMA = {
     "num_key_value_heads": 2,
     "head_dim": 8,
 }
+_SIGLIP = {
+    "hidden_size": 32,
+    "intermediate_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "image_size": 32,
+    "patch_size": 8,
+}
 
 
-def make_chat(directory: Path, seed: int = 0) -> dict[str, Path]:
-    """Write a checkpoint of every kind, and return its directory by its name."""
+def make_chat(directory: Path, seed: int = 0, only: Sequence[str] = ()) -> dict[str, Path]:
+    """Write a checkpoint of every kind, or of `only` some, and return its directory by its name."""
     paths = {}
     for number, (name, make) in enumerate(MAKERS.items()):
+        if only and name not in only:
+            continue
         torch.manual_seed(seed + number)
         paths[name] = directory / name
         paths[name].mkdir(parents=True)
@@ -67,7 +77,10 @@ def byte_tokenizer(special: list[str], others: Sequence[str] = (), **named: Any)
     return transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named)
 
 
-def _smolvlm(out: Path, version: int) -> None:
+def smolvlm(
+    out: Path, version: int, text: Mapping[str, Any] = _LLAMA, vision: Mapping[str, Any] = _SIGLIP, tile: int = 32
+) -> None:
+    """Write a checkpoint of SmolVLM, version 1 or 2, of another shape than the tiny one if that is given."""
     tiles = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
     special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<global-img>", *tiles, "<fake_token_around_image>",
         "<image>", "<end_of_utterance>"]  # fmt: skip
@@ -76,15 +89,15 @@ def _smolvlm(out: Path, version: int) -> None:
     )
     size = len(tokenizer)
     ids = {name: tokenizer.convert_tokens_to_ids(name) for name in special}
-    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
-    vision |= {"image_size": 32, "patch_size": 8}
+    places = (vision["image_size"] // vision["patch_size"]) ** 2
+    factor = 4 if places > 256 else 2
     kind = "SmolVLM" if version == 2 else "Idefics3"
     config = getattr(transformers, f"{kind}Config")(
         image_token_id=ids["<image>"],
-        scale_factor=2,
+        scale_factor=factor,
         pad_token_id=ids["<|im_end|>"],
-        vision_config=vision,
-        text_config=_LLAMA | {"model_type": "llama", "vocab_size": size, "max_position_embeddings": 8192},
+        vision_config=dict(vision),
+        text_config={"vocab_size": size, **text, "model_type": "llama", "max_position_embeddings": 8192},
     )
     _save(getattr(transformers, f"{kind}ForConditionalGeneration")(config), out)
     end = {"bos_token_id": 0, "eos_token_id": ids["<end_of_utterance>"], "pad_token_id": ids["<|im_end|>"]}
@@ -98,12 +111,15 @@ def _smolvlm(out: Path, version: int) -> None:
             "tokenizer_class": "GPT2Tokenizer",
         },
     )
-    _write(out / "processor_config.json", {"image_seq_len": 4, "processor_class": f"{kind}Processor"})
+    _write(out / "processor_config.json", {"image_seq_len": places // factor**2, "processor_class": f"{kind}Processor"})
     scaled = {"do_convert_rgb": True, "do_image_splitting": True, "do_normalize": True, "do_pad": True}
     scaled |= {"do_rescale": True, "do_resize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "resample": 1}
-    scaled |= {"max_image_size": {"longest_edge": 32}, "size": {"longest_edge": 96}, "rescale_factor": 1 / 255}
+    scaled |= {"max_image_size": {"longest_edge": tile}, "rescale_factor": 1 / 255}
+    scaled |= {"size": {"longest_edge": tile * (3 if tile < 512 else 4)}}
     named = {"image_processor_type": f"{kind}ImageProcessor", "processor_class": f"{kind}Processor"}
-    video = {"video_sampling": {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": 32}}} if version == 2 else {}
+    video = (
+        {"video_sampling": {"fps": 1, "max_frames": 64, "video_size": {"longest_edge": tile}}} if version == 2 else {}
+    )
     _write(out / "preprocessor_config.json", scaled | named | video)
 
 
@@ -174,12 +190,84 @@ def _lighton_ocr(out: Path) -> None:
     processor.save_pretrained(out)
 
 
+def _granite_docling(out: Path) -> None:
+    """Granite-Docling has the classes of SmolVLM, and its tags for the parts of a page are special tokens."""
+    smolvlm(out, 1)
+    processor = transformers.Idefics3Processor.from_pretrained(out)
+    tags = ["<doctag>", "</doctag>", "<text>", "</text>", "<otsl>", "</otsl>", "<fcel>", "<nl>", "<loc_1>", "<loc_9>"]
+    processor.tokenizer.add_tokens([AddedToken(tag, normalized=False, special=True) for tag in tags])
+    network = transformers.Idefics3ForConditionalGeneration.from_pretrained(out)
+    network.resize_token_embeddings(len(processor.tokenizer), mean_resizing=False)
+    for path in out.iterdir():
+        path.unlink()
+    network.save_pretrained(out)
+    processor.save_pretrained(out)
+
+
+def _paddleocr_vl(out: Path) -> None:
+    special = ["<unk>", "<s>", "</s>", "<|IMAGE_START|>", "<|IMAGE_PLACEHOLDER|>", "<|IMAGE_END|>"]
+    tokenizer = byte_tokenizer(
+        special,
+        eos_token="</s>",
+        pad_token="<unk>",
+        bos_token="<s>",
+        extra_special_tokens={"image_token": "<|IMAGE_PLACEHOLDER|>"},
+    )
+    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in special}
+    vision = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    vision |= {"image_size": 32, "patch_size": 4}
+    rope = {"rope_type": "default", "rope_theta": 500_000.0, "mrope_section": [2, 1, 1]}
+    config = transformers.PaddleOCRVLConfig(
+        text_config=_LLAMA | {"vocab_size": len(tokenizer), "rope_parameters": rope, "max_position_embeddings": 4096},
+        vision_config=vision,
+        image_token_id=ids["<|IMAGE_PLACEHOLDER|>"],
+        vision_start_token_id=ids["<|IMAGE_START|>"],
+        vision_end_token_id=ids["<|IMAGE_END|>"],
+    )
+    network = transformers.PaddleOCRVLForConditionalGeneration(config)
+    network.generation_config.eos_token_id, network.generation_config.pad_token_id = ids["</s>"], ids["<unk>"]
+    _save(network, out)
+    pixels = transformers.PaddleOCRVLImageProcessorPil(
+        size={"shortest_edge": 64, "longest_edge": 4096}, patch_size=4, merge_size=2
+    )
+    template = (
+        "{{- '<s>' }}{%- for message in messages %}{{- 'User: ' if message.role == 'user' else 'Assistant: ' }}"
+        "{%- for item in message.content %}{%- if item.type == 'image' %}"
+        "<|IMAGE_START|><|IMAGE_PLACEHOLDER|><|IMAGE_END|>{%- else %}{{- item.text }}{%- endif %}{%- endfor %}"
+        "{{- '\n' if message.role == 'user' else '</s>' }}{%- endfor %}"
+        "{%- if add_generation_prompt %}{{- 'Assistant: ' }}{%- endif %}"
+    )
+    transformers.PaddleOCRVLProcessor(pixels, tokenizer, chat_template=template).save_pretrained(out)
+
+
+def _kosmos2_5(out: Path) -> None:
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<image>", "</image>", "<md>", "<ocr>"]
+    named = {"image_token": "<s>", "boi_token": "<image>", "eoi_token": "</image>"}
+    tokenizer = byte_tokenizer(
+        special, bos_token="<s>", eos_token="</s>", pad_token="<pad>", unk_token="<unk>", extra_special_tokens=named
+    )
+    text = {"vocab_size": len(tokenizer), "embed_dim": 32, "layers": 2, "ffn_dim": 64, "attention_heads": 4}
+    ends = {name: tokenizer.convert_tokens_to_ids(token) for name, token in
+        (("bos_token_id", "<s>"), ("pad_token_id", "<pad>"), ("eos_token_id", "</s>"))}  # fmt: skip
+    vision = {"hidden_size": 32, "patch_embed_hidden_size": 768, "intermediate_size": 64, "head_dim": 8}
+    vision |= {"num_hidden_layers": 2, "num_attention_heads": 4}
+    config = transformers.Kosmos2_5Config(text_config=text | ends, vision_config=vision, latent_query_num=8)
+    network = transformers.Kosmos2_5ForConditionalGeneration(config)
+    network.generation_config.update(**ends)
+    _save(network, out)
+    pixels = transformers.Kosmos2_5ImageProcessorPil()
+    transformers.Kosmos2_5Processor(pixels, tokenizer, num_image_tokens=8).save_pretrained(out)
+
+
 MAKERS: dict[str, Callable[[Path], None]] = {
-    "smolvlm-256m": lambda out: _smolvlm(out, 1),
-    "smolvlm2-256m": lambda out: _smolvlm(out, 2),
+    "smolvlm-256m": lambda out: smolvlm(out, 1),
+    "smolvlm2-256m": lambda out: smolvlm(out, 2),
     "qwen3-vl-2b": lambda out: _qwen(out, "Qwen3VL"),
     "qwen3.5-0.8b": lambda out: _qwen(out, "Qwen3_5"),
     "lightonocr-2-1b": _lighton_ocr,
+    "granite-docling-258m": _granite_docling,
+    "paddleocr-vl": _paddleocr_vl,
+    "kosmos-2.5": _kosmos2_5,
 }
 
 

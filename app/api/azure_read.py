@@ -22,6 +22,7 @@ from app.exports import Page
 from app.exports.layout import Corners, TextLine, blocks
 from app.shared.operations import FoundOperation
 from app.types import Answer, Request
+from models.base import Polygon
 
 PREFIXES = ("/documentintelligence/",)
 _MODELS = ("prebuilt-read", "prebuilt-layout")
@@ -185,7 +186,13 @@ def _page(page: Page, number: int, content: _Content, with_lines: bool) -> dict[
             lines.append({"content": line.text, "polygon": _polygon(line.corners, scale), "spans": [span]})
             words += _words(line, offset, scale)
     spans = [] if start is None else [{"offset": start, "length": content.length - start}]
-    return {**described, "spans": spans, "words": words, "lines": lines}
+    marks = [
+        {"state": box.state, "polygon": _polygon(_on(page, box.polygon), scale), "confidence": 1.0}
+        for line in page.lines
+        for box in line.checkboxes
+    ]
+    found = {"selectionMarks": marks} if marks else {}
+    return {**described, "spans": spans, "words": words, "lines": lines, **found}
 
 
 def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]]:
@@ -203,6 +210,12 @@ def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]
             "confidence": round(line.confidence, 3),
             "span": {"offset": offset + found, "length": len(word.text)},
         }
+
+
+def _on(page: Page, polygon: Polygon) -> Corners:
+    """Return a polygon in pixels of a page."""
+    a, b, c, d = ((x * page.width, y * page.height) for x, y in polygon)
+    return a, b, c, d
 
 
 def _polygon(corners: Corners, scale: float) -> list[float]:

@@ -18,12 +18,11 @@ from app.pipelines import ALT_TEXT
 from app.service import Service
 from app.types import Answer, Request, RequestOptions, Tags, Timings, Wanted
 from models.base import CutWarning, Task
-from models.registry import Entry
+from models.registry import READER, Entry
 
 MAX_TEXT = 100_000
 MAX_INSTRUCTION = 20_000
 _ANY_OBJECT = '{"type":"object"}'
-_READER = "rapidocr"
 _TITLE_LENGTH = 60
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
 """Model names that clients send when the user has chosen none."""
@@ -208,14 +207,14 @@ class Chat:
         wish = intent.wish_of(ask.prompt, ask.schema, ask.as_json)
         if wish.text == "read":
             reads = Task.READ_PAGE in entry.model.tasks and not _names_none(ask.model)
-            return (entry if reads else self.entry(_READER)).model.name, wish
+            return (entry if reads else self.entry(READER)).model.name, wish
         if wish.text == "alt-text":
             self._alt_text_on_machine()
             return ALT_TEXT, wish
         return entry.model.name, wish
 
     def _alt_text_on_machine(self) -> None:
-        self.entry(_READER)
+        self.entry(READER)
 
     def _of_text(self, ask: Ask) -> Steps[Reply]:
         """Answer without an image: with tags of a text, or with a title for the previous answer."""

@@ -51,7 +51,7 @@ def blueprint(chat: Chat) -> Blueprint:
         """Return the entities of an image in boxes of pixels."""
         image, _ = _image(chat)
         model = chat.entry(name).model
-        page = chat.generate(image, model.name, task=task_of(model, "detect") and "detect").pages[0]
+        page = chat.generate(image, model.name, task="detect" if task_of(model, "detect") else None).pages[0]
         if page.entities is None:
             raise InvalidOption(f"{name} finds no objects: use florence-2-base or kosmos-2")
         # Without scores: the models give none.

@@ -15,9 +15,8 @@ from app.operations import Operation
 from app.shared.operations import FoundOperation
 from app.tasks import task_of
 from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
+from models.registry import READER
 
-READER = "rapidocr"
-"""The model for programs that name none, or one of another service."""
 Finished = TypeVar("Finished")
 PageRanges = tuple[tuple[int, int | None], ...]
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from app import types
 from models import base
@@ -24,6 +24,13 @@ class Entity(BaseModel):
     )
 
 
+class Checkbox(BaseModel):
+    """A check box, ☐ or ☑ in the text."""
+
+    state: Literal["selected", "unselected"] = Field(description="Whether it is ticked.")
+    polygon: tuple[Point, Point, Point, Point] = Field(description="As that of a line.")
+
+
 class Line(BaseModel):
     """A run of text on the image."""
 
@@ -33,6 +40,9 @@ class Line(BaseModel):
         description="Four points, clockwise from the text's top left, in fractions of the upright image's size."
     )
     paragraph: int = Field(description="Which paragraph of the page it belongs to, counted from 0 in reading order.")
+    checkboxes: Annotated[list[Checkbox] | None, BeforeValidator(lambda boxes: boxes or None)] = Field(
+        None, description="Those on the line, where there are any."
+    )
 
 
 class Cell(BaseModel):

@@ -174,8 +174,8 @@ layout = click.option(
 )
 task = click.option(
     "--task",
-    type=click.Choice(["caption", "ground", "read", "detect"]),
-    help="For models that do several things: describe, with boxes, read, or find objects.",
+    type=click.Choice(["caption", "ground", "read", "detect", "tag", "alt-text"]),
+    help="For models that do several things: describe, with boxes, read, find objects, tag, or write an alt text.",
 )
 ocr = click.option(
     "--ocr",

@@ -49,10 +49,12 @@ class Pages(ABC):
         format: of the file, as Pillow names it, or `PDF`.
         count: how many pages there are, counted no further than one more than are allowed or asked for.
         warnings: what is wrong with the pages that were decoded so far.
+        jpeg: the mode, `RGB` or `L`, of a JPEG that is its only page as it is; None for other files.
     """
 
     format: str
     count: int
+    jpeg: str | None = None
 
     def __init__(self, file: OpenFile) -> None:
         self._file = file
@@ -155,6 +157,7 @@ class ImagePages(Pages):
         self._first: Image.Image | None = _image_of(first)
         self.format = first.facts["format"]
         self.count = first.facts["frames"]
+        self.jpeg = first.facts["jpeg"]
         if self.count == 1:
             # There is no further page, so the worker need not keep the file.
             self.close()

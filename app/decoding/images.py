@@ -60,6 +60,8 @@ class DecodedImage:
         frames: the number of pages: the frames of a TIFF except thumbnails. The frames of an animation are not pages.
         size: the width and height of the image in the file, upright.
         warnings: the defects of a file that could be decoded all the same.
+        jpeg: the mode, `RGB` or `L`, of a JPEG that is the image as it is: upright, whole, and without a profile of
+            its colours; None for other files.
     """
 
     image: Image.Image
@@ -67,6 +69,7 @@ class DecodedImage:
     frames: int
     size: tuple[int, int]
     warnings: tuple[str, ...] = ()
+    jpeg: str | None = None
 
 
 def decode(
@@ -146,7 +149,7 @@ def _decoded(
         warnings: tuple[str, ...] = ()
         if format in _ANIMATED and is_blank(image):
             image, warnings = first_with_content(file, image, _upright_rgb)
-        return DecodedImage(image, format, len(pages), upright, warnings)
+        return DecodedImage(image, format, len(pages), upright, warnings, _plain_jpeg(file))
 
 
 def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImage | None:
@@ -154,7 +157,7 @@ def _mended(data: bytes, decode: Callable[[bytes], DecodedImage]) -> DecodedImag
 
     def attempt(mended: bytes, warning: str) -> DecodedImage | None:
         try:
-            return replace(decode(mended), warnings=(warning,))
+            return replace(decode(mended), warnings=(warning,), jpeg=None)
         except MemoryError:
             raise
         except Exception as error:
@@ -241,6 +244,11 @@ def _upright_rgb(image: Image.Image) -> Image.Image:
     # Most photos are RGB already.
     is_rgb = image.mode == "RGB" and not image.has_transparency_data
     return _turned(image if is_rgb else to_rgb(image), _orientation(image))
+
+
+def _plain_jpeg(file: Image.Image) -> str | None:
+    is_plain = file.format == "JPEG" and file.mode in ("RGB", "L") and "icc_profile" not in file.info
+    return file.mode if is_plain and _orientation(file) == 1 else None
 
 
 def _turned(image: Image.Image, orientation: int) -> Image.Image:

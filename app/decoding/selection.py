@@ -70,7 +70,8 @@ def _in_region(page: Page, region: Box) -> Page:
 
     def moved_line(line: Line) -> Line:
         parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
-        return replace(line, polygon=moved(line.polygon), parts=parts)
+        boxes = tuple(replace(box, polygon=moved(box.polygon)) for box in line.checkboxes)
+        return replace(line, polygon=moved(line.polygon), parts=parts, checkboxes=boxes)
 
     lines = page.lines and tuple(map(moved_line, page.lines))
     entities = page.entities and tuple(

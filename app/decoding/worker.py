@@ -87,8 +87,13 @@ class _ImageFile:
 
     def page(self, **arguments: Any) -> tuple[Facts, Image.Image]:
         decoded = images.decode(self._data, **arguments)
-        facts = {"format": decoded.format, "frames": decoded.frames, "size": decoded.size, "warnings": decoded.warnings}
-        return facts, decoded.image
+        return {
+            "format": decoded.format,
+            "frames": decoded.frames,
+            "size": decoded.size,
+            "warnings": decoded.warnings,
+            "jpeg": decoded.jpeg,
+        }, decoded.image
 
     def close(self) -> None:
         self._data = b""

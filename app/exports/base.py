@@ -9,6 +9,7 @@ from typing import Self
 
 from PIL import Image
 
+from app.exports.raster import Jpeg
 from app.types import Answer
 from models.base import Line
 
@@ -28,6 +29,8 @@ class Page:
     image: Callable[[], Image.Image]
     points: tuple[float, float] | None = None
     """Width and height on paper in points of 1/72 inch, where they are known."""
+    jpeg: Jpeg | None = None
+    """A JPEG that is the image as it is."""
 
     @property
     def paragraphs(self) -> list[list[Line]]:
@@ -45,10 +48,11 @@ class Document:
     model: str
 
     @classmethod
-    def of(cls, answer: Answer, image: Callable[[int], Image.Image]) -> Self:
-        """Return the document of an answer; `image` returns a page of its file, by the number counted from 0."""
+    def of(cls, answer: Answer, image: Callable[[int], Image.Image], jpeg: Jpeg | None = None) -> Self:
+        """Return the document of an answer; `image` returns a page of its file, by the number counted from 0, and
+        `jpeg` is the only one of them as it is."""
         pages = tuple(
-            Page(page.width, page.height, page.lines or (), partial(image, page.number), page.points)
+            Page(page.width, page.height, page.lines or (), partial(image, page.number), page.points, jpeg)
             for page in answer.pages
         )
         return cls(pages, answer.text, answer.model)

@@ -68,7 +68,7 @@ def _add_page(pdf: pydyf.PDF, page: Page, lines: list[TextLine], font: Glyphless
     content = pydyf.Stream(compress=True)
     resources = {"Font": pydyf.Dictionary({"Text": font.dictionary.reference})}
     if with_image:
-        image = raster.encode(page.image())
+        image = raster.encode(page.image(), page.jpeg)
         pdf.add_object(image)
         resources["XObject"] = pydyf.Dictionary({"Image": image.reference})
         content.push_state()

@@ -107,7 +107,8 @@ def cost(directory: Path) -> Cost:
     config = transformers.AutoConfig.from_pretrained(directory)
     kind = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
     with torch.device("meta"):
-        return {"blip": _blip, "kosmos-2": _kosmos2, "vision-encoder-decoder": _trocr, "t5": _t5}[kind](config)
+        counts = {"blip": _blip, "kosmos-2": _kosmos2, "vision-encoder-decoder": _trocr, "t5": _t5}
+        return (counts | {"florence2": _florence2})[kind](config)
 
 
 def _blip(config: Any) -> Cost:
@@ -134,6 +135,18 @@ def _kosmos2(config: Any) -> Cost:
     prompt = config.latent_query_num + 6
     head = config.text_config.vocab_size * config.text_config.embed_dim
     return Cost(flop + 2 * (step - head) * prompt, step * _BYTES, NEW_TOKENS)
+
+
+def _florence2(config: Any) -> Cost:
+    network, text = transformers.Florence2ForConditionalGeneration(config), config.text_config
+    words = 7
+    model = network.model
+    seen = model.get_image_features(_image(768)).pooler_output
+    both = torch.zeros(1, seen.shape[1] + words, text.d_model)
+    flop = _flop(lambda: (model.get_image_features(_image(768)), model.language_model.encoder(inputs_embeds=both)))
+    across, step = _linears(network.model.language_model.decoder, ("encoder_attn.k_proj", "encoder_attn.v_proj"))
+    head = text.vocab_size * text.d_model
+    return Cost(flop + 2 * across * both.shape[1], (step + head) * _BYTES, NEW_TOKENS, beams=3)
 
 
 def _t5(config: Any) -> Cost:

@@ -16,6 +16,7 @@ from flask import Flask, jsonify, request
 from PIL import Image
 
 from benchmarks.speed import NEW_TOKENS
+from models.preprocessing.chat import Chat
 
 _LENGTH = {"min_new_tokens": NEW_TOKENS, "max_new_tokens": NEW_TOKENS, "do_sample": False, "use_cache": True}
 
@@ -26,8 +27,9 @@ Predict = Callable[[Sequence[Any]], list[str]]
 def load(directory: Path, dtype: torch.dtype) -> Predict:
     """Return a checkpoint's model, generating as many tokens as this service is asked for in the benchmark."""
     families = {"blip": _blip, "kosmos-2": _kosmos2, "vision-encoder-decoder": _trocr, "t5": _t5}
+    families["florence2"] = _florence2
     kind = json.loads((directory / "config.json").read_text(encoding="utf-8"))["model_type"]
-    return torch.inference_mode()(families[kind](directory, dtype))
+    return torch.inference_mode()(families.get(kind, _chat)(directory, dtype))
 
 
 def _blip(directory: Path, dtype: torch.dtype) -> Predict:
@@ -51,6 +53,30 @@ def _kosmos2(directory: Path, dtype: torch.dtype) -> Predict:
         output = network.generate(**inputs, image_embeds=None, no_repeat_ngram_size=3, **_LENGTH)
         texts = processor.batch_decode(output, skip_special_tokens=True)
         return [processor.post_process_generation(text)[0] for text in texts]
+
+    return predict
+
+
+def _florence2(directory: Path, dtype: torch.dtype) -> Predict:
+    processor = transformers.Florence2Processor.from_pretrained(directory)
+    network = transformers.Florence2ForConditionalGeneration.from_pretrained(directory, dtype=dtype).eval()
+
+    def predict(images: Sequence[Any]) -> list[str]:
+        inputs = processor(text=["<CAPTION>"] * len(images), images=list(images), return_tensors="pt").to(dtype)
+        return list(processor.batch_decode(network.generate(**inputs, **_LENGTH), skip_special_tokens=True))
+
+    return predict
+
+
+def _chat(directory: Path, dtype: torch.dtype) -> Predict:
+    """Any vision-language model, with pictures as large as its own settings have them."""
+    chat = Chat(directory)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(directory, dtype=dtype).eval()
+
+    def predict(images: Sequence[Any]) -> list[str]:
+        inputs = chat.inputs(images, ["Describe this image in one sentence."] * len(images), {}).to(dtype)
+        output = network.generate(**inputs, **_LENGTH)
+        return list(map(chat.decode, output[:, inputs["input_ids"].shape[1] :].tolist()))
 
     return predict
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 from benchmarks import report
 from benchmarks.speed import pictures, servers
+from benchmarks.speed.beside import beside
 from benchmarks.speed.captioner import captioner
 from benchmarks.speed.client import Request, Run, as_json, form, load, send
 from benchmarks.speed.context import BATCH, LENGTH, QUEUE, WARMING_UP, Context, answer
@@ -172,6 +173,7 @@ SECTIONS: dict[str, Callable[[Context], Iterator[str]]] = {
     "memory": memory,
     "others": others,
     "distance": distance,
+    "beside": beside,
     "many": many,
 }
 NEEDS_BLIP = {"captions", "starts", "memory", "many"}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.base import Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
+from models.base import Checkbox, Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
 
 if TYPE_CHECKING:
     from models.reading import reader
@@ -89,7 +89,10 @@ def _line(line: "reader.Line") -> Line:
     """Return a line of the reader's as the service knows it. A line of one part needs no parts, but for a table's."""
     parts = tuple(Part(part.text, part.confidence, _polygon(part.polygon), part.column) for part in line.parts)
     kept = parts if len(parts) > 1 or line.is_row else ()
-    return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row)
+    boxes = tuple(
+        Checkbox("selected" if ticked else "unselected", _polygon(polygon)) for ticked, polygon in line.checkboxes
+    )
+    return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row, boxes)
 
 
 def _pixels(job: Job) -> "Pixels":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from models.base import CutWarning, Job, Loaded, Model, Options, Placement, Prediction, Source, Task
 from models.generation import repetition, schema
+from models.preprocessing.doctags import text_of
 from models.preprocessing.languages import language_name
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Style:
     caption, detailed, full, tags, read, alt_text: instructions for requests without a prompt.
     glance: options of the image processor for texts that need no details: captions, tags, alt texts.
     look: the same for everything else. Where they are empty, the checkpoint's own hold.
+    doctags: whether it writes pages in DocTags, of which the text is taken.
     languages: whether it writes other languages than English.
     """
 
@@ -42,6 +44,7 @@ class Style:
     alt_text: str = "Write an alternative text for this image: one sentence that says what matters in it."
     glance: Mapping[str, Any] = field(default_factory=dict, hash=False)
     look: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    doctags: bool = False
     languages: bool = True
 
     def instruction(self, options: Options, task: Task) -> str:
@@ -186,6 +189,10 @@ class LoadedVisionLanguage(Loaded):
             said = self.network.json_text(text.tokens)
             if job.options.schema:
                 warnings += schema.grammar_of(job.options.schema)[1]
+            if (job.options.num_beams or 1) > 1:
+                warnings.append("num_beams has no effect on an answer in JSON")
+        elif self._model.style.doctags and not job.options.prompt:
+            said = text_of(self.chat.tagged(text.tokens))
         else:
             said = self.chat.decode(text.tokens)
         if text.repeats:
@@ -225,7 +232,7 @@ _READERS: Mapping[str, Style] = {
     "lighton_ocr": Style(read="", languages=False),
     "paddleocr_vl": Style(read="OCR:", languages=False),
     "kosmos-2.5": Style(read="<md>", languages=False),
-    "granite_docling": Style(read="Convert this page to docling.", languages=False),
+    "granite_docling": Style(read="Convert this page to docling.", languages=False, doctags=True),
     "glm_ocr": Style(read="Text Recognition:", languages=False),
 }
 """The same for those that were made to read pages."""

@@ -40,7 +40,9 @@ class Chat:
         # Where a template lets a checkpoint think before it answers, it does not here.
         self._thinking = {"enable_thinking": False} if "enable_thinking" in (template or "") else {}
         self.end_tokens = self._end_tokens()
-        self._added = {unicodedata.normalize("NFKC", token) for token in self.tokenizer.get_added_vocab()}
+        added = {*self.tokenizer.get_added_vocab(), *self.tokenizer.all_special_tokens}
+        # Some tokenizers add words and runs of spaces, which do no harm.
+        self._added = {unicodedata.normalize("NFKC", token) for token in added if token[:1] in ("<", "[")}
 
     def check(self, instruction: str) -> None:
         """Check that an instruction is text alone.
@@ -50,7 +52,7 @@ class Chat:
         """
         # Tokenizers may normalise: a special token in full-width characters is a special token.
         text = unicodedata.normalize("NFKC", instruction)
-        if found := next((token for token in self._added if token.strip() and token in text), None):
+        if found := next((token for token in self._added if token in text), None):
             raise InvalidJob(f"a prompt may not contain the special token {found}")
 
     def inputs(self, pictures: Sequence[Image.Image], instructions: Sequence[str], scaling: Mapping[str, Any]) -> Any:
@@ -77,16 +79,27 @@ class Chat:
 
     def decode(self, tokens: Sequence[int]) -> str:
         """Return the text of new tokens, without special tokens and without what a checkpoint has thought aloud."""
-        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        text = self.tagged(tokens, skip_special_tokens=True)
         thought, ended, answer = text.rpartition("</think>")
         return (answer if ended else thought + answer).removeprefix("<think>").strip()
+
+    def tagged(self, tokens: Sequence[int], skip_special_tokens: bool = False) -> str:
+        """Return the text of new tokens with its special tokens, which are tags in the texts of some."""
+        text: str = self.tokenizer.decode(list(tokens), skip_special_tokens=skip_special_tokens)
+        return text
 
     def _end_tokens(self) -> tuple[int, ...]:
         if not self.has_template:
             return ()
+        from jinja2 import TemplateError
+
         asked = _turn(None, "1")
         said = {"role": "assistant", "content": [{"type": "text", "text": _ANSWER}]}
-        text = self.processor.apply_chat_template([asked, said], tokenize=False)
+        try:
+            text = self.processor.apply_chat_template([asked, said], tokenize=False)
+        except (TemplateError, TypeError):
+            # A template for questions alone: the checkpoint's own settings say how answers end.
+            return ()
         after = self.tokenizer.encode(text.rpartition(_ANSWER)[2], add_special_tokens=False)
         special = set(self.tokenizer.all_special_ids) | set(self.tokenizer.get_added_vocab().values())
         return tuple(after[:1]) if after and after[0] in special else ()

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from models.backends.threads import TURN, cores
 from models.reading import leaders
 from models.reading.amounts import is_amount
-from models.reading.checkboxes import erase, find_checkboxes, owners
+from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
@@ -51,6 +51,7 @@ class Line:
     paragraph: int  # counted from 0 in reading order
     parts: list["Part"]  # what it consists of, from its start to its end
     is_row: bool  # of a table
+    checkboxes: list[tuple[bool, Floats]]  # whether each is ticked, and its polygon, as that of the line
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,17 @@ class Sheet:
     def lines(self, layout: Layout = "columns") -> list[TextLine]:
         """Return the lines in reading order, as far as they can be known before they are read."""
         return arrange(self.pieces.polygons, layout=layout)
+
+    def marked(self) -> list[int | None]:
+        """Return the piece that each check box belongs to; None for what is no check box."""
+        polygons = self.pieces.polygons
+        return owners(self.boxes, np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1))
+
+    def checkbox(self, number: int) -> tuple[bool, Floats]:
+        """Return whether a check box is ticked, and its polygon (4, 2) in fractions of the page as it came."""
+        left, top, right, bottom = self.boxes[number]
+        polygon = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+        return self.marks[number] == TICKED, self.fractions(polygon)
 
     def fractions(self, polygon: Floats) -> Floats:
         """Return a polygon (4, 2) of the upright page in fractions of the page as it came."""
@@ -134,7 +146,8 @@ class PageReader:
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
         sheet = self.lay_out(image)
-        read = with_marks(sheet, self._read_pieces(sheet))
+        marked = sheet.marked()
+        read = with_marks(sheet.marks, marked, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
         amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
         lines = []
@@ -146,7 +159,9 @@ class PageReader:
             text, confidence = joined(sheet.image, parts, polygons), mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
-                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None))
+                own = {kept[piece] for piece in line.fragments}
+                marks = [sheet.checkbox(mark) for mark, piece in enumerate(marked) if piece in own]
+                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None, marks))
         return lines
 
     def recognise(self, crop: Pixels) -> Reading:
@@ -214,12 +229,10 @@ class PageReader:
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
 
 
-def with_marks(sheet: Sheet, read: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    """Return the texts of a sheet's pieces with the check boxes before them."""
+def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    """Return the texts of pieces with the check boxes before them; `pieces` has that of each mark."""
     texts = [text for text, _ in read]
-    polygons = sheet.pieces.polygons
-    outlines = np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1)
-    for mark, piece in zip(sheet.marks, owners(sheet.boxes, outlines), strict=True):
+    for mark, piece in zip(marks, pieces, strict=True):
         if piece is not None and texts[piece]:
             texts[piece] = f"{mark} {texts[piece]}"
     return [(text, confidence) for text, (_, confidence) in zip(texts, read, strict=True)]

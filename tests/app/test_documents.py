@@ -45,6 +45,13 @@ def written_pdf(
     return data + f"{end}\nstartxref\n{len(data)}\n%%EOF\n".encode()
 
 
+BORN = written_pdf(
+    "0 0 400 100",
+    content=b"BT /F 24 Tf 40 40 Td (Received with thanks) Tj ET",
+    extra="/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>",
+)
+
+
 LOCK = f"""/Encrypt << /Filter /Standard /V 1 /R 2 /P -4 /O <{"ab" * 32}> /U <{"cd" * 32}> >>
 /ID [<{"ef" * 16}> <{"ef" * 16}>]"""
 

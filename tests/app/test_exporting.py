@@ -1,5 +1,6 @@
 """The searchable PDF of a PDF: the file, with the text of the pages that were read."""
 
+import dataclasses
 import io
 import subprocess
 from collections.abc import Sequence
@@ -11,14 +12,15 @@ import pypdfium2
 import pytest
 from PIL import ImageChops
 
-from app.decoding.documents import open_pages
+from app.decoding.documents import PdfPages, open_pages
+from app.decoding.pdf_layers import lay_over
 from app.decoding.pool import DecodingPool
+from app.errors import InvalidImage
 from app.exporting import export
+from app.exports.pdf import layers
 from app.types import Answer, Page
-from models.base import Line
 from models.reading.known import lines_of
 from tests.app.exports.documents import program
-from tests.app.test_documents import written_pdf
 from tests.app.test_pdf_text import LIMITS, Run, born, pool, prose, scan
 
 __all__ = ["pool"]
@@ -61,7 +63,8 @@ def test_a_scan_is_found_line_by_line_and_hardly_grows(pool: DecodingPool, tmp_p
     assert len(result) < 1.15 * len(data)
     with pikepdf.open(io.BytesIO(data)) as before, pikepdf.open(io.BytesIO(result)) as after:
         for old, new in zip(before.pages, after.pages, strict=True):
-            assert new.images["/Image"].read_raw_bytes() == old.images["/Image"].read_raw_bytes()
+            images = [page.Resources.XObject.Image.read_raw_bytes() for page in (old, new)]
+            assert images[0] == images[1]
     for before, after in zip(pypdfium2.PdfDocument(data), pypdfium2.PdfDocument(result), strict=True):
         images = [page.render(scale=1).to_pil().convert("RGB") for page in (before, after)]
         assert ImageChops.difference(*images).getbbox() is None
@@ -74,7 +77,8 @@ def test_the_layer_lies_where_the_page_is_shown(turn: int, pool: DecodingPool, t
     assert sorted(lines(checked(result, tmp_path)[0])) == sorted(words for _, _, words in runs)
     with open_pages(result, LIMITS, pool) as pages, open_pages(born([runs], turn), LIMITS, pool) as wanted:
         found, there = pages.text(0), wanted.text(0)
-        assert found is not None and there is not None
+        assert found is not None
+        assert there is not None
         for line, like in zip(lines_of(found.rows, found.size), lines_of(there.rows, there.size), strict=True):
             assert line.text == like.text
             for point, other in zip(line.polygon, like.polygon, strict=True):
@@ -117,13 +121,30 @@ def test_what_stands_on_a_scan_as_text_is_not_laid_over_it_again(pool: DecodingP
     assert sorted(lines(checked(result, tmp_path)[0])) == sorted(words for *_, words in (*prose(rows=3), stamp))
 
 
-def test_a_pdf_that_cannot_be_written_again_is_made_of_its_images(pool: DecodingPool, tmp_path: Path) -> None:
-    # PDFium finds the page without the catalogue's help.
-    data = written_pdf().replace(b"/Kids [4 0 R]", b"/Kids [4 0 R] /Kids 7")
-    text = "some words"
-    line = Line(text, 1.0, ((0.1, 0.1), (0.9, 0.1), (0.9, 0.2), (0.1, 0.2)))
-    with open_pages(data, LIMITS, pool) as pages:
-        pages.image(0)
-        width, height = pages.size(0)
-        page = Page(width, height, text, 1.0, (line,), None, pages.points(0))
-    assert lines(checked(made(data, [page], pool), tmp_path)[0]) == [text]
+def test_a_pdf_that_cannot_be_written_again_is_made_of_its_images(
+    pool: DecodingPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(InvalidImage, match="no text can be laid over it"):
+        lay_over(b"%PDF-1.7 but nothing else", layers([]), [], [])
+
+    def refuse(*_: object) -> bytes:
+        raise InvalidImage("broken")
+
+    monkeypatch.setattr(PdfPages, "laid_over", refuse)
+    page = page_of(prose(rows=3), pool)
+    found = checked(made(born([[]], image=scan(3)), [page], pool), tmp_path)
+    assert lines(found[0]) == [words for *_, words in prose(rows=3)]
+
+
+@pytest.mark.parametrize(
+    ("format", "mode"), [("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "L"), ("PNG", "1"), ("TIFF", "1")]
+)
+def test_the_pdf_of_an_image_is_hardly_larger(format: str, mode: str, pool: DecodingPool, tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    options = {"JPEG": {"quality": 60}, "PNG": {"optimize": True}, "TIFF": {"compression": "group4"}}[format]
+    scan().resize((1654, 2340)).convert(mode).save(buffer, format, **options)
+    data = buffer.getvalue()
+    page = dataclasses.replace(page_of(prose(), pool), width=1654, height=2340, points=None)
+    result = made(data, [page], pool)
+    assert lines(checked(result, tmp_path)[0]) == [words for *_, words in prose()]
+    assert len(result) < 1.15 * len(data)

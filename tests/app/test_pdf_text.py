@@ -16,7 +16,7 @@ from models.reading.known import Row, lines_of, within
 from tests import drawn
 from tests.app.exports.documents import program
 
-LIMITS = Limits(("PNG",), max_pixels=4_000_000, max_pages=60, pdf_dpi=100)
+LIMITS = Limits(("PNG", "JPEG", "TIFF"), max_pixels=4_000_000, max_pages=60, pdf_dpi=100)
 A4 = 595, 842
 ENGLISH = [
     "the",

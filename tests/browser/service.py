@@ -2,10 +2,10 @@
 
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from waitress.server import create_server
 
@@ -53,6 +53,13 @@ class FakeGrounded(FakeCaptioner):
     task = Task.GROUNDED_CAPTION
 
 
+class FakeOfAllTrades(FakeCaptioner):
+    accepts = ("image", "prompt")
+    options = FakeCaptioner.options | {"detail"}
+    other_tasks = (Task.GROUNDED_CAPTION, Task.DETECT)
+    only_for: ClassVar[Mapping[str, frozenset[Task]]] = {"prompt": frozenset({Task.GROUNDED_CAPTION})}
+
+
 class FakeReader(Fake):
     task = Task.READ_PAGE
     accepts = ("image",)
@@ -79,6 +86,7 @@ class FakeService:
         self.registry = registry_of(
             FakeCaptioner("blip-base", source).behave(self._when_free(Prediction(CAPTION))),
             FakeGrounded("kosmos-2", source).behave(self._when_free(Prediction(CAPTION, entities=ENTITIES))),
+            FakeOfAllTrades("florence-2-large", source).behave(self._when_free(Prediction(CAPTION, entities=ENTITIES))),
             FakeReader("rapidocr", source).behave(self._when_free(page_of_lines())),
             FakeSegmenter("rapidocr-lines", source).behave(self._cut),
             FakeLineReader("trocr-large-handwritten", source).behave(self._when_free(Prediction("a line", 0.7))),

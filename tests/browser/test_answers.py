@@ -12,10 +12,12 @@ from PIL import Image
 from playwright.sync_api import Download, Page, Route, expect
 
 from app.decoding.pool import DecodingPool
+from models.base import Task
 from tests import drawn
 from tests.browser.conftest import assert_accessible
 from tests.browser.service import CAPTION, LINES, TAGS, FakeService
 from tests.browser.test_ways_in import SCENE, says
+from tests.fakes import wait_until
 from tests.server import Server
 
 
@@ -41,6 +43,25 @@ def copied(page: Page, name: str) -> str:
     page.get_by_role("button", name=name, exact=True).click()
     expect(page.get_by_role("status")).to_have_text("Copied")
     return str(page.evaluate("navigator.clipboard.readText()"))
+
+
+def test_objects_are_found_by_a_model_that_does_several_things(page: Page, fakes: FakeService) -> None:
+    ask(page, "Find objects")
+    expect(page.locator(".answer h2")).to_have_text("florence-2-large")
+    expect(page.locator(".box")).to_have_count(3)
+    assert fakes.jobs[-1].options.task is Task.DETECT
+    page.get_by_text("Model and options").click()
+    expect(page.get_by_label("Find the phrases of")).to_be_hidden()
+    page.get_by_label("Description").select_option("full")
+    page.get_by_role("button", name="Find", exact=True).click()
+    wait_until(lambda: fakes.jobs[-1].options.detail == "full")
+    page.get_by_label("Describe with boxes", exact=True).check()
+    page.get_by_label("Model", exact=True).select_option("florence-2-large")
+    page.get_by_label("Find the phrases of").fill("a dog")
+    page.get_by_role("button", name="Describe", exact=True).click()
+    wait_until(lambda: fakes.jobs[-1].options.prompt == "a dog")
+    assert fakes.jobs[-1].options.task is Task.GROUNDED_CAPTION
+    assert_accessible(page)
 
 
 def test_phrases_and_boxes_light_up_each_other(page: Page) -> None:

@@ -22,6 +22,7 @@ CLASSES: dict[str, tuple[Any, Any]] = {
     "blip-base": (transformers.BlipForConditionalGeneration, transformers.BlipProcessor),
     "kosmos-2": (transformers.Kosmos2ForConditionalGeneration, transformers.Kosmos2Processor),
     "trocr-large-handwritten": (transformers.VisionEncoderDecoderModel, transformers.TrOCRProcessor),
+    "florence-2-base": (transformers.Florence2ForConditionalGeneration, transformers.Florence2Processor),
 }
 PARAMETERS: list[dict[str, Any]] = [{}, {"num_beams": 3, "max_new_tokens": 12}]
 RUNTIMES = ("openvino", "torch")

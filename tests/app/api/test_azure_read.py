@@ -16,7 +16,7 @@ from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, 
 from tests import drawn
 from tests.app.api.test_native import INVOICE
 from tests.app.exports.test_pdf import program
-from tests.app.test_documents import LOCK, written_pdf
+from tests.app.test_documents import BORN, LOCK, written_pdf
 from tests.conftest import encoded
 from tests.fakes import wait_until
 from tests.server import Server
@@ -25,11 +25,6 @@ KEY = "a-key"
 ANALYZE = "/documentintelligence/documentModels/prebuilt-read:analyze"
 SIZE = (360, 100)
 FIVE = [drawn.page([f"{word} number"], SIZE) for word in drawn.WORDS[:5]]
-BORN = written_pdf(
-    "0 0 400 100",
-    content=b"BT /F 24 Tf 40 40 Td (Received with thanks) Tj ET",
-    extra="/Resources << /Font << /F << /Type /Font /Subtype /Type1 /BaseFont /Helvetica >> >> >>",
-)
 
 
 def client_of(server: Server, key: str = "none", **options: Any) -> DocumentIntelligenceClient:
@@ -52,7 +47,7 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
     )
     image = client.begin_analyze_document("prebuilt-read", encoded(FIVE[1]), content_type="image/png", locale="en")
     some = begin(client, drawn.pdf(FIVE), pages="2,4-5", output_content_format="markdown")
-    born = begin(client, BORN)
+    born = begin(client, BORN, output=[AnalyzeOutputOption.PDF])
     locked = begin(client, written_pdf(trailer=LOCK))
     invoice = begin(client, INVOICE)
 
@@ -97,7 +92,11 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
         table.content[word.span.offset : word.span.offset + word.span.length] for word in words
     ]
 
+    # A sound text layer is kept, and gets no other: paperless-ngx#13263.
     assert born.result().content == "Received with thanks"
+    assert [word.confidence for word in born.result().pages[0].words] == [1, 1, 1]
+    kept = client.get_analyze_result_pdf("prebuilt-read", born.details["operation_id"])
+    assert b"".join(kept) == BORN
     with pytest.raises(HttpResponseError, match="locked"):
         locked.result()
 

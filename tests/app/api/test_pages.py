@@ -16,7 +16,7 @@ from PIL import ExifTags, Image
 from models.reference import reference
 from tests import drawn
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
-from tests.app.test_documents import LOCK, written_pdf
+from tests.app.test_documents import BORN, LOCK, written_pdf
 from tests.conftest import INPUT, encoded
 from tests.server import Server
 
@@ -196,6 +196,27 @@ def test_tables_have_their_cells(server: Server) -> None:
     assert len(rows) == 9
 
 
+def test_text_is_taken_from_a_pdf_or_read_as_asked(server: Server) -> None:
+    text = "Received with thanks"
+    born = read(server, BORN, **PRINT)
+    assert (born["text"], born["text_layer"], born["confidence"]) == (text, True, 1)
+    anew = read(server, BORN, ocr="always", **PRINT)
+    assert (anew["text"], "text_layer" in anew) == (text, False)
+    assert polygons(born) == pytest.approx(polygons(anew), abs=0.05)
+    assert read(server, BORN, region="0,0,0.47,1", **PRINT)["text"] == "Received with"
+
+    scan = drawn.pdf([SHORT])
+    assert read(server, scan, **PRINT)["text"].split("\n") == FIVE
+    held = read(server, scan, ocr="never", **PRINT)
+    assert (held["text"], held["lines"], held["text_layer"]) == ("", [], True)
+    assert "does not say all" in held["warnings"][0]
+    assert "image" in assert_problem(server.generate(SMALL, ocr="never", **PRINT), 422, "invalid-option")["detail"]
+    assert read(server, SMALL, model="blip-base", ocr="never")["warnings"] == ["blip-base does not take ocr: ignored"]
+
+    assert server.generate(BORN, format="pdf", **PRINT).content == BORN
+    assert server.generate(BORN, format="tsv", **PRINT).text.count("\t100.000000\t") == 3
+
+
 def test_the_layout_is_chosen(server: Server) -> None:
     answer = read(server, INVOICE, layout="columns", **PRINT)
     assert "tables" not in answer
@@ -303,10 +324,10 @@ def exported(server: Server) -> bytes:
     return response.content
 
 
-def assert_three_pages(answer: dict[str, Any]) -> None:
+def assert_three_pages(answer: dict[str, Any], *also: str) -> None:
     assert not {"lines", "entities", "confidence"} & answer.keys()
     for number, (page, texts) in enumerate(zip(answer["pages"], TEXTS, strict=True), 1):
-        assert set(page) == {"page", "width", "height", "text", "lines"}
+        assert set(page) == {"page", "width", "height", "text", "lines", *also}
         assert page["page"] == number
         assert [line["text"] for line in page["lines"]] == texts
         assert page["text"] == "\n".join(texts)
@@ -315,8 +336,13 @@ def assert_three_pages(answer: dict[str, Any]) -> None:
 
 
 def test_the_pages_of_a_pdf(server: Server, exported: bytes) -> None:
-    answer = read(server, exported, **PRINT)
+    answer = read(server, exported, ocr="always", **PRINT)
     assert_three_pages(answer)
+    taken = read(server, exported, **PRINT)
+    assert_three_pages(taken, "text_layer")
+    for page, other in zip(answer["pages"], taken["pages"], strict=True):
+        assert [page["width"], page["height"]] == [other["width"], other["height"]]
+        assert polygons(page) == pytest.approx(polygons(other), abs=0.03)
     # The export takes its images for scans of 200 dpi, at which they are rendered here.
     sizes = [(page["width"], page["height"]) for page in answer["pages"]]
     assert np.array(sizes) == pytest.approx(np.array([sheet.size for sheet in SHEETS]), abs=1)
@@ -331,7 +357,8 @@ def test_the_pages_of_a_tiff(server: Server) -> None:
 
 
 def test_the_pages_of_a_pdf_for_a_reader_of_lines(server: Server, exported: bytes) -> None:
-    answer = read(server, exported, **TROCR)
+    assert_three_pages(read(server, exported, **TROCR), "text_layer")
+    answer = read(server, exported, ocr="always", **TROCR)
     assert [len(page["lines"]) for page in answer["pages"]] == [3, 3, 3]
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageChops, ImageFont, ImageStat
 
 from app.exports import EXPORTS, Document, Page
 from app.exports.base import printable
+from app.exports.raster import Jpeg
 from tests.app.exports.documents import (
     DOCUMENTS,
     HEIGHT,
@@ -162,6 +163,25 @@ def test_the_picture_looks_like_the_image(mode: str) -> None:
     shown = drawn(Document((Page(WIDTH, HEIGHT, lines(*PROSE), lambda: image),), "", "m"), WIDTH)
     assert shown.size == image.size
     assert max(ImageStat.Stat(ImageChops.difference(shown.reduce(8), image.reduce(8))).mean) < 3
+
+
+@pytest.mark.parametrize("colours", ["black and white", "few", "grey"])
+def test_what_is_drawn_keeps_every_pixel(colours: str) -> None:
+    image = Image.new("RGB", (WIDTH, HEIGHT), "white")
+    for place in range(20):
+        fill = {"black and white": "black", "few": (20, place * 10, 90), "grey": (place * 9,) * 3}[colours]
+        image.paste(fill, (50 * place, 30 * place, 50 * place + 33, 30 * place + 71))
+    with pypdfium2.PdfDocument(render(Document((Page(WIDTH, HEIGHT, (), image.copy),), "", "m"))) as pdf:
+        (shown,) = pdf[0].get_objects(filter=[pypdfium2.raw.FPDF_PAGEOBJ_IMAGE])
+        assert ImageChops.difference(shown.get_bitmap().to_pil().convert("RGB"), image).getbbox() is None
+
+
+def test_a_jpeg_is_taken_as_it_is() -> None:
+    buffer = io.BytesIO()
+    picture().save(buffer, "JPEG", quality=50)
+    jpeg = Jpeg(buffer.getvalue(), "RGB")
+    file = render(Document((Page(WIDTH, HEIGHT, lines("some words"), picture, jpeg=jpeg),), "", "m"))
+    assert jpeg.data in file
 
 
 def test_text_is_invisible() -> None:

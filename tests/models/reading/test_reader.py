@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from models.backends.threads import TURN
 from models.base import Job, Options, Placement
@@ -236,3 +236,19 @@ def test_crops_come_in_few_widths() -> None:
     assert len(widths) < 50
     assert all(width % STEP == 0 for width in widths)
     assert all(width <= bucket(width) < max(width + STEP, width * 1.26) for width in range(1, LONGEST_CROP + 1))
+
+
+def test_check_boxes_have_their_state_and_place(reader: PageReader) -> None:
+    image = drawn.page(["First choice", "Second choice"], (520, 200), (100, 40), 28, step=2.2)
+    draw = ImageDraw.Draw(image)
+    for top in (42, 104):
+        draw.rectangle((60, top, 86, top + 26), outline="black", width=2)
+    draw.line([(65, 116), (72, 124), (83, 108)], fill="black", width=3)
+    lines = reader.read(pixels(image))
+    assert [line.text for line in lines] == ["☐ First choice", "☑ Second choice"]
+    for line, ticked, top in zip(lines, (False, True), (42, 104), strict=True):
+        ((state, polygon),) = line.checkboxes
+        assert state == ticked
+        assert polygon * image.size == pytest.approx(
+            np.array([[60, top], [86, top], [86, top + 26], [60, top + 26]]), abs=2
+        )
