@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 OBJECT_STORE = 200_000_000
-_ATTEMPTS = 3
+_ATTEMPTS = 5
 
 
 @contextmanager
