@@ -37,8 +37,9 @@ class _Shrinking(nn.Module):
         self.convolution, self.norm, self.norm_first = layer.conv, layer.norm, layer.pre_norm
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _channels_last(self.convolution(_channels_first(self.norm(x) if self.norm_first else x)))
-        return x if self.norm_first else self.norm(x)
+        shrunk = _channels_last(self.convolution(_channels_first(self.norm(x) if self.norm_first else x)))
+        normed: Tensor = shrunk if self.norm_first else self.norm(shrunk)
+        return normed
 
 
 class _Block(nn.Module):
@@ -51,7 +52,8 @@ class _Block(nn.Module):
         self.channel = _Half(channel, _Flat(_ChannelAttention(channel.channel_attn)))
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.channel(self.spatial(x))
+        attended: Tensor = self.channel(self.spatial(x))
+        return attended
 
 
 class _Half(nn.Module):
@@ -76,7 +78,8 @@ class _Flat(nn.Module):
         self.part = part
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.part(x.flatten(1, 2))
+        made: Tensor = self.part(x.flatten(1, 2))
+        return made
 
 
 class _ChannelAttention(nn.Module):
