@@ -10,6 +10,7 @@ import psutil
 import pytest
 
 from tests.deploy.prometheus import free_port
+from tests.server import ROOT
 
 OBJECT_STORE = 200_000_000
 _ATTEMPTS = 5
@@ -46,6 +47,8 @@ def _started(nodes: int, cpus: int) -> Any:
     from app.engine.ray_cluster import prepare_environment
 
     prepare_environment()
+    # Its processes import this checkout, whatever is installed.
+    os.environ["PYTHONPATH"] = str(ROOT)
     # By default processes of models give way to all others of a machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
     for attempt in range(_ATTEMPTS):
