@@ -117,7 +117,7 @@ def fit(rows: Sequence[tuple[str, bool, NDArray[np.float32]]], out: Path) -> Non
     optimiser = torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=DECAY * 10)
     for _ in range(STEPS):
         optimiser.zero_grad()
-        nn.functional.cross_entropy(layer(inputs[~held]), labels[~held]).backward()
+        nn.functional.cross_entropy(layer(inputs[~held]), labels[~held]).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.inference_mode():
         said = layer(inputs).argmax(1)
