@@ -1,6 +1,6 @@
 """handwriting: reads lines of handwriting with a small network that comes with the project.
 
-It is RapidOCR's recogniser, fine-tuned on IAM and on letters of J. D. Hooker: see `models/shipped/handwriting/README.md`.
+It is RapidOCR's recogniser, fine-tuned on IAM and on letters of J. D. Hooker (`models/shipped/handwriting/README.md`).
 Each line is also read by the recogniser of print as it comes, and the surer of the two counts, so that print among
 handwriting is not lost.
 """
