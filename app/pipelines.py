@@ -149,7 +149,8 @@ def read_lines(registry: Registry, entry: Entry, options: Options, jobs: Jobs, p
 
 def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, image: Image.Image) -> Prediction:
     """Cut a page into lines, and read them. The language of a script that the reader does not know is guessed."""
-    segmenting = Options(segment=options.segment, layout=options.layout)
+    margin = entry.model.line_margin
+    segmenting = Options(segment=options.segment, layout=options.layout, line_margin=margin)
     layout = jobs.run(registry.entry(_SEGMENTER), Job(image, options=segmenting))
     notes: tuple[str, ...] = ()
     options = replace(options, segment=None, layout=None)
@@ -164,7 +165,8 @@ def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, im
         with_words(
             replace(line, text=prediction.text, confidence=prediction.confidence or 0.0),
             prediction.lines or (),
-            *crop.size,
+            crop.size,
+            margin,
         )
         for line, crop, prediction in zip(layout.lines or (), crops, texts, strict=True)
         if prediction.text

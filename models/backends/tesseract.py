@@ -1,6 +1,5 @@
 """The program tesseract: where its languages are, and how it runs."""
 
-import os
 import re
 import shutil
 import subprocess
@@ -35,11 +34,24 @@ def read_lines(folder: Path, languages: Path, names: str, seconds: float) -> Non
     Raises:
         ModelUnavailable: the program failed, or took too long.
     """
-    command = [PROGRAM, "list", "out", "--tessdata-dir", str(languages), "-l", names, "--psm", _ONE_LINE, "txt", "tsv"]
     # One thread: tesseract gains little by more, and other models need the cores.
-    environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
+    command = [
+        "env",
+        "OMP_THREAD_LIMIT=1",
+        PROGRAM,
+        "list",
+        "out",
+        "--tessdata-dir",
+        str(languages),
+        "-l",
+        names,
+        "--psm",
+        _ONE_LINE,
+        "txt",
+        "tsv",
+    ]
     try:
-        subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=True, timeout=seconds)
+        subprocess.run(command, cwd=folder, capture_output=True, check=True, timeout=seconds)
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or b""
         reason = said.decode(errors="replace").strip()[-200:] or type(error).__name__

@@ -23,6 +23,8 @@ class Handwriting(Model):
     accepts = ("image",)
     model_type = "handwriting-ctc"
     scripts = frozenset({"Latn"})
+    # Of 13 pages of IAM, 7.5 to 7.8 % of the characters are wrong without a margin, 10 to 14 % with that of others.
+    line_margin = 0.0
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
         return LoadedHandwriting(directory)

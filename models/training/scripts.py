@@ -77,7 +77,7 @@ def fonts(locale: str) -> tuple[Path, ...]:
 
 @cache
 def _letters_of(file: Path) -> frozenset[int]:
-    from fontTools.ttLib import TTFont
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     return frozenset(TTFont(file, fontNumber=0, lazy=True).getBestCmap() or ())
 
