@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 _MAX_NEW_TOKENS, _MAX_PAGE_TOKENS = 512, 2048
 _TAGS = '{"type":"object","properties":{"tags":{"type":"array","items":{"type":"string","maxLength":40},"minItems":1,\
 "maxItems":15}},"required":["tags"]}'
+_WITHOUT_WORDS = frozenset(
+    {
+        "blip",
+        "evolla",
+        "florence2",
+        "git",
+        "kosmos-2",
+        "pi0",
+        "pix2struct",
+        "pp_formulanet",
+        "udop",
+        "vision-encoder-decoder",
+    }
+)
+"""Architectures that transformers loads with the same class, and that follow no instruction."""
 _ANSWERS = frozenset({Task.CAPTION, Task.READ_PAGE})
 
 
@@ -104,7 +119,7 @@ class VisionLanguage(Model):
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
         kind = config.get("model_type")
-        return kind in _STYLES or kind in _known_to_transformers()
+        return kind in _STYLES or (kind not in _WITHOUT_WORDS and kind in _known_to_transformers())
 
     @classmethod
     def of_checkpoint(cls, name: str, source: Source, config: Mapping[str, Any]) -> Model:
