@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from models.backends import ALIGNMENT
+from models.networks.davit import DaViT
 from models.networks.decoder import Layer
 
 
@@ -78,7 +79,7 @@ class ImageAndTextEncoder(nn.Module):
 
     def __init__(self, network: Any, layers: Sequence[Layer]) -> None:
         super().__init__()
-        self.vision, self.projection = network.vision_tower, network.multi_modal_projector
+        self.vision, self.projection = DaViT(network.vision_tower), network.multi_modal_projector
         self.words, self.encoder = network.language_model.shared, network.language_model.encoder
         self.layers = _of_layers(layers)
 
@@ -91,7 +92,7 @@ class ImageAndTextEncoder(nn.Module):
             tokens: of the prompts, of shape (images, length), padded.
             attention_mask: 1 for tokens and 0 for padding, of the same shape.
         """
-        seen = self.projection(self.vision(pixels).last_hidden_state)
+        seen = self.projection(self.vision(pixels))
         mask = torch.cat([attention_mask.new_ones(seen.shape[:2]), attention_mask], dim=1)
         both = torch.cat([seen, self.words(tokens)], dim=1)
         encoded = self.encoder(inputs_embeds=both, attention_mask=mask).last_hidden_state

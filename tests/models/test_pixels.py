@@ -37,7 +37,7 @@ def test_pixels_of_other_configs(config: dict[str, Any], pictures: list[Image.Im
         np.testing.assert_array_equal(ours(picture), theirs(picture, return_tensors="np").pixel_values[0])
 
 
-@pytest.mark.parametrize("name", ["blip-base", "kosmos-2", "trocr-base-handwritten"])
+@pytest.mark.parametrize("name", ["blip-base", "kosmos-2", "trocr-base-handwritten", "florence-2-base"])
 def test_pixels_of_the_checkpoints(checkpoints: dict[str, Path], pictures: list[Image.Image], name: str) -> None:
     theirs = transformers.AutoImageProcessor.from_pretrained(checkpoints[name])
     ours = Pixels(checkpoints[name])
