@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from models.base import InvalidJob, ModelError, ModelUnavailable
-from models.base import UnknownModel as NoSuchModel
+from models.errors import InvalidJob, ModelError, ModelUnavailable
+from models.errors import UnknownModel as NoSuchModel
 
 
 class ServiceError(Exception):

@@ -15,7 +15,7 @@ from app.errors import InvalidImage
 from app.exports import EXPORTS, Document, Page, pdf
 from app.exports.raster import Jpeg
 from app.types import Answer
-from models.base import Line
+from models.found import Line
 from models.reading.known import Row
 
 log = logging.getLogger(__name__)

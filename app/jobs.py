@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from app.engine.base import Engine, Ticket
 from app.errors import ClientGone, QueueFull, ServiceError
 from app.types import IsCancelled, Progress, ReportProgress, Timings
-from models.base import Job, ModelError, Prediction
+from models.base import Job, Prediction
+from models.errors import ModelError
 from models.registry import Entry, State
 
 POLL = 0.25

@@ -15,7 +15,8 @@ from app.jobs import Jobs
 from app.reading import page_of, read_lines, read_pages
 from app.tasks import OPTIONS, taken_options, task_of
 from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
-from models.base import Job, Options, Prediction, Task, UnknownModel
+from models.base import Job, Options, Prediction, Task
+from models.errors import UnknownModel
 from models.registry import READER, SEGMENTER, Entry, Registry
 
 ALT_TEXT = "alt-text"

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from app.types import Answer, Page
-from models.base import Box, Line, Polygon
+from models.found import Box, Line, Polygon
 
 
 def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
-from models.base import Box, Detail, Entity, Line
+from models.base import Detail
+from models.found import Box, Entity, Line
 
 Ocr = Literal["auto", "always", "never"]
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]

@@ -1,7 +1,4 @@
-"""The types that the model families and the service share. This module imports no network library.
-
-Boxes are `(x0, y0, x1, y1)`, polygons four `(x, y)` points clockwise from the top left: fractions of the upright image.
-"""
+"""The types that the model families and the service share. This module imports no network library."""
 
 import re
 import unicodedata
@@ -16,22 +13,14 @@ from typing import Any, ClassVar, Literal, Protocol
 from PIL import Image
 
 from models import languages
-from models.errors import BudgetExhausted as BudgetExhausted
-from models.errors import InvalidJob as InvalidJob
-from models.errors import ModelError as ModelError
-from models.errors import ModelUnavailable as ModelUnavailable
-from models.errors import UnknownModel as UnknownModel
-from models.errors import is_out_of_memory as is_out_of_memory
+from models.errors import InvalidJob
+from models.found import Entity, Line
 
 Needs = tuple[tuple[str, ...], ...]
 """The files that a checkpoint needs: at least one of each tuple."""
-Box = tuple[float, float, float, float]
-Point = tuple[float, float]
-Polygon = tuple[Point, Point, Point, Point]
 Detail = Literal["detailed", "full"]
 """How much longer than briefly a model describes."""
 
-WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 LINE_MARGIN = 0.15
 """The margin around a line that a segmenter cuts out, in heights of the line, for readers that want no other."""
 
@@ -77,50 +66,6 @@ class Job:
     image: Image.Image | None = None
     text: str | None = None
     options: Options = Options()
-
-
-@dataclass(frozen=True, slots=True)
-class Entity:
-    """A phrase of the text, `text[span[0]:span[1]]`, and the boxes of the objects that it names."""
-
-    phrase: str
-    span: tuple[int, int]
-    boxes: tuple[Box, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A run of a line's text that stands apart on the image, or a cell of a table, whose `column` counts from 0."""
-
-    text: str
-    confidence: float
-    polygon: Polygon
-    column: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Checkbox:
-    """A check box on the image: ☐ or ☑ in the text."""
-
-    state: Literal["selected", "unselected"]
-    polygon: Polygon
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A line of text on the image. `confidence` is between 0 and 1; paragraphs count from 0 in reading order.
-
-    `parts` are the runs of text that the line is made of, from its start to its end, where there are several or the
-    line is the row of a table. All lines of a paragraph are rows of one table, or none is.
-    """
-
-    text: str
-    confidence: float
-    polygon: Polygon
-    paragraph: int = 0
-    parts: tuple[Part, ...] = ()
-    is_row: bool = False
-    checkboxes: tuple[Checkbox, ...] = ()
 
 
 class CutWarning(str):

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from models import weights
 from models.backends import allocator
-from models.base import BudgetExhausted, Loaded, ModelUnavailable
+from models.base import Loaded
+from models.errors import BudgetExhausted, ModelUnavailable
 
 log = logging.getLogger(__name__)
 

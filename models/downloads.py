@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from models.base import ModelUnavailable, Needs, Source
+from models.base import Needs, Source
+from models.errors import ModelUnavailable
 from models.weights import cached, lacking_files, missing
 
 log = logging.getLogger(__name__)

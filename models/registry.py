@@ -8,17 +8,9 @@ from contextlib import contextmanager
 from enum import StrEnum
 
 from models import downloads, weights
-from models.base import (
-    BudgetExhausted,
-    Loaded,
-    Model,
-    ModelUnavailable,
-    Placement,
-    Task,
-    UnknownModel,
-    is_out_of_memory,
-)
+from models.base import Loaded, Model, Placement, Task
 from models.budget import MemoryBudget
+from models.errors import BudgetExhausted, ModelUnavailable, UnknownModel, is_out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from models.base import ModelUnavailable, Needs, Source
+from models.base import Needs, Source
+from models.errors import ModelUnavailable
 
 _SAFETENSORS = ["model.safetensors", "model-*.safetensors"]
 _PICKLED = ["pytorch_model.bin", "pytorch_model-*.bin"]

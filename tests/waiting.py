@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models.base import InvalidJob, Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.errors import InvalidJob
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from app.exports import Page
 from app.exports.layout import Corners, TextLine, blocks
 from app.shared.operations import FoundOperation
 from app.types import Answer, Request
-from models.base import Polygon
+from models.found import Polygon
 
 PREFIXES = ("/documentintelligence/",)
 _MODELS = ("prebuilt-read", "prebuilt-layout")

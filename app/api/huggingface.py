@@ -12,7 +12,7 @@ from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption
 from app.tasks import task_of
 from app.types import Answer, Request
-from models.base import Box
+from models.found import Box
 
 PREFIXES = ("/hf/",)
 _TOP_K = 5

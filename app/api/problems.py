@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException, SecurityError
 from app.api.schemas import Problem
 from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
 from app.metrics import ERRORS
-from models.base import is_out_of_memory
+from models.errors import is_out_of_memory
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 from app import types
-from models import base
+from models import found
 
 Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: round(value, 6))]
 Point = tuple[Fraction, Fraction]
@@ -274,7 +274,7 @@ def _tables(page: types.Page) -> list[Table] | None:
     return [_table(number, list(lines)) for number, lines in groupby(rows, lambda line: line.paragraph)] or None
 
 
-def _table(paragraph: int, lines: list[base.Line]) -> Table:
+def _table(paragraph: int, lines: list[found.Line]) -> Table:
     cells = [
         Cell(row=row, **{name: getattr(part, name) for name in ("column", "text", "confidence", "polygon")})
         for row, line in enumerate(lines)

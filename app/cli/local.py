@@ -18,7 +18,8 @@ from app.pipelines import Pipeline
 from app.service import Service
 from app.types import Answer, Request, RequestOptions
 from models.backends.threads import cores
-from models.base import ModelError, Placement, Source
+from models.base import Placement, Source
+from models.errors import ModelError
 from models.registry import Entry
 
 _ATTEMPTS = 20

@@ -11,8 +11,9 @@ from app.cli.exits import CommandError, Exit, NoModel
 from app.cli.progress import Progress
 from app.config import Settings, SettingsError
 from models import downloads, weights
-from models.base import Model, ModelUnavailable
+from models.base import Model
 from models.discovery import discover, with_local_paths, with_revisions
+from models.errors import ModelUnavailable
 
 
 def show_all() -> int:

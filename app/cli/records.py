@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from app.api import schemas
 from app.types import AltTextParts, Answer, ImageInfo, Page, Tags, Timings
-from models.base import Entity, Line
+from models.found import Entity, Line
 
 COLUMNS = ("path", "text", "tags", "model", "confidence")
 _ANSWER = TypeAdapter(Answer)

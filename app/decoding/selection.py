@@ -7,7 +7,7 @@ from PIL import Image
 
 from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
-from models.base import Box
+from models.found import Box
 from models.reading.known import within
 
 PageRanges = tuple[tuple[int, int | None], ...]

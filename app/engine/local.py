@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from app import context
 from app.engine.measure import measured_batch, report_predictions, report_waits
 from app.errors import PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
-from models.base import Job, Loaded, ModelError, Prediction, is_out_of_memory
+from models.base import Job, Loaded, Prediction
+from models.errors import ModelError, is_out_of_memory
 from models.registry import Entry, Registry
 
 log = logging.getLogger(__name__)

@@ -20,7 +20,8 @@ from PIL import Image
 from app.engine.local import LocalEngine
 from app.errors import QueueTimeout, ServiceError
 from models.backends import threads
-from models.base import Job, Model, ModelError, Options, Placement, Prediction
+from models.base import Job, Model, Options, Placement, Prediction
+from models.errors import ModelError
 from models.registry import Registry
 
 log = logging.getLogger(__name__)

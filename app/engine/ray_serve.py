@@ -14,7 +14,8 @@ from typing import Any
 from app.engine.ray_replica import deployment_of, max_ongoing
 from app.engine.ray_ticket import RETRY_AFTER, RayTicket
 from app.errors import QueueFull, Unavailable
-from models.base import Job, ModelUnavailable, Placement, Prediction
+from models.base import Job, Placement, Prediction
+from models.errors import ModelUnavailable
 from models.registry import Entry, Registry, State
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from app.exports.raster import Jpeg
 from app.types import Answer
-from models.base import Line
+from models.found import Line
 
 PRODUCER = "Image to Text"
 

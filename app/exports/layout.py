@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from app.exports.base import Page, printable
 from app.exports.direction import right_to_left
-from models.base import Line, Polygon
+from models.found import Line, Polygon
 
 Point = tuple[float, float]
 Corners = tuple[Point, Point, Point, Point]

@@ -8,7 +8,7 @@ harm than one too few.  Tables are GitHub's, https://github.github.com/gfm/#tabl
 import re
 
 from app.exports.base import Document, Page, printable
-from models.base import Line
+from models.found import Line
 
 # Not "---", which at the beginning of a file opens a block of metadata for many programs.
 _RULE = "\n***\n\n"

@@ -17,7 +17,7 @@ from app.exports.base import PRODUCER, Document, Page
 from app.exports.direction import visual_order
 from app.exports.glyphless import GlyphlessFont
 from app.exports.layout import TextLine, advances, blocks, place
-from models.base import Line
+from models.found import Line
 
 DPI = 200
 """The assumed resolution of an image, which gives the size of the page: A4 has 1654 x 2339 pixels."""

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from app.errors import ServiceError, Unavailable
 from app.types import Answer, Tags
-from models.base import CutWarning, is_out_of_memory
+from models.base import CutWarning
+from models.errors import is_out_of_memory
 
 FORMAT = 1
 """Part of each key. Increase it with each change of what answers hold."""

@@ -30,7 +30,8 @@ import openvino as ov
 
 from models.backends import Graphs, Reader
 from models.backends import openvino as backend
-from models.base import ModelUnavailable, Placement, is_out_of_memory
+from models.base import Placement
+from models.errors import ModelUnavailable, is_out_of_memory
 from models.generation import Rules
 from models.preprocessing.tokens import Tokens
 

@@ -13,7 +13,8 @@ from transformers import AutoModelForImageTextToText, LogitsProcessor, StoppingC
 
 from models.backends.threads import cores, turn_of
 from models.backends.torch import name, place, read_weights
-from models.base import InvalidJob, Placement
+from models.base import Placement
+from models.errors import InvalidJob
 from models.generation.repetition import loop_start, repeats_a_line
 from models.generation.schema import Vocabulary, Writer
 

@@ -6,7 +6,7 @@ import subprocess
 from functools import cache
 from pathlib import Path
 
-from models.base import ModelUnavailable
+from models.errors import ModelUnavailable
 
 PROGRAM = "tesseract"
 _ONE_LINE = "7"  # its --psm for an image of one line

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from models import backends, generation
-from models.base import Job, Line, Loaded, Model, Options, Placement, Prediction, Source, Task
+from models.base import Job, Loaded, Model, Options, Placement, Prediction, Source, Task
+from models.found import Line
 from models.generation import PreparedJob
 from models.preprocessing import locations
 from models.preprocessing.pixels import Pixels, image_processor

@@ -8,8 +8,9 @@ handwriting is not lost.
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.families.rapidocr import package_directory, pixels_of
+from models.found import WHOLE_IMAGE, Line
 
 NAME = "handwriting"
 PRINT_IS_SURER = 0.1

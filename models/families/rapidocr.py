@@ -10,19 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.base import (
-    Checkbox,
-    Job,
-    Line,
-    Loaded,
-    Model,
-    Part,
-    Placement,
-    Polygon,
-    Prediction,
-    Source,
-    Task,
-)
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.found import Checkbox, Line, Part, Polygon
 from models.languages import LATIN_AND_HAN
 
 if TYPE_CHECKING:

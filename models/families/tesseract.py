@@ -15,19 +15,9 @@ from PIL import Image
 
 from models import languages
 from models.backends import tesseract
-from models.base import (
-    WHOLE_IMAGE,
-    InvalidJob,
-    Job,
-    Line,
-    Loaded,
-    Model,
-    Part,
-    Placement,
-    Prediction,
-    Source,
-    Task,
-)
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.errors import InvalidJob
+from models.found import WHOLE_IMAGE, Line, Part
 
 NAME = "tesseract"
 _HEIGHT = 64  # pixels of a line: smaller ones are enlarged, since tesseract knows letters of some 30 pixels

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from models import backends, generation
-from models.base import WHOLE_IMAGE, Job, Line, Loaded, Model, Placement, Prediction, Source, Task
+from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
+from models.found import WHOLE_IMAGE, Line
 from models.generation import PreparedJob
 from models.preprocessing.pixels import Pixels
 

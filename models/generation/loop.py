@@ -10,7 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
-from models.base import ModelUnavailable, is_out_of_memory
+from models.errors import ModelUnavailable, is_out_of_memory
 from models.generation.search import BeamSearch, GreedySearch, make_search
 from models.generation.types import Array, Floats, Request, Rules, Text
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.base import InvalidJob
+from models.errors import InvalidJob
 from models.generation.types import Array, Floats
 
 MAX_SCHEMA = 20_000

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from models.base import CutWarning, InvalidJob, Job, Options
+from models.base import CutWarning, Job, Options
+from models.errors import InvalidJob
 
 Array = NDArray[Any]
 Floats = NDArray[np.float32]

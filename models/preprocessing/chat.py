@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from models.base import InvalidJob
+from models.errors import InvalidJob
 
 _SAME_WITHOUT_VIDEO = {"SmolVLMProcessor": "Idefics3Processor"}
 """Processors that insist on packages for videos, and those that do the same with pictures."""

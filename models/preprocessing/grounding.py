@@ -6,7 +6,7 @@ bottom right of a box, on a grid of 32 x 32. A delimiter stands between several 
 
 import re
 
-from models.base import Box, Entity
+from models.found import Box, Entity
 
 _SIDE = 32
 _PAIR = r"<patch_index_\d+><patch_index_\d+>"

@@ -2,7 +2,7 @@
 
 import re
 
-from models.base import InvalidJob
+from models.errors import InvalidJob
 
 _NAMES = {
     "ar": "Arabic", "bg": "Bulgarian", "bn": "Bengali", "ca": "Catalan", "cs": "Czech", "da": "Danish", "de": "German",

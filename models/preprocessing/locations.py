@@ -8,7 +8,7 @@ image's width or height; a line of text is followed by the four corners of its p
 import re
 from collections.abc import Collection, Iterable
 
-from models.base import Box, Entity, Polygon
+from models.found import Box, Entity, Polygon
 
 _BINS = 1000
 _LOCATION = r"<loc_(\d+)>"

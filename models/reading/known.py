@@ -8,7 +8,7 @@ from typing import Self
 
 import numpy as np
 
-from models.base import Box, Line, Part, Polygon
+from models.found import Box, Line, Part, Polygon
 from models.reading.amounts import is_amount
 from models.reading.geometry import Floats, turn_back
 from models.reading.layout import Layout, arrange, line_polygon

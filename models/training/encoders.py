@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from models import downloads, weights
-from models.base import ModelError, Source
+from models.base import Source
 from models.captioning.configuration import IMAGENET_MEAN, IMAGENET_STD
 from models.captioning.efficientnet import renamed
 from models.captioning.encoder import EFFICIENTNET, NAMED, PACKAGED
+from models.errors import ModelError
 from models.preprocessing.pixels import image_processor
 from models.training.settings import TrainingError
 

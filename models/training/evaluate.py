@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from models.backends import check_placement
-from models.base import InvalidJob, ModelError, Options, Placement
+from models.base import Options, Placement
 from models.discovery import discover, with_local_paths
+from models.errors import InvalidJob, ModelError
 from models.registry import Entry, Registry
 from models.training import report
 from models.training.command import Parser

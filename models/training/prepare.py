@@ -9,11 +9,11 @@ import torch
 
 from models import weights
 from models.backends import torch as runtime
-from models.base import ModelError
 from models.captioning.configuration import RecurrentCaptionerConfig
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
 from models.discovery import discover, with_local_paths
+from models.errors import ModelError
 from models.families.recurrent import Recurrent
 from models.training import encoders
 from models.training.batches import Photo

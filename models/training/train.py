@@ -14,7 +14,8 @@ from typing import Any
 import torch
 
 from models.backends import torch as runtime
-from models.base import ModelError, Placement
+from models.base import Placement
+from models.errors import ModelError
 from models.training.checkpoints import BEST, STATE, holds_run
 from models.training.prepare import make_network, read_photos
 from models.training.settings import Settings, TrainingError, parse

@@ -10,7 +10,8 @@ from app.engine.local import LocalEngine
 from app.errors import ClientGone, PredictionFailed, QueueFull
 from app.jobs import Jobs
 from app.types import Progress, Timings
-from models.base import InvalidJob, Job, Prediction
+from models.base import Job, Prediction
+from models.errors import InvalidJob
 from models.registry import Entry, Registry
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
 

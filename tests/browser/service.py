@@ -17,7 +17,8 @@ from app.fetching.client import Fetcher
 from app.operations import Operations
 from app.service import Service
 from app.storage.local import LocalStore
-from models.base import Entity, Job, Line, Prediction, Source, Task
+from models.base import Job, Prediction, Source, Task
+from models.found import Entity, Line
 from tests.fakes import Fake, registry_of
 
 CAPTION = "a dog and a cat 🐈 on a beach"

@@ -74,7 +74,7 @@ def test_what_is_built_needs_no_torch(captioner: Path) -> None:
 import sys
 from pathlib import Path
 from models.families.recurrent import Recurrent
-from models.base import Placement, Source
+from models.base import (Placement, Source)
 Recurrent("mine", Source()).load(Path({str(captioner)!r}), Placement(device="cpu"))
 print(sorted({{"torch", "transformers"}} & set(sys.modules)))
 """

@@ -10,8 +10,9 @@ import transformers
 from PIL import Image
 
 from models import generation
-from models.base import InvalidJob, Job, Options, Placement, Task
+from models.base import Job, Options, Placement, Task
 from models.discovery import discover
+from models.errors import InvalidJob
 from models.preprocessing.locations import entities_of_labels, entities_of_phrases, read_lines, read_objects
 from models.preprocessing.tokens import Tokens
 from tests.server import NETWORKS

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 
 from models import downloads, weights
-from models.base import ModelUnavailable, Source
+from models.base import Source
 from models.discovery import discover
+from models.errors import ModelUnavailable
 from tests.app.api.test_native import INVOICE, SMALL, assert_problem
 from tests.conftest import encoded
 from tests.hub import COMMIT, Hub

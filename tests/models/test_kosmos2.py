@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from models.base import InvalidJob, Options
+from models.base import Options
+from models.errors import InvalidJob
 from models.families.kosmos2 import MODELS
 from models.preprocessing.grounding import read
 from models.preprocessing.pixels import Pixels

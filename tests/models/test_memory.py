@@ -13,8 +13,9 @@ import pytest
 
 from models import budget as budget_module
 from models import weights
-from models.base import BudgetExhausted, Loaded, ModelUnavailable, Placement, Source
+from models.base import Loaded, Placement, Source
 from models.budget import MemoryBudget
+from models.errors import BudgetExhausted, ModelUnavailable
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, wait_until
 from tests.server import ROOT

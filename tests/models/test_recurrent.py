@@ -11,11 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
-from models.base import Job, Loaded, ModelUnavailable, Options, Placement, Task
+from models.base import Job, Loaded, Options, Placement, Task
 from models.captioning.configuration import SHAPES, RecurrentCaptionerConfig
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import END, START, Vocabulary
 from models.discovery import discover, with_local_paths
+from models.errors import ModelUnavailable
 from models.preprocessing.pixels import SquarePixels
 from models.registry import Registry
 from tests.checkpoints import recurrent

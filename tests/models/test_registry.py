@@ -15,8 +15,9 @@ from PIL import Image
 
 from models import downloads, weights
 from models.backends import check_placement
-from models.base import Job, ModelUnavailable, Needs, Options, Placement, Source, UnknownModel
+from models.base import Job, Needs, Options, Placement, Source
 from models.discovery import discover, with_local_paths, with_revisions
+from models.errors import ModelUnavailable, UnknownModel
 from models.registry import Entry, Registry, State
 from tests.fakes import Fake, fake, registry_of
 from tests.server import NETWORKS, ROOT

@@ -15,8 +15,9 @@ from PIL import Image
 from transformers.models.smolvlm import processing_smolvlm
 from transformers.processing_utils import ProcessorMixin
 
-from models.base import CutWarning, InvalidJob, Job, Options, Placement, Prediction, Task
+from models.base import CutWarning, Job, Options, Placement, Prediction, Task
 from models.discovery import discover, with_local_paths
+from models.errors import InvalidJob
 from models.families.blip import Blip
 from models.families.vision_language import PageReader, VisionLanguage
 from models.generation import repetition, schema

@@ -22,7 +22,8 @@ from app.engine.local import LocalEngine
 from app.fetching.client import Fetcher
 from app.operations import Operations
 from app.service import Service
-from models.base import WHOLE_IMAGE, Job, Line, Prediction, Source, Task
+from models.base import Job, Prediction, Source, Task
+from models.found import WHOLE_IMAGE, Line
 from tests import drawn
 from tests.app.api.test_native import SMALL, assert_problem
 from tests.conftest import encoded

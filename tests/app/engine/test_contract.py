@@ -13,7 +13,8 @@ from PIL import Image
 from app import errors
 from app.engine.base import Engine
 from app.engine.local import LocalEngine
-from models.base import InvalidJob, Job, ModelUnavailable, Placement
+from models.base import Job, Placement
+from models.errors import InvalidJob, ModelUnavailable
 from models.registry import State
 from tests.conftest import encoded
 from tests.fakes import registry_of, wait_until

@@ -15,7 +15,8 @@ from PIL import Image
 
 from app import errors
 from app.engine.local import LocalEngine
-from models.base import InvalidJob, Job, ModelUnavailable, Prediction
+from models.base import Job, Prediction
+from models.errors import InvalidJob, ModelUnavailable
 from models.registry import State
 from tests.fakes import Fake, Gate, echo, fake, registry_of, wait_until
 from tests.server import ROOT
@@ -295,7 +296,7 @@ def test_an_engine_goes_on_in_a_process_that_was_forked_off() -> None:
     code = """
 import os
 from app.engine.local import LocalEngine
-from models.base import Job
+from models.base import (Job)
 from tests.fakes import fake, registry_of
 
 engine = LocalEngine(registry_of(fake()), 4)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from app.exports import Document, Page
-from models.base import Line, Part, Point
+from models.found import Line, Part, Point
 
 WIDTH, HEIGHT = 1240, 1754
 LETTER, LINE = 16, 36

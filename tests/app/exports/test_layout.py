@@ -6,7 +6,7 @@ import pytest
 
 from app.exports.direction import right_to_left, visual_order
 from app.exports.layout import TextLine, blocks, place
-from models.base import WHOLE_IMAGE, Line
+from models.found import WHOLE_IMAGE, Line
 from tests.app.exports.documents import HEIGHT, LETTER, LINE, WIDTH, line, page, row
 
 

@@ -17,7 +17,8 @@ from app.shared.cache import RedisCache
 from app.shared.counts import Counts
 from app.shared.state import SharedState
 from app.types import AltTextParts, Answer, ImageInfo, IsCancelled, Page, Progress, ReportProgress, Tags, Timings
-from models.base import WHOLE_IMAGE, CutWarning, Entity, Line, Part
+from models.base import CutWarning
+from models.found import WHOLE_IMAGE, Entity, Line, Part
 from tests.fakes import wait_until
 from tests.shared import RedisServer
 

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from models.backends import cache as cache_module
-from models.base import Job, ModelUnavailable, Placement
+from models.base import Job, Placement
+from models.errors import ModelUnavailable
 from models.families.blip import MODELS
 from tests.fakes import wait_until
 from tests.server import ROOT
