@@ -60,7 +60,8 @@ def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, im
         with_words(
             replace(line, text=prediction.text, confidence=prediction.confidence or 0.0),
             prediction.lines or (),
-            *crop.size,
+            crop.size,
+            margin,
         )
         for line, crop, prediction in zip(layout.lines or (), crops, texts, strict=True)
         if prediction.text
