@@ -145,7 +145,7 @@ def test_every_setting_is_documented(name: str) -> None:
 
 
 def test_the_example_of_settings_holds_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
-    documented = dict(re.findall(r"^# ([A-Z_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
+    documented = dict(re.findall(r"^# ([A-Z0-9_]+)=(.*)$", ENV_EXAMPLE, re.MULTILINE))
     assert sorted(documented) == SETTINGS
     for name in SETTINGS:
         monkeypatch.delenv(name, raising=False)

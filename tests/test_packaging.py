@@ -62,6 +62,7 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
 
 BROUGHT = {
     "botocore": "boto3",
+    "pyarrow": "ray",
     "cv2": "rapidocr",
     "opentelemetry": "opentelemetry-sdk",
     "tokenizers": "transformers",
@@ -128,7 +129,7 @@ def test_what_is_imported_is_required(requirements: str, folders: list[str]) -> 
 
 
 def test_extras_are_imported_where_they_are_asked_for_alone() -> None:
-    extras = {"tracing.py", "shared/state.py", "storage/s3.py"} | {
+    extras = {"tracing.py", "shared/state.py", "storage/s3.py", "cli/clustered.py", "cli/objects.py"} | {
         f"engine/ray_{part}.py" for part in ("cluster", "replica", "serve", "ticket")
     }
     others = [path for path in (ROOT / "app").rglob("*.py") if str(path.relative_to(ROOT / "app")) not in extras]
