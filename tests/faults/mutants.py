@@ -51,7 +51,7 @@ GUARDS = (
         57,
     ),
     Guard("models/registry.py", "        if self.retry_in:", "        if False:", 61),
-    Guard("models/base.py", "if isinstance(error, MemoryError) or", "if False and", 62),
+    Guard("models/errors.py", "if isinstance(error, MemoryError) or", "if False and", 62),
     Guard("app/jobs.py", "        ticket.cancel()", "        pass", 65),
     Guard(
         "app/storage/local.py",
