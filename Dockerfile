@@ -6,8 +6,9 @@ ARG TORCH_BUILD=cpu
 WORKDIR /srv
 
 # Before the code, so that a change to the code installs nothing again.
-COPY requirements.txt requirements-tracing.txt install.sh ./
-RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore sh install.sh python requirements.txt requirements-tracing.txt
+COPY requirements.txt requirements-tracing.txt requirements-scale.txt install.sh ./
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore \
+    sh install.sh python requirements.txt requirements-tracing.txt requirements-scale.txt
 
 ENV HOST=0.0.0.0 \
     PORT=5000 \

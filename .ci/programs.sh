@@ -18,6 +18,18 @@ need prometheus prometheus
 need nginx nginx-light
 # What copies of the service share.
 need redis-server redis-server
+# Scripts are read by tesseract, on pages drawn in these fonts.
+need tesseract tesseract-ocr
+languages=$(tesseract --list-langs 2>/dev/null || true)
+for language in rus ell ara heb hin tha kor; do
+    case "$languages" in *"$language"*) ;; *) packages="$packages tesseract-ocr-$language" ;; esac
+done
+need_font() { [ -n "$(find /usr/share/fonts -name "$1.*" 2>/dev/null)" ] || packages="$packages $2"; }
+need_font FreeSerif fonts-freefont-ttf
+need_font Amiri-Regular fonts-hosny-amiri
+need_font Lohit-Devanagari fonts-lohit-deva
+need_font Garuda fonts-thai-tlwg
+need_font NanumMyeongjo fonts-nanum
 # Only what the machine lacks: a Python that was not installed by apt brings its own venv.
 "${PYTHON:-python3}" -c 'import ensurepip' 2>/dev/null || packages="$packages python3-venv"
 [ -n "$packages" ] || exit 0

@@ -8,23 +8,19 @@ from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
-from PIL import Image
-
-from app import alt_text
-from app.decoding.documents import Pages, Text
+from app import alt_text, scripts
+from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import Jobs
+from app.reading import page_of, read_lines, read_pages
 from app.tasks import OPTIONS, taken_options, task_of
-from app.types import AltTextParts, Answer, Ocr, Page, Progress, RequestOptions, Tags, Wanted
+from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
 from models.base import Job, Options, Prediction, Task, UnknownModel
-from models.reading.known import lines_of
-from models.reading.layout import layout_of
 from models.registry import READER, SEGMENTER, Entry, Registry
 
 ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""
 _ALT_TEXT_LENGTH = 250
-_UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 _BETTER_CAPTIONER = "blip-base"
 _LEAST_CONFIDENCE = 0.5
 """An alt text leaves a caption out that is more likely wrong than right."""
@@ -110,22 +106,25 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
     task = task_of(model, options.task)
     if task is None:
         raise InvalidOption(f"{model.name} does not do {options.task}, but {', '.join(model.tasks)}")
+    reads = task in (Task.READ_LINE, Task.READ_PAGE)
+    if reads:
+        entry = scripts.reader_of(registry, entry, options.language)
+        model = entry.model
+        task = task_of(model, options.task) or task
     taken, warnings = taken_options(model, task, options)
     ocr: Ocr = options.ocr or "auto"
     model.check(taken)
     entries: tuple[Entry, ...] = (entry,)
     run: Callable[[Jobs, Pages], Answer]
     if task is Task.READ_LINE and options.segment != "none":
-        segmenter = registry.entry(SEGMENTER)
-        entries, run = (entry, segmenter), partial(read_lines, segmenter, entry, taken, ocr)
-    elif task in (Task.READ_LINE, Task.READ_PAGE):
-        run = partial(read_pages, entry, taken, ocr)
+        entries, run = (entry, registry.entry(SEGMENTER)), partial(read_lines, registry, entry, taken, ocr)
+    elif reads:
+        run = partial(read_pages, registry, entry, taken, ocr)
     elif task is Task.GROUNDED_CAPTION and Task.CAPTION in model.tasks and not taken.prompt:
         run = partial(caption_and_ground, entry, taken)
     else:
         run = partial(caption, entry, taken)
-    reads = task in (Task.READ_LINE, Task.READ_PAGE)
-    key = (*(each.identity for each in entries), taken, ocr)
+    key = (*(each.identity for each in entries), taken, ocr, scripts.languages_here(registry) if reads else ())
     return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
@@ -151,34 +150,10 @@ def _of_first_page(entry: Entry, prediction: Prediction, pages: Pages) -> Answer
     return Answer(
         prediction.text,
         name,
-        (_page(pages, 0, prediction),),
+        (page_of(pages, 0, prediction),),
         tags=None if prediction.tags is None else Tags(prediction.tags, prediction.tag_scores, name),
         warnings=(*prediction.warnings, *_first_page_only(name, pages)),
     )
-
-
-def read_pages(entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
-    """Read every page with a model that takes whole pages."""
-    return _read(entry, options, ocr, jobs, pages, lambda image: jobs.run(entry, Job(image, options=options)))
-
-
-def read_lines(segmenter: Entry, entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
-    """Cut every page into lines with one model, and read the lines with another."""
-    line_options = replace(options, segment=None, layout=None)
-    segmenting = Options(segment=options.segment, layout=options.layout)
-
-    def read(image: Image.Image) -> Prediction:
-        layout = jobs.run(segmenter, Job(image, options=segmenting))
-        crops = layout.crops or ()
-        texts = jobs.run_lines(entry, [Job(crop, options=line_options) for crop in crops])
-        lines = [
-            replace(line, text=prediction.text, confidence=prediction.confidence or 0.0)
-            for line, prediction in zip(layout.lines or (), texts, strict=True)
-            if prediction.text
-        ]
-        return Prediction.of_lines(lines, [warning for prediction in texts for warning in prediction.warnings])
-
-    return _read(entry, options, ocr, jobs, pages, read)
 
 
 def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
@@ -200,7 +175,7 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Job
     return Answer(
         text,
         ALT_TEXT,
-        (_page(pages, 0, Prediction(text)),),
+        (page_of(pages, 0, Prediction(text)),),
         parts=AltTextParts(says or None, captioner.model.name if says else None, words.text, reader.model.name),
         warnings=(*warnings, *_first_page_only(ALT_TEXT, pages)),
         complete=not isinstance(described, Exception),
@@ -233,64 +208,6 @@ def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
         partial(describe_for_alt, captioner, reader, length),
         (ALT_TEXT, reader.identity, captioner.identity, length),
         warnings=ignored,
-    )
-
-
-def _read(
-    entry: Entry,
-    options: Options,
-    ocr: Ocr,
-    jobs: Jobs,
-    pages: Pages,
-    read: Callable[[Image.Image], Prediction],
-) -> Answer:
-    """Take the text of each page from the file, or read the page; one is in memory at a time."""
-    done: list[Page] = []
-    warnings: list[str] = []
-    for number in range(pages.count):
-        jobs.stop_if_cancelled()
-        held = _held(pages, number, ocr)
-        # Do not bind the image to a name: it would stay in memory while the next page is decoded.
-        prediction = (
-            read(pages.image(number))
-            if held is None
-            else Prediction.of_lines(lines_of(held.rows, held.size, layout_of(options)))
-        )
-        done.append(replace(_page(pages, number, prediction), is_read=held is None))
-        warnings += prediction.warnings
-        if held is not None and not held.is_sound:
-            warnings.append(f"page {pages.numbers[number] + 1}: {_UNSOUND}")
-        if pages.count > 1:
-            jobs.progress(Progress("pages", len(done), pages.count))
-    text = "\n\n".join(page.text for page in done if page.text)
-    return Answer(text, entry.model.name, tuple(done), warnings=tuple(warnings))
-
-
-def _held(pages: Pages, number: int, ocr: Ocr) -> Text | None:
-    """Return the text of a page that is taken from its file; None for a page that is read.
-
-    Raises:
-        InvalidOption: no page may be read, and the file is an image.
-    """
-    if ocr == "always":
-        return None
-    text = pages.text(number)
-    if ocr == "never" and text is None:
-        raise InvalidOption("ocr=never takes the text that a PDF holds, and this file is an image: ask with ocr=auto")
-    return text if text is not None and (text.is_sound or ocr == "never") else None
-
-
-def _page(pages: Pages, number: int, prediction: Prediction) -> Page:
-    width, height = pages.size(number)
-    return Page(
-        width,
-        height,
-        prediction.text,
-        prediction.confidence,
-        prediction.lines,
-        prediction.entities,
-        pages.points(number),
-        number,
     )
 
 

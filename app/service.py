@@ -14,12 +14,13 @@ from app.clock import Clock
 from app.config import Settings
 from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import DecodingPool
-from app.decoding.selection import furthest, placed, selected
+from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
 from app.exporting import export
 from app.fetching.client import Fetcher
 from app.jobs import Jobs
 from app.pipelines import Pipeline, choose
+from app.placing import placed
 from app.storage.base import Store
 from app.tagging import Tagging, tag_warnings
 from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, Request, RequestOptions, Tags, Timings

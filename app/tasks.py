@@ -4,7 +4,7 @@ from app.types import RequestOptions, Wanted
 from models.base import Model, Options, Task
 
 MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout",
-    "schema", "output_language")  # fmt: skip
+    "schema", "output_language", "language")  # fmt: skip
 OPTIONS = (*MODEL_OPTIONS, "ocr")
 """Those of models, and of pipelines that read."""
 _TASKS: dict[Wanted, tuple[Task, ...]] = {
@@ -27,7 +27,7 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
 
 def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
-    also = {Task.READ_LINE: {"segment", "layout", "ocr"}, Task.READ_PAGE: {"ocr"}}.get(model.task, set())
+    also = {Task.READ_LINE: {"segment", "layout", "ocr", "language"}, Task.READ_PAGE: {"ocr"}}.get(model.task, set())
     return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
 
 

@@ -38,6 +38,8 @@ class RequestOptions:
     output_language: str | None = None
     ocr: Ocr | None = None
     """Whether pages are read: `auto` takes the text that a PDF holds, where it says what is on the page."""
+    language: tuple[str, ...] | None = None
+    """The languages of the text, as tags of BCP 47."""
     max_length: int | None = None
     pages: tuple[tuple[int, int | None], ...] | None = None
     """First and last pages of a document, counted from 1; None as a last page is the end of the document."""

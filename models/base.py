@@ -15,6 +15,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from PIL import Image
 
+from models import languages
 from models.errors import BudgetExhausted as BudgetExhausted
 from models.errors import InvalidJob as InvalidJob
 from models.errors import ModelError as ModelError
@@ -31,6 +32,8 @@ Detail = Literal["detailed", "full"]
 """How much longer than briefly a model describes."""
 
 WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+LINE_MARGIN = 0.15
+"""The margin around a line that a segmenter cuts out, in heights of the line, for readers that want no other."""
 
 
 class Task(StrEnum):
@@ -61,6 +64,10 @@ class Options:
     schema: str | None = None
     """The JSON schema of the answer, as a text."""
     output_language: str | None = None
+    language: tuple[str, ...] | None = None
+    """The languages of the text, as tags of BCP 47; None where they are not known."""
+    line_margin: float = LINE_MARGIN
+    """Of a segmenter: the margin around each line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +143,8 @@ class Prediction:
     warnings: tuple[str, ...] = ()
     tokens: int = 0
     """How many tokens were generated; 0 from a model that generates none."""
+    script: str | None = None
+    """The script of the page (ISO 15924), where it is one that the reader does not know."""
 
     @classmethod
     def of_lines(cls, lines: Sequence[Line], warnings: Sequence[str] = ()) -> "Prediction":
@@ -203,6 +212,8 @@ class Source:
     size_bytes: int | None = None
     directory: Path | None = None
     fallback: str | None = None
+    install: str | None = None
+    """What to do where the directory is missing, as a sentence."""
 
 
 @dataclass(frozen=True)
@@ -242,6 +253,10 @@ class Model(ABC):
     """True if predictions for images have tags, so that the model can replace a tagger of texts."""
     batch_size: ClassVar[int] = 8
     """The most jobs in a call of `predict`."""
+    line_margin: ClassVar[float] = LINE_MARGIN
+    """The margin with which a reader of lines reads best, in heights of the line."""
+    scripts: ClassVar[frozenset[str]] = frozenset()
+    """The scripts that a reader knows (ISO 15924)."""
 
     @property
     def turns_image_into_text(self) -> bool:
@@ -265,6 +280,15 @@ class Model(ABC):
             option = "instruction"
         fits = task is None or task in self.only_for.get(option, self.tasks)
         return fits and (option in self.options or option in self.accepts)
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The languages that a reader reads, as tags of BCP 47; of one that goes by scripts, the most used."""
+        return tuple(tag for tag in languages.USUAL if languages.script_of(tag) in self.scripts)
+
+    def unread(self, tags: Sequence[str]) -> list[str]:
+        """Return which of some languages a reader does not read."""
+        return [tag for tag in tags if languages.script_of(tag) not in self.scripts]
 
     def check(self, options: Options) -> None:
         """Check options before a job is queued.

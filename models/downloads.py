@@ -39,7 +39,7 @@ def download(source: Source, report: Callable[[float], None], needs: Needs = ())
     from huggingface_hub.errors import HfHubHTTPError
 
     if source.hub_id is None:
-        raise ModelUnavailable("the directory of its weights is missing")
+        raise ModelUnavailable(source.install or "the directory of its weights is missing")
     _refuse_if_offline(source, needs)
     info, revision = _info(source)
     sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}

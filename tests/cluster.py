@@ -3,13 +3,18 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import psutil
 import pytest
 
+from tests.deploy.prometheus import free_port
+from tests.server import ROOT
+
 OBJECT_STORE = 200_000_000
-_ATTEMPTS = 3
+_ATTEMPTS = 5
+_PORTS = ("metrics_agent", "metrics_export", "dashboard_agent_listen", "runtime_env_agent")
 
 
 @contextmanager
@@ -42,6 +47,8 @@ def _started(nodes: int, cpus: int) -> Any:
     from app.engine.ray_cluster import prepare_environment
 
     prepare_environment()
+    # Its processes import this checkout, whatever is installed.
+    os.environ["PYTHONPATH"] = str(ROOT)
     # By default processes of models give way to all others of a machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
     for attempt in range(_ATTEMPTS):
@@ -49,10 +56,17 @@ def _started(nodes: int, cpus: int) -> Any:
         try:
             for number in range(nodes):
                 options = {"include_dashboard": False} if not number else {}
-                cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE, **options)
+                # Of ports that are known Ray need not wait to hear, for which it has no patience.
+                ports = {f"{name}_port": free_port() for name in _PORTS}
+                cluster.add_node(num_cpus=cpus, object_store_memory=OBJECT_STORE, **options, **ports)
             return cluster
         except Exception:
             cluster.shutdown()
+            # Ray forgets the processes of a node that did not start.
+            for process in psutil.Process().children(recursive=True):
+                with suppress(psutil.Error):
+                    if "ray" in " ".join(process.cmdline()):
+                        process.kill()
             if attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(5)

@@ -12,7 +12,7 @@ from flask import Blueprint, Response, jsonify, request, url_for
 
 from app.api.bodies import json_fields
 from app.api.chat import Chat
-from app.api.options import page_ranges
+from app.api.options import languages_of, page_ranges
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.problems import problem_of
 from app.api.reading import Reading, markdown_of, pages_of, percent_of
@@ -58,6 +58,7 @@ def blueprint(reading: Reading) -> Blueprint:
             reading.reader(model, _MODELS),
             page_ranges(request.args.get("pages") or None),
             "pdf" if "pdf" in request.args.get("output", "").split(",") else None,
+            languages_of(request.args.get("locale")),
         )
         started = reading.start(wanted, lambda answer: answer)
         version = request.args.get("api-version", _API_VERSION)

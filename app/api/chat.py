@@ -45,6 +45,7 @@ class Ask:
     schema: dict[str, Any] | None = None
     as_json: bool = False
     max_tokens: int | None = None
+    language: tuple[str, ...] | None = None
     again: bool = False
 
 
@@ -121,11 +122,14 @@ class Chat:
         if (entry := self._instructed(ask)) is not None:
             return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)
+        reads = wish.text == "read"
         options = RequestOptions(
             model=model,
-            task="read" if wish.text == "read" else None,
+            task="read" if reads else None,
             tags=wish.tags,
             max_new_tokens=self._limit(model, ask.max_tokens),
+            # Only what reads has a language; a caption is in English.
+            language=ask.language if reads else None,
         )
         answers: list[Answer] = []
         for image in ask.images:

@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify, request
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Chat
 from app.api.forms import multipart
+from app.api.options import languages_of
 from app.api.paths import in_path, json_of, operation
 from app.api.reading import PageRanges, Reading, markdown_of, percent_of
 from app.api.schemas import Problem
@@ -26,12 +27,13 @@ _MAX_WAIT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A document to convert: the formats by docling's names, and its pages; None for all."""
+    """A document to convert: the formats by docling's names, its pages, None for all, and its languages."""
 
     source: Request
     filename: str
     formats: Sequence[str] = ("md",)
     pages: PageRanges | None = None
+    language: tuple[str, ...] | None = None
 
     @classmethod
     def of_form(cls) -> Self:
@@ -47,7 +49,13 @@ class Asked:
             return [value for field, value in form.fields if field == name and value]
 
         (name, data) = files[0]
-        return cls(Request(data), name, values("to_formats") or ["md"], _pages(values("page_range")))
+        return cls(
+            Request(data),
+            name,
+            values("to_formats") or ["md"],
+            _pages(values("page_range")),
+            languages_of(values("ocr_lang")),
+        )
 
     @classmethod
     def of_json(cls, chat: Chat) -> Self:
@@ -60,11 +68,12 @@ class Asked:
         given = fields.get("options")
         options: Fields = given if isinstance(given, dict) else {}
         formats, pages = options.get("to_formats") or ["md"], options.get("page_range") or []
-        if not isinstance(formats, list) or not isinstance(pages, list):
-            raise BadRequest("to_formats and page_range must be lists")
+        named = options.get("ocr_lang") or []
+        if not all(isinstance(given, list) for given in (formats, pages, named)):
+            raise BadRequest("to_formats, page_range and ocr_lang must be lists")
         name = source.get("filename") or str(source.get("url") or "").rpartition("/")[2]
         document = chat.image(source.get("base64_string") or source.get("url"))
-        return cls(document, str(name), [str(format) for format in formats], _pages(pages))
+        return cls(document, str(name), [str(format) for format in formats], _pages(pages), languages_of(named))
 
 
 def blueprint(reading: Reading) -> Blueprint:

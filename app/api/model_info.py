@@ -18,6 +18,10 @@ class ModelInfo(BaseModel):
     accepts: list[str]
     options: list[str] = Field(description="Options of `POST /generate-text` that it takes.")
     only_for: dict[str, list[str]] = Field(description="The tasks that an option is for, where that is not all.")
+    languages: list[str] = Field(
+        description="Languages that it reads, as tags of BCP 47: of tesseract those whose files are here, of others "
+        "the most used of those in their scripts."
+    )
     tags_images: bool = Field(description="Whether it can be the `tagger` of images; models of task `tag` tag texts.")
     hub_id: str | None
     revision: str | None
@@ -41,6 +45,7 @@ class ModelInfo(BaseModel):
             accepts=list(model.accepts),
             options=sorted(option_names(model)),
             only_for={option: sorted(tasks) for option, tasks in model.only_for.items()},
+            languages=list(model.languages),
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,
             revision=model.source.revision,

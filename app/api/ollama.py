@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat, Reply
+from app.api.options import languages_of
 from app.api.paths import json_of, operation
 from app.api.schemas import Problem
 from app.api.waiting import streamed
@@ -112,6 +113,7 @@ def _ask(chat: Chat, fields: Fields, prompt: Any, images: Any) -> Ask:
         _images(chat, images),
         schema=format if isinstance(format, dict) else None,
         as_json=format == "json",
+        language=languages_of(options.get("language")) if isinstance(options, dict) else None,
         # In Ollama's protocol, -1 and -2 mean no limit.
         max_tokens=most if isinstance(most, int) and most > 0 else None,
     )

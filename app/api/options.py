@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 from app import types
 from app.errors import InvalidOption
 from app.types import Wanted
+from models import languages
 
 MAX_PROMPT = 2_000
 MAX_TOKENS = 4_096
@@ -109,6 +110,12 @@ class GenerateOptions(BaseModel):
         description="For models that read. `auto`: the text that a page of a PDF holds is taken where it says what is "
         "on the page, and other pages are read. `always`: every page is read. `never`: none is.",
     )
+    language: Text = Field(
+        None,
+        max_length=100,
+        description="Languages of the text, for models that read: tags such as `ru` or `zh-Hans`, or tesseract's names "
+        "such as `rus`, several as `ru,en`; `auto` or absent: by its script. `GET /models` lists those of each model.",
+    )
     pages: Text = Field(
         None,
         pattern=r"^\s*\d{1,6}(\s*-\s*\d{0,6})?(\s*,\s*\d{1,6}(\s*-\s*\d{0,6})?)*\s*$",
@@ -131,13 +138,32 @@ class GenerateOptions(BaseModel):
 
     def to_options(self) -> types.RequestOptions:
         """Return the options in the service's own type."""
-        values = self.model_dump(exclude={"format", "store", "pages", "region", "detail"}, by_alias=True)
-        detail = None if self.detail == "brief" else self.detail
-        return types.RequestOptions(**values, detail=detail, pages=page_ranges(self.pages), region=_region(self.region))
+        parsed = {"detail", "pages", "region", "language"}
+        values = self.model_dump(exclude={"format", "store", *parsed}, by_alias=True)
+        return types.RequestOptions(
+            **values,
+            detail=None if self.detail == "brief" else self.detail,
+            pages=page_ranges(self.pages),
+            region=_region(self.region),
+            language=languages_of(self.language),
+        )
 
 
 NAMES = tuple(field.alias or name for name, field in GenerateOptions.model_fields.items())
 """The names of the options."""
+
+
+def languages_of(text: object) -> tuple[str, ...] | None:
+    """Return the languages that a client names, in a text or a list of texts; None for any.
+
+    Raises:
+        InvalidOption: one of them is no language.
+    """
+    names = ",".join(map(str, text)) if isinstance(text, list) else str(text or "")
+    try:
+        return languages.parse(names)
+    except ValueError as error:
+        raise InvalidOption(f"language: {error}") from None
 
 
 def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:

@@ -46,7 +46,12 @@ class Reading:
         return model.name
 
     def request(
-        self, source: Request, model: str = "", pages: PageRanges | None = None, export: str | None = None
+        self,
+        source: Request,
+        model: str = "",
+        pages: PageRanges | None = None,
+        export: str | None = None,
+        language: tuple[str, ...] | None = None,
     ) -> Request:
         """Return the request to read a document.
 
@@ -55,8 +60,9 @@ class Reading:
             model: as `reader` returns it; empty for the default.
             pages: which of them; None for all.
             export: a name of EXPORTS, for an answer that is also rendered in that format.
+            language: of its text; None where it is not known.
         """
-        options = RequestOptions(model=model or self.reader(""), task="read", pages=pages)
+        options = RequestOptions(model=model or self.reader(""), task="read", pages=pages, language=language)
         return replace(source, options=options, export=export, may_download=self.chat.may_download)
 
     def answer(self, request: Request) -> Answer:

@@ -66,6 +66,7 @@ def caption(**given: Any) -> int:
         "i2t read letter.png",
         "i2t read -r scans -o texts/ -f text,pdf",
         "i2t read book.pdf --pages 1-20 -o book.txt",
+        "i2t read pismo.jpg --language ru",
         "i2t read -r scans -o '{dir}/{name}.{ext}' -f pdf",
     )
 )
@@ -74,6 +75,7 @@ def caption(**given: Any) -> int:
 @parser.segment
 @parser.layout
 @parser.ocr
+@parser.language
 @parser.pages
 @parser.part
 @parser.outputs
@@ -123,6 +125,7 @@ def alt(**given: Any) -> int:
 @parser.segment
 @parser.layout
 @parser.ocr
+@parser.language
 @parser.pages
 @parser.part
 @parser.outputs

@@ -182,5 +182,10 @@ ocr = click.option(
     type=click.Choice(["auto", "always", "never"]),
     help="Pages of PDFs that hold text: read those without sound text, all, or none.",
 )
+language = click.option(
+    "--language",
+    metavar="NAME[,NAME…]",
+    help="Languages of the text, such as ru or zh-Hans; as tesseract names them, rus; by the script if absent.",
+)
 tagger = click.option("--tagger", metavar="NAME", help="Model that makes the tags.")
 model = click.option("-m", "--model", metavar="NAME", help="Model; see i2t models list.")

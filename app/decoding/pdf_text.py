@@ -14,7 +14,7 @@ import pypdfium2.raw as pdfium
 from app.decoding.soundness import covers, is_legible
 from models.reading.geometry import Floats, turn_back
 
-_MOST_CHARACTERS, _MOST_ROWS = 50_000, 5_000
+_MOST_CHARACTERS, _MOST_ROWS = 50_000, 2_000
 """Of a page; more are not for people to read."""
 _SAME_ROW, _BACK = 0.5, 0.5
 """Share of the lower height that words of a row have in common; how far a word may begin before the end of the last,

@@ -7,8 +7,7 @@ from PIL import Image
 
 from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
-from app.types import Answer, Page
-from models.base import Box, Line, Polygon
+from models.base import Box
 from models.reading.known import within
 
 PageRanges = tuple[tuple[int, int | None], ...]
@@ -38,47 +37,6 @@ def selected(pages: Pages, ranges: PageRanges | None, region: Box | None, most: 
     if ranges is not None and selection.count > most:
         raise InvalidOption(f"pages: these are more than the {most} pages allowed: ask for fewer, or see MAX_PAGES")
     return selection
-
-
-def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
-    """Convert an answer about selected pages, or a region of each, to one about the file.
-
-    Args:
-        answer: about the selected pages.
-        numbers: the number in the file of each selected page, counted from 0.
-        region: the region of each page; None for all of it.
-    """
-    pages = [replace(page, number=numbers[page.number]) for page in answer.pages]
-    if region is not None:
-        pages = [_in_region(page, region) for page in pages]
-    return replace(answer, pages=tuple(pages))
-
-
-def _in_region(page: Page, region: Box) -> Page:
-    """Convert the lines and boxes of a page from fractions of a region to fractions of the page."""
-    left, top, right, bottom = region
-
-    def x(value: float) -> float:
-        return left + value * (right - left)
-
-    def y(value: float) -> float:
-        return top + value * (bottom - top)
-
-    def moved(polygon: Polygon) -> Polygon:
-        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
-        return a, b, c, d
-
-    def moved_line(line: Line) -> Line:
-        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
-        boxes = tuple(replace(box, polygon=moved(box.polygon)) for box in line.checkboxes)
-        return replace(line, polygon=moved(line.polygon), parts=parts, checkboxes=boxes)
-
-    lines = page.lines and tuple(map(moved_line, page.lines))
-    entities = page.entities and tuple(
-        replace(entity, boxes=tuple((x(x0), y(y0), x(x1), y(y1)) for x0, y0, x1, y1 in entity.boxes))
-        for entity in page.entities
-    )
-    return replace(page, lines=lines, entities=entities)
 
 
 class _Selection(Pages):

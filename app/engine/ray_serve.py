@@ -86,6 +86,9 @@ class Deployed:
 
     def prepare(self) -> None:
         with self.lock:
+            if self._handle is not None and self._entry.state is State.FAILED:
+                # The next job has the replica try again, when it is time for that.
+                self._entry.is_elsewhere(State.READY)
             if self._handle is None and not self._closed and (self._thread is None or not self._thread.is_alive()):
                 self._entry.is_elsewhere(State.LOADING)
                 self._thread = threading.Thread(target=self._deploy, name=f"deploy-{self.name}", daemon=True)

@@ -10,14 +10,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from models.base import Checkbox, Job, Line, Loaded, Model, Part, Placement, Polygon, Prediction, Source, Task
+from models.base import (
+    Checkbox,
+    Job,
+    Line,
+    Loaded,
+    Model,
+    Part,
+    Placement,
+    Polygon,
+    Prediction,
+    Source,
+    Task,
+)
+from models.languages import LATIN_AND_HAN
 
 if TYPE_CHECKING:
     from models.reading import reader
     from models.reading.crops import Floats, Pixels
-
-# The margin around a line that is cut out, in heights of the line: readers of lines were trained with some margin.
-_MARGIN = 0.15
 
 
 class RapidOCR(Model):
@@ -25,7 +35,8 @@ class RapidOCR(Model):
 
     task = Task.READ_PAGE
     accepts = ("image",)
-    options = frozenset({"layout"})
+    options = frozenset({"layout", "language"})
+    scripts = LATIN_AND_HAN
     # Pages are read one after the other. In a batch, all would wait for the last.
     batch_size = 1
 
@@ -61,10 +72,13 @@ class LoadedRapidOCR(_OnOpenVINO):
         return [self._predict(job) for job in jobs]
 
     def _predict(self, job: Job) -> Prediction:
+        """Read a page. Of text in a script that the recogniser does not know, only the script is told."""
         from models.reading.layout import layout_of
 
-        lines = self._reader.read(_pixels(job), layout_of(job.options))
-        return Prediction.of_lines([_line(line) for line in lines])
+        sheet = self._reader.lay_out(pixels_of(job))
+        if sheet.script is not None and job.options.language is None:
+            return Prediction("", lines=(), script=sheet.script)
+        return Prediction.of_lines([_line(line) for line in self._reader.read_sheet(sheet, layout_of(job.options))])
 
 
 class LoadedRapidOCRLines(_OnOpenVINO):
@@ -78,11 +92,12 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         from models.reading.crops import cut
         from models.reading.layout import layout_of
 
-        sheet = self._reader.lay_out(_pixels(job), may_be_one_line=job.options.segment != "lines")
+        sheet = self._reader.lay_out(pixels_of(job), may_be_one_line=job.options.segment != "lines")
         found = sheet.lines(layout_of(job.options, "columns"))
         lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in found)
-        crops = (cut(sheet.image, line.polygon, _MARGIN) for line in found)
-        return Prediction("", lines=lines, crops=tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops))
+        crops = (cut(sheet.image, line.polygon, job.options.line_margin) for line in found)
+        images = tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops)
+        return Prediction("", lines=lines, crops=images, script=sheet.script)
 
 
 def _line(line: "reader.Line") -> Line:
@@ -95,7 +110,7 @@ def _line(line: "reader.Line") -> Line:
     return Line(line.text, line.confidence, _polygon(line.polygon), line.paragraph, kept, line.is_row, boxes)
 
 
-def _pixels(job: Job) -> "Pixels":
+def pixels_of(job: Job) -> "Pixels":
     """Return a job's image as (height, width, 3) in OpenCV's order of channels, as in the networks' training."""
     import numpy as np
 
@@ -108,12 +123,17 @@ def _polygon(points: "Floats") -> Polygon:
     return (a, b, c, d)
 
 
-def _weights() -> Source:
+def package_directory() -> Path:
+    """Return the directory of RapidOCR's networks."""
     # Do not import the package: it would import OpenCV and OpenVINO at each start.
     spec = importlib.util.find_spec("rapidocr")
     assert spec is not None
     assert spec.origin is not None
-    directory = Path(spec.origin).parent / "models"
+    return Path(spec.origin).parent / "models"
+
+
+def _weights() -> Source:
+    directory = package_directory()
     size = sum(file.stat().st_size for file in directory.glob("*.onnx"))
     return Source(revision=None, license="Apache-2.0", size_bytes=size, directory=directory)
 

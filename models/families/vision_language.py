@@ -22,6 +22,21 @@ if TYPE_CHECKING:
 _MAX_NEW_TOKENS, _MAX_PAGE_TOKENS = 512, 2048
 _TAGS = '{"type":"object","properties":{"tags":{"type":"array","items":{"type":"string","maxLength":40},"minItems":1,\
 "maxItems":15}},"required":["tags"]}'
+_WITHOUT_WORDS = frozenset(
+    {
+        "blip",
+        "evolla",
+        "florence2",
+        "git",
+        "kosmos-2",
+        "pi0",
+        "pix2struct",
+        "pp_formulanet",
+        "udop",
+        "vision-encoder-decoder",
+    }
+)
+"""Architectures that transformers loads with the same class, and that follow no instruction."""
 _ANSWERS = frozenset({Task.CAPTION, Task.READ_PAGE})
 
 
@@ -104,7 +119,7 @@ class VisionLanguage(Model):
     @classmethod
     def recognises(cls, config: Mapping[str, Any]) -> bool:
         kind = config.get("model_type")
-        return kind in _STYLES or kind in _known_to_transformers()
+        return kind in _STYLES or (kind not in _WITHOUT_WORDS and kind in _known_to_transformers())
 
     @classmethod
     def of_checkpoint(cls, name: str, source: Source, config: Mapping[str, Any]) -> Model:
@@ -238,10 +253,20 @@ _READERS: Mapping[str, Style] = {
 """The same for those that were made to read pages."""
 
 
+_PINNED = {
+    "HuggingFaceTB/SmolVLM-256M-Instruct": "7e3e67edbbed1bf9888184d9df282b700a323964",
+    "HuggingFaceTB/SmolVLM-500M-Instruct": "a7da5b986cb59b408707209984f360a5f4ad7e47",
+    "HuggingFaceTB/SmolVLM2-256M-Video-Instruct": "067788b187b95ebe7b2e040b3e4299e342e5b8fd",
+    "HuggingFaceTB/SmolVLM2-500M-Video-Instruct": "7b375e1b73b11138ff12fe22c8f2822d8fe03467",
+}
+"""Commits whose files this family was written for, where they are known."""
+
+
 def _rows(family: type[VisionLanguage], *rows: tuple[str, str, str, int, Style]) -> Iterator[VisionLanguage]:
     """Yield models by their names, hub ids, licences, sizes in megabytes, and styles."""
     for name, hub_id, license, size, style in rows:
-        yield family(name, Source(hub_id, license=license, size_bytes=size * 1_000_000), style=style)
+        source = Source(hub_id, _PINNED.get(hub_id, "main"), license, size * 1_000_000, fallback="main")
+        yield family(name, source, style=style)
 
 
 MODELS = (

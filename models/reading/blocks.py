@@ -31,6 +31,7 @@ APART = 1.5  # narrowest gap between blocks whose rows do not meet
 FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
 VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
+MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
 
 
@@ -93,7 +94,8 @@ def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices], height: fl
         elif not (widths[[0, -1]] > 2 * height).any():
             # Strips only shrink as bands are added: without one, the margins included, no gutter can follow.
             break
-    for end in reversed(cut):
+    tried = cut[:: -(-len(cut) // MOST_ENDS)][::-1] if cut else []
+    for end in dict.fromkeys([*cut[-1:], *tried]):
         gutter = find_gutter(boxes, amounts, np.concatenate(bands[:end]), height, columns=True)
         if gutter is not None:
             return end, gutter

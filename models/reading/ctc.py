@@ -5,7 +5,7 @@ are far apart and a space has some probability between them, the space is restor
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,8 @@ class Reading:
         np.float64
     ]  # (n,), where the middle of each is, between the crop's left end, 0, and its right end, 1
     scores: NDArray[np.float64]  # (n,), the probability of each; of a space, nothing (NaN)
+    view: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+    """What tells its script; see `models.reading.scripts`."""
 
     @property
     def text(self) -> str:

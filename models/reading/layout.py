@@ -89,24 +89,27 @@ def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto
 def join_row(boxes: Floats, members: Indices, reach: float) -> list[Indices]:
     """Join pieces on a row, at most `reach` heights apart, into lines: indices from left to right."""
     groups: list[list[int]] = []
+    ends = np.zeros((len(members), 4))  # the last box of each group
     for index in members[np.argsort(boxes[members, 0])]:
-        scores = [follows(boxes[group[-1]], boxes[index], reach) for group in groups]
-        best = int(np.argmax(scores)) if scores else -1
-        if scores and scores[best] > 0:
+        scores = follows(ends[: len(groups)], boxes[index], reach)
+        best = int(np.argmax(scores)) if groups else -1
+        if groups and scores[best] > 0:
             groups[best].append(int(index))
         else:
+            best = len(groups)
             groups.append([int(index)])
+        ends[best] = boxes[index]
     return [np.array(group, np.intp) for group in groups]
 
 
-def follows(last: Floats, box: Floats, reach: float) -> float:
-    """Return how well a box (4,) continues a line that ends with `last`, from 0 (not at all) to 1 (the same row)."""
-    heights = last[3] - last[1], box[3] - box[1]
-    overlap = row_overlap(last, box)
-    gap = box[0] - last[2]
-    if overlap < ROW_OVERLAP or gap > reach * max(heights):
-        return 0.0
-    return overlap
+def follows(ends: Floats, box: Floats, reach: float) -> Floats:
+    """Return how well a box (4,) continues each line, of which (n, 4) are the last boxes, from 0 (not at all) to 1 (the
+    same row)."""
+    heights, height = ends[:, 3] - ends[:, 1], box[3] - box[1]
+    common = np.minimum(ends[:, 3], box[3]) - np.maximum(ends[:, 1], box[1])
+    overlap = common / np.maximum(np.minimum(heights, height), 1.0)
+    apart = box[0] - ends[:, 2] > reach * np.maximum(np.maximum(heights, height), 1e-6)
+    return np.where((overlap < ROW_OVERLAP) | apart, 0.0, overlap)
 
 
 def order_rows(boxes: Floats, groups: list[Indices]) -> list[Indices]:

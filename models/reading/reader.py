@@ -6,15 +6,13 @@ scale, crops fragments, restores spaces, joins and orders lines, and turns pages
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.backends.threads import TURN, cores
+from models.backends.threads import TURN
 from models.reading import leaders
 from models.reading.amounts import is_amount
 from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
@@ -24,21 +22,21 @@ from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
-from models.reading.recognition import read_crop
+from models.reading.recogniser import Recogniser, compiled, core
 from models.reading.runs import runs
+from models.reading.scripts import unknown_script
 from models.reading.zeros import letters_for_zeros
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
-RECOGNISER = "PP-OCRv6_rec_small.onnx"
 UNCLIP_RATIO = 1.5  # how far a fragment reaches beyond the detector's core; more lets neighbours in and costs accuracy
 BOX_THRESHOLD = 0.4
 CANDIDATES = 10_000  # fragments on one page
-WIDTHS = 24  # for which the recogniser keeps what it prepared; the detector meets no size twice, and keeps nothing
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
-SAMPLES = 6  # fragments that decide which way up a page is
+SAMPLES = 6  # fragments that decide which way up a page is, and its script
+UPSIDE_DOWN = 0.75  # least confidence of their readings for a page to be turned by 180 degrees
 
 
 @dataclass(frozen=True)
@@ -74,6 +72,7 @@ class Sheet:
     pieces: Pieces  # of the fragments
     boxes: Floats  # (n, 4), check boxes: left, top, right, bottom in pixels of the upright page
     marks: list[str]  # the character of each check box
+    script: str | None  # of its text, where the recogniser does not know it; see models.reading.scripts
 
     def lines(self, layout: Layout = "columns") -> list[TextLine]:
         """Return the lines in reading order, as far as they can be known before they are read."""
@@ -96,15 +95,6 @@ class Sheet:
         return turn_back(np.clip(polygon / size, 0, 1), self.degrees)
 
 
-@cache
-def _core() -> Any:
-    """Return OpenVINO's core, which all readers share and which is never freed. If another thread than its creator
-    freed it, OpenVINO would unmap the signal stack of the creator."""
-    import openvino
-
-    return openvino.Core()
-
-
 class PageReader:
     """The detector and the recogniser of RapidOCR. Only one thread may use it at a time."""
 
@@ -112,11 +102,9 @@ class PageReader:
         """Load the networks from the directory that holds RapidOCR's models."""
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
-        core = _core()
-        self._detector = _compile(core, directory / DETECTOR, shapes=0)
-        self._recogniser = _compile(core, directory / RECOGNISER, shapes=WIDTHS)
-        characters = core.read_model(directory / RECOGNISER).get_rt_info(["framework", "character"]).astype(str)
-        self._characters = ["", *characters.splitlines(), " "]
+        # The detector meets no size twice, and keeps nothing of what it prepared.
+        self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0)
+        self._recogniser = Recogniser(directory)
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,
@@ -135,17 +123,20 @@ class PageReader:
         With `may_be_one_line`, an image that is long and filled by one line is taken for a crop of that line.
         """
         found_boxes = find_checkboxes(image)
-        degrees, upright, fragments = self._upright(erase(image, found_boxes), may_be_one_line)
+        degrees, upright, fragments, script = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
         found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
-        return Sheet(degrees, upright, fragments, cut_pieces(fragments, found), boxes, marks)
+        return Sheet(degrees, upright, fragments, cut_pieces(fragments, found), boxes, marks, script)
 
     def read(self, image: Pixels, layout: Layout = "auto") -> list[Line]:
         """Return the lines of a page (height, width, 3) in reading order, whichever way up the page is."""
-        sheet = self.lay_out(image)
+        return self.read_sheet(self.lay_out(image), layout)
+
+    def read_sheet(self, sheet: Sheet, layout: Layout = "auto") -> list[Line]:
+        """Return the lines of a page in reading order."""
         marked = sheet.marked()
         read = with_marks(sheet.marks, marked, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
@@ -166,7 +157,7 @@ class PageReader:
 
     def recognise(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
-        return read_crop(crop, self._steps, self._characters)
+        return self._recogniser.read(crop)
 
     def _part(self, sheet: Sheet, read: list[tuple[str, float]], pieces: list[int], column: int) -> Part:
         """Return pieces that follow one another as one part of a line."""
@@ -191,16 +182,21 @@ class PageReader:
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)
 
-    def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats]:
-        """Return by how many degrees the page must be turned, the page so turned, and its fragments."""
+    def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats, str | None]:
+        """Return by how many degrees the page must be turned, the page so turned, its fragments, and their script."""
         fragments = self._find(image, may_be_one_line)
         choices = (90, 270) if on_its_side(fragments) else (0, 180)
         samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
-        degrees = max(choices, key=lambda choice: self._mean_confidence([turn(sample, choice) for sample in samples]))
+        readings = {choice: [self.recognise(turn(sample, choice)) for sample in samples] for choice in choices}
+        degrees = max(choices, key=lambda choice: _confidence(readings[choice]))
+        # Text that is not read well either way, such as that of an unknown script, is taken to be upright.
+        if degrees == 180 and _confidence(readings[180]) < UPSIDE_DOWN:
+            degrees = 0
+        script = unknown_script([reading.view for reading in readings[degrees]])
         if degrees == 0:
-            return 0, image, fragments
+            return 0, image, fragments, script
         upright = turn(image, degrees)
-        return degrees, upright, self._find(upright, may_be_one_line)
+        return degrees, upright, self._find(upright, may_be_one_line), script
 
     def _find(self, image: Pixels, may_be_one_line: bool) -> Floats:
         """Return the fragments (n, 4, 2) of a page; an image of a single line is one fragment as a whole."""
@@ -211,14 +207,6 @@ class PageReader:
         inked = [fragment for fragment in fragments if has_ink(cut(image, fragment))]
         return np.array(inked, np.float64).reshape(-1, 4, 2)
 
-    def _mean_confidence(self, crops: Sequence[Pixels]) -> float:
-        return float(np.mean([self.recognise(crop).confidence for crop in crops])) if crops else 0.0
-
-    def _steps(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
-        with TURN:
-            probabilities: NDArray[np.float32] = self._recogniser.infer([tensor])[0]  # (1, steps, characters)
-        return np.asarray(probabilities[0], np.float32)
-
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
             maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
@@ -227,6 +215,10 @@ class PageReader:
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)
         return np.asarray(polygons, np.float64).reshape(-1, 4, 2)
+
+
+def _confidence(readings: Sequence[Reading]) -> float:
+    return float(np.mean([reading.confidence for reading in readings])) if readings else 0.0
 
 
 def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str, float]]) -> list[tuple[str, float]]:
@@ -247,13 +239,6 @@ def corners(image: Pixels) -> Floats:
 def is_whole(fragments: Floats, image: Pixels) -> bool:
     """Tell whether the only fragment, of (n, 4, 2), is the image as a whole: a line that was cut out already."""
     return len(fragments) == 1 and np.array_equal(fragments[0], corners(image))
-
-
-def _compile(core: Any, network: Path, shapes: int) -> Any:
-    """Return a network's infer request, which caches prepared primitives for up to `shapes` input shapes. Without a
-    limit, the cache would take a gigabyte for twenty pages of different sizes."""
-    settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
-    return core.compile_model(network, "CPU", settings).create_infer_request()
 
 
 def joined(image: Pixels, parts: Sequence[Part], polygons: Sequence[Floats]) -> str:

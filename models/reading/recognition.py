@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from models.reading.crops import Pixels
 from models.reading.ctc import Reading, decode
+from models.reading.scripts import view_of
 
-Network = Callable[[NDArray[np.float32]], NDArray[np.float32]]  # (1, 3, height, width) in -1..1 -> (steps, characters)
+# (1, 3, height, width) in -1..1 -> probabilities (steps, characters), and what they come from (steps, channels)
+Network = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 CROP_HEIGHT = 48  # pixels, the recogniser's
 MARGIN = 10  # pixels of repeated edge left and right of a crop
@@ -27,8 +29,9 @@ def read_crop(crop: Pixels, network: Network, characters: Sequence[str]) -> Read
     right = bucket(width + 2 * MARGIN) - width - MARGIN
     padded = cv2.copyMakeBorder(small, 0, 0, MARGIN, right, cv2.BORDER_REPLICATE)
     tensor = padded.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1
-    reading = decode(network(np.ascontiguousarray(tensor)), characters)
-    return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width)
+    probabilities, steps = network(np.ascontiguousarray(tensor))
+    reading = decode(probabilities, characters)
+    return replace(reading, places=(reading.places * padded.shape[1] - MARGIN) / width, view=view_of(steps))
 
 
 def bucket(width: int) -> int:

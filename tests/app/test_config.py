@@ -186,7 +186,7 @@ def test_strangers_in_the_environment_are_ignored(directory: Path) -> None:
     [
         ("PORT", "http"),
         ("STORAGE", "ftp"),
-        ("RAY_CPUS", "blip-base=-1"),
+        ("RAY_CPUS", "blip-base"),
         ("RAY_REPLICAS", "blip-base=8-1"),
         ("RAY_REPLICAS", "blip-base=0"),
         ("RAY_REPLICAS", "8"),

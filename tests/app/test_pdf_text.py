@@ -1,12 +1,15 @@
 """The text that PDFs hold: where it stands, in which order, and whether it says what is on the page."""
 
+import io
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pikepdf
 import pydyf  # type: ignore[import-untyped]
 import pytest
+from PIL import ImageOps, ImageStat
 
 from app.decoding.documents import Limits, Text, open_pages
 from app.decoding.pool import DecodingPool
@@ -211,6 +214,37 @@ def test_a_page_number_on_an_empty_page_is_all_there_is(pool: DecodingPool) -> N
 )
 def test_what_is_legible(words: list[str], unmapped: int, legible: bool) -> None:
     assert is_legible(words, unmapped) == legible
+
+
+def test_what_is_filled_into_a_form_is_text_of_the_page(pool: DecodingPool) -> None:
+    with pikepdf.open(io.BytesIO(born([prose(rows=3)]))) as document:
+        page = document.pages[0]
+        font = page.Resources.Font
+        look = document.make_stream(b"BT /F 12 Tf 2 6 Td (filled in by hand) Tj ET")
+        look.Type, look.Subtype, look.BBox = pikepdf.Name.XObject, pikepdf.Name.Form, [0, 0, 200, 20]
+        look.Resources = pikepdf.Dictionary(Font=font)
+        field = pikepdf.Dictionary(
+            Type=pikepdf.Name.Annot,
+            Subtype=pikepdf.Name.Widget,
+            FT=pikepdf.Name.Tx,
+            T="name",
+            V="filled in by hand",
+            F=4,
+            Rect=[60, 300, 260, 320],
+            AP=pikepdf.Dictionary(N=look),
+        )
+        page.Annots = [document.make_indirect(field)]
+        document.Root.AcroForm = pikepdf.Dictionary(Fields=page.Annots)
+        buffer = io.BytesIO()
+        document.save(buffer)
+    with open_pages(buffer.getvalue(), LIMITS, pool) as pages:
+        before = pages.image(0)
+        text = pages.text(0)
+        assert text is not None
+        assert read(text) == [*(words for *_, words in prose(rows=3)), "filled in by hand"]
+        # It is still drawn, once and in its place.
+        ink = [ImageStat.Stat(ImageOps.invert(image.convert("L"))).sum[0] for image in (before, pages.image(0))]
+        assert ink[1] == pytest.approx(ink[0], rel=0.03)
 
 
 def test_a_page_with_more_characters_than_anyone_reads_is_read_as_it_looks(pool: DecodingPool) -> None:

@@ -60,6 +60,12 @@ class FakeOfAllTrades(FakeCaptioner):
     only_for: ClassVar[Mapping[str, frozenset[Task]]] = {"prompt": frozenset({Task.GROUNDED_CAPTION})}
 
 
+class FakeOfWords(FakeCaptioner):
+    accepts = ("image", "instruction")
+    options = FakeCaptioner.options | {"detail", "schema", "output_language"}
+    other_tasks = (Task.READ_PAGE, Task.TAG, Task.ALT_TEXT)
+
+
 class FakeReader(Fake):
     task = Task.READ_PAGE
     accepts = ("image",)
@@ -87,6 +93,7 @@ class FakeService:
             FakeCaptioner("blip-base", source).behave(self._when_free(Prediction(CAPTION))),
             FakeGrounded("kosmos-2", source).behave(self._when_free(Prediction(CAPTION, entities=ENTITIES))),
             FakeOfAllTrades("florence-2-large", source).behave(self._when_free(Prediction(CAPTION, entities=ENTITIES))),
+            FakeOfWords("qwen3.5-0.8b", source).behave(self._when_free(Prediction(CAPTION))),
             FakeReader("rapidocr", source).behave(self._when_free(page_of_lines())),
             FakeSegmenter("rapidocr-lines", source).behave(self._cut),
             FakeLineReader("trocr-large-handwritten", source).behave(self._when_free(Prediction("a line", 0.7))),

@@ -181,6 +181,18 @@ def test_handwriting_is_read_line_by_line(page: Page) -> None:
     expect(page.locator(".answer h2")).to_have_text("trocr-large-handwritten")
 
 
+def test_a_question_is_asked(page: Page, fakes: FakeService) -> None:
+    page.get_by_label("Ask", exact=True).check()
+    page.get_by_label("Instruction or question").fill("How many ducks?")
+    page.get_by_label("Language", exact=True).fill("German")
+    page.get_by_label("JSON schema of the result").fill('{"type": "object"}')
+    assert_accessible(page)
+    page.set_input_files("#file", SCENE)
+    says(page, "How many ducks?")
+    asked = fakes.jobs[-1].options
+    assert (asked.prompt, asked.output_language, asked.schema) == ("How many ducks?", "German", '{"type":"object"}')
+
+
 def test_options_are_those_of_the_model_and_are_sent(page: Page, fakes: FakeService) -> None:
     page.get_by_label("Describe", exact=True).check()
     page.get_by_text("Model and options").click()

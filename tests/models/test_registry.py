@@ -30,8 +30,19 @@ PUBLISHED = {
     "t5-tags": "fabiochiu/t5-base-tag-generation",
     "florence-2-base": "florence-community/Florence-2-base",
     "florence-2-large": "florence-community/Florence-2-large",
+    "smolvlm-256m": "HuggingFaceTB/SmolVLM-256M-Instruct",
+    "smolvlm-500m": "HuggingFaceTB/SmolVLM-500M-Instruct",
+    "smolvlm2-256m": "HuggingFaceTB/SmolVLM2-256M-Video-Instruct",
+    "smolvlm2-500m": "HuggingFaceTB/SmolVLM2-500M-Video-Instruct",
+    "qwen3.5-0.8b": "Qwen/Qwen3.5-0.8B",
+    "qwen3-vl-2b": "Qwen/Qwen3-VL-2B-Instruct",
+    "granite-docling-258m": "ibm-granite/granite-docling-258M",
+    "lightonocr-2-1b": "lightonai/LightOnOCR-2-1B",
+    "paddleocr-vl": "PaddlePaddle/PaddleOCR-VL",
+    "kosmos-2.5": "microsoft/kosmos-2.5",
 }
-UNPINNED = ("t5-tags", "florence-2-base", "florence-2-large")
+UNPINNED = ("t5-tags", "florence-2-base", "florence-2-large", "qwen3.5-0.8b", "qwen3-vl-2b", "granite-docling-258m",
+    "lightonocr-2-1b", "paddleocr-vl", "kosmos-2.5")  # fmt: skip
 
 
 def entry_of(directory: Path) -> Entry:

@@ -3,12 +3,13 @@
 import { $, $$, alarm, announce, button, el } from "./dom.js";
 import { byName, load, onMachine, stateOf, unload } from "./models.js";
 import { remember, remembered } from "./remember.js";
-import { candidates, fieldsOf, isInstructed, needs, optionsOf, suggestion, taggers, TASKS } from "./tasks.js";
+import { candidates, fieldsOf, isInstructed, languagesOf, needs, optionsOf, suggestion, taggers, TASKS } from "./tasks.js";
 import { bytes, percent } from "./words.js";
 
 const form = $("#choice");
 const model = form.elements.model;
 const tagger = form.elements.tagger;
+const language = form.elements.language;
 const listeners = new Set();
 /** True while a document of pages is shown. */
 let ofPages = false;
@@ -47,19 +48,33 @@ export function renderChoice() {
   if (!task()) form.elements.task.value = remembered().task ?? firstTask();
   fill(model, candidates(task()), model.value || remembered().models?.[task()] || suggestion(task())?.name);
   fill(tagger, taggers(), tagger.value || remembered().tagger, el("option", { value: "" }, "automatic"));
+  fillLanguages();
   renderOptions();
   renderNeeds();
+}
+
+/** Offer the languages that the chosen model reads, by their names in the person's own language. */
+function fillLanguages() {
+  const names = new Intl.DisplayNames(undefined, { type: "language" });
+  const named = languagesOf(byName(model.value)).map((tag) => [names.of(tag), tag]);
+  named.sort(([one], [other]) => one.localeCompare(other));
+  const options = [["automatic", ""], ...named].map(([name, value]) => el("option", { value }, name));
+  offer(language, options, language.value || remembered().language);
 }
 
 const firstTask = () => (onMachine(suggestion("describe") ?? {}) ? "describe" : "print");
 
 function fill(select, able, wanted, ...first) {
   const named = able.map((each) => el("option", { value: each.name }, `${each.name} (${stateOf(each)})`));
-  const options = [...first, ...named];
+  offer(select, [...first, ...named], wanted);
+}
+
+/** Put options into a list, and choose one of them. */
+function offer(select, options, wanted) {
   // A list that is open just now would close.
   if (options.map((option) => option.text).join() === [...select.options].map((option) => option.text).join()) return;
   select.replaceChildren(...options);
-  if (able.some(({ name }) => name === wanted)) select.value = wanted;
+  if (options.some(({ value }) => value === wanted)) select.value = wanted;
 }
 
 /** Offer the choice of pages, or take it away. */
@@ -159,7 +174,9 @@ form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("input", ({ target }) => {
   if (target.name === "task") return taskChanged();
   if (target === model) remember({ models: { ...remembered().models, [task()]: model.value } });
+  if (target === model) fillLanguages();
   if (target === tagger) remember({ tagger: tagger.value });
+  if (target === language) remember({ language: language.value });
   renderOptions();
   renderNeeds();
   for (const listener of listeners) listener();

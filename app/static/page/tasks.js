@@ -4,6 +4,10 @@ import { all, byName, onMachine, standardModel } from "./models.js";
 
 const CAPTIONERS = ["caption", "grounded-caption"];
 const ALT_TEXT = "alt-text";
+/** The reader of lines that reads print. */
+const SCRIPTS = "tesseract";
+/** The reader of handwriting that comes with the project; larger ones read better. */
+const OWN = "handwriting";
 
 /** `kinds` are tasks of models, the most fitting first; `asks` is what a model that does several is asked for; `verb`
  * names the button. An `instructed` task is for models that follow an instruction. */
@@ -22,10 +26,16 @@ export const TASKS = {
  * text is made by several together. */
 export function candidates(task) {
   const { kinds, instructed } = TASKS[task];
-  const mainly = kinds.flatMap((kind) => all().filter((model) => model.task === kind));
+  const rank = ({ name }) => (name === OWN ? 1 : 0);
+  const mainly = kinds.flatMap((kind) =>
+    all()
+      .filter((model) => model.task === kind && model.name !== SCRIPTS)
+      .sort((one, other) => rank(one) - rank(other)),
+  );
   if (instructed) return mainly.filter(isInstructed);
+  if (task === "print") mainly.push(...all().filter((model) => model.name === SCRIPTS));
   const besides = kinds.flatMap((kind) => all().filter((model) => model.tasks.includes(kind)));
-  return [...new Set([...mainly, ...besides])];
+  return [...new Set([...mainly, ...besides.filter((model) => model.task !== "read-line")])];
 }
 
 export const isInstructed = (model) => model.accepts.includes("instruction");
@@ -37,6 +47,12 @@ export function suggestion(task) {
   const able = candidates(task);
   const standard = able.find((model) => model.name === standardModel());
   return standard && TASKS[task].kinds[0] === standard.task ? standard : (able.find(onMachine) ?? able[0]);
+}
+
+/** The languages that a model reads, as tags of BCP 47; what RapidOCR does not read, the service gives to tesseract. */
+export function languagesOf(model) {
+  const together = model?.name === "rapidocr" ? [model, byName("tesseract")] : [model];
+  return [...new Set(together.flatMap((each) => each?.languages ?? []))];
 }
 
 /** The names of the options that a task with a model takes. */

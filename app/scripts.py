@@ -1,0 +1,54 @@
+"""Scripts: which model reads a language, and what is done with a page whose script its reader does not know."""
+
+from app.errors import InvalidOption
+from models import languages
+from models.base import Prediction
+from models.registry import READER, Entry, Registry
+
+SCRIPT_READER = "tesseract"
+"""The reader of the scripts that READER does not know."""
+
+
+def reader_of(registry: Registry, entry: Entry, wanted: tuple[str, ...] | None) -> Entry:
+    """Return the model that reads some languages: the one that is asked for or, instead of READER, SCRIPT_READER.
+
+    Raises:
+        InvalidOption: it does not read one of them.
+    """
+    model = entry.model
+    if not wanted or not (unread := model.unread(wanted)):
+        return entry
+    if model.name not in (READER, SCRIPT_READER):
+        raise InvalidOption(f"{model.name} does not read {', '.join(unread)}: ask for {READER} or {SCRIPT_READER}")
+    other = registry.entry(SCRIPT_READER)
+    if lacking := other.model.unread(wanted):
+        raise InvalidOption(
+            f"no model on this machine reads {', '.join(lacking)}: install Debian's {languages.packages(lacking)}"
+        )
+    return other
+
+
+def languages_here(registry: Registry) -> tuple[str, ...]:
+    """Return the languages that SCRIPT_READER has the files of."""
+    return next((entry.model.languages for entry in registry if entry.model.name == SCRIPT_READER), ())
+
+
+def language_of(registry: Registry, script: str) -> str | None:
+    """Return the language in which SCRIPT_READER reads a script; None where it does not."""
+    return languages.usual(script, languages_here(registry))
+
+
+def not_read(script: str) -> Prediction:
+    """Return the prediction for a page that nothing on this machine reads: no text, and a warning."""
+    name = languages.NAMES.get(script, script)
+    warning = (
+        f"the text seems to be in {name} script, which no model on this machine reads: install Debian's "
+        f"{languages.what_reads(script)}; or, if it is in another script, name its language, such as language=en"
+    )
+    return Prediction("", lines=(), warnings=(warning,))
+
+
+def guessed(script: str, tag: str) -> str:
+    """Return the warning of a page whose language was guessed from its script."""
+    name = languages.NAMES.get(script, script)
+    return f"text in {name} script was read by {SCRIPT_READER} as language={tag}: name the language if it is another"

@@ -1,0 +1,46 @@
+"""Which script a text is in, as far as the recogniser's own view of it tells: a linear classifier of that view.
+
+The recogniser maps a line to 120 numbers at each step, from which it scores its characters. Scripts that it has no
+characters of look different there, too: the mean and the deviation of these numbers over a line tell them apart.
+`python -m models.training.scripts` fits the classifier.
+"""
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+KNOWN = "known"  # the class of the scripts that the recogniser reads
+FILE = Path(__file__).with_name("scripts.npz")
+SURE = 0.8  # least probability of a script for its texts not to be read
+
+View = NDArray[np.float32]  # (2 * channels,)
+
+
+def view_of(steps: NDArray[np.float32]) -> View:
+    """Return what tells scripts apart in what the recogniser sees of a line, of shape (steps, channels)."""
+    return np.concatenate([steps.mean(axis=0), steps.std(axis=0)]).astype(np.float32)
+
+
+def unknown_script(views: Sequence[View]) -> str | None:
+    """Return the script of some lines of one page, by its code in ISO 15924; None for one that the recogniser reads."""
+    if not views:
+        return None
+    names, mean, scale, weights, bias = _classifier()
+    scores = (np.stack(views) - mean) / scale @ weights + bias
+    probabilities = np.exp(scores - scores.max(axis=1, keepdims=True))
+    share = (probabilities / probabilities.sum(axis=1, keepdims=True)).mean(axis=0)
+    unknown = 1 - share[names.index(KNOWN)]
+    best = max((name for name in names if name != KNOWN), key=lambda name: float(share[names.index(name)]))
+    return best if unknown >= SURE else None
+
+
+@cache
+def _classifier() -> tuple[
+    list[str], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
+]:
+    with np.load(FILE) as file:
+        kept = (file[name].astype(np.float32) for name in ("mean", "scale", "weights", "bias"))
+        return [str(name) for name in file["names"]], *kept
