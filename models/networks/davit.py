@@ -66,7 +66,9 @@ class _Half(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         for convolution, norm, part in zip(self.convolutions, self.norms, self.parts, strict=True):
             x = x + _channels_last(convolution(_channels_first(x)))
-            x = x + part(norm(x)).view(x.shape)
+            # OpenVINO has an operation for norms of sequences, and takes those of images apart.
+            normed = norm(x.flatten(1, 2)).view(x.shape)
+            x = x + part(normed).view(x.shape)
         return x
 
 
