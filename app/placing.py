@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from app.types import Answer, Page
-from models.base import LINE_MARGIN, Box, Line, Polygon
+from models.base import Box, Line, Polygon
 
 
 def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
@@ -47,18 +47,21 @@ def _in_region(page: Page, region: Box) -> Page:
     return replace(page, lines=lines, entities=entities)
 
 
-def with_words(line: Line, read: Iterable[Line], width: int, height: int) -> Line:
+def with_words(line: Line, read: Iterable[Line], size: tuple[int, int], margin: float) -> Line:
     """Return a line with the parts that a reader found in the crop of it, placed on the page.
 
     Args:
         line: as it was found on the page.
-        read: what was read in its crop of `width` x `height` pixels; the margin of the crop is LINE_MARGIN.
+        read: what was read in its crop.
+        size: of the crop, width and height.
+        margin: of the crop, in heights of the line.
     """
-    margin = height * LINE_MARGIN / (1 + 2 * LINE_MARGIN)
-    inner = max(width - 2 * margin, 1.0)
+    width, height = size
+    side = height * margin / (1 + 2 * margin)
+    inner = max(width - 2 * side, 1.0)
 
     def along(value: float) -> float:
-        return min(max((value * width - margin) / inner, 0.0), 1.0)
+        return min(max((value * width - side) / inner, 0.0), 1.0)
 
     parts = tuple(
         type(part)(part.text, part.confidence, _between(line.polygon, along(xs[0]), along(xs[-1])))

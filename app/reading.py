@@ -44,7 +44,8 @@ def read_lines(registry: Registry, entry: Entry, options: Options, ocr: Ocr, job
 
 def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, image: Image.Image) -> Prediction:
     """Cut a page into lines, and read them. The language of a script that the reader does not know is guessed."""
-    segmenting = Options(segment=options.segment, layout=options.layout)
+    margin = entry.model.line_margin
+    segmenting = Options(segment=options.segment, layout=options.layout, line_margin=margin)
     layout = jobs.run(registry.entry(SEGMENTER), Job(image, options=segmenting))
     notes: tuple[str, ...] = ()
     options = replace(options, segment=None, layout=None)

@@ -33,7 +33,7 @@ Detail = Literal["detailed", "full"]
 
 WHOLE_IMAGE: Polygon = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 LINE_MARGIN = 0.15
-"""The margin around a line that a segmenter cuts out, in heights of the line: readers are trained with some."""
+"""The margin around a line that a segmenter cuts out, in heights of the line, for readers that want no other."""
 
 
 class Task(StrEnum):
@@ -66,6 +66,8 @@ class Options:
     output_language: str | None = None
     language: tuple[str, ...] | None = None
     """The languages of the text, as tags of BCP 47; None where they are not known."""
+    line_margin: float = LINE_MARGIN
+    """Of a segmenter: the margin around each line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,8 @@ class Model(ABC):
     """True if predictions for images have tags, so that the model can replace a tagger of texts."""
     batch_size: ClassVar[int] = 8
     """The most jobs in a call of `predict`."""
+    line_margin: ClassVar[float] = LINE_MARGIN
+    """The margin with which a reader of lines reads best, in heights of the line."""
     scripts: ClassVar[frozenset[str]] = frozenset()
     """The scripts that a reader knows (ISO 15924)."""
 

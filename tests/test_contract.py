@@ -94,7 +94,7 @@ def test_answers_that_are_meant(
 
 OPTIONS = (
     "model", "prompt", "tags", "tagger", "detail", "min_new_tokens", "max_new_tokens", "num_beams", "segment", "layout",
-    "ocr", "max_length", "format", "image_url", "image_file", "",
+    "ocr", "language", "max_length", "format", "image_url", "image_file", "",
 )  # fmt: skip
 values = st.one_of(
     st.sampled_from(

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from models.base import (
-    LINE_MARGIN,
     Checkbox,
     Job,
     Line,
@@ -96,7 +95,7 @@ class LoadedRapidOCRLines(_OnOpenVINO):
         sheet = self._reader.lay_out(pixels_of(job), may_be_one_line=job.options.segment != "lines")
         found = sheet.lines(layout_of(job.options, "columns"))
         lines = tuple(Line("", 0.0, _polygon(sheet.fractions(line.polygon)), line.paragraph) for line in found)
-        crops = (cut(sheet.image, line.polygon, LINE_MARGIN) for line in found)
+        crops = (cut(sheet.image, line.polygon, job.options.line_margin) for line in found)
         images = tuple(Image.fromarray(crop[:, :, ::-1].copy()) for crop in crops)
         return Prediction("", lines=lines, crops=images, script=sheet.script)
 

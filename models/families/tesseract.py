@@ -6,18 +6,15 @@ pages loses lines.
 """
 
 import csv
-import os
 import re
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 
 from PIL import Image
 
 from models import languages
+from models.backends import tesseract
 from models.base import (
     WHOLE_IMAGE,
     InvalidJob,
@@ -25,7 +22,6 @@ from models.base import (
     Line,
     Loaded,
     Model,
-    ModelUnavailable,
     Part,
     Placement,
     Prediction,
@@ -33,9 +29,7 @@ from models.base import (
     Task,
 )
 
-PROGRAM = "tesseract"
 NAME = "tesseract"
-_ONE_LINE = "7"  # tesseract's --psm for an image of one line
 _HEIGHT = 64  # pixels of a line: smaller ones are enlarged, since tesseract knows letters of some 30 pixels
 _SECONDS_A_LINE = 20.0  # after which the program is ended
 _BORDER = 10  # pixels of paper that tesseract wants around a line
@@ -89,32 +83,13 @@ class LoadedTesseract(Loaded):
             sizes = [_write(job, Path(folder) / f"{number:04}.pgm") for number, job in enumerate(jobs)]
             files = sorted(Path(folder).glob("*.pgm"))
             (Path(folder) / "list").write_text("".join(f"{file}\n" for file in files))
-            self._run(Path(folder), "+".join(names), len(jobs))
+            tesseract.read_lines(Path(folder), self._directory, "+".join(names), _SECONDS_A_LINE * len(jobs))
             texts = (Path(folder) / "out.txt").read_text(encoding="utf-8").split("\f")
             words = _words((Path(folder) / "out.tsv").read_text(encoding="utf-8"))
         return [
             _prediction(text, words.get(number, []), size)
             for number, (text, size) in enumerate(zip(texts, sizes, strict=False), 1)
         ]
-
-    def _run(self, folder: Path, names: str, lines: int) -> None:
-        command = [PROGRAM, "list", "out", "--tessdata-dir", str(self._directory), "-l", names, "--psm", _ONE_LINE]
-        # One thread: tesseract gains little by more, and other models need the cores.
-        environment = {**os.environ, "OMP_THREAD_LIMIT": "1"}
-        try:
-            subprocess.run(
-                [*command, "txt", "tsv"],
-                cwd=folder,
-                env=environment,
-                capture_output=True,
-                check=True,
-                timeout=_SECONDS_A_LINE * lines,
-            )
-        except (OSError, subprocess.SubprocessError) as error:
-            said = getattr(error, "stderr", None) or b""
-            raise ModelUnavailable(
-                f"tesseract failed: {said.decode(errors='replace').strip()[-200:] or error}"
-            ) from error
 
 
 def _write(job: Job, file: Path) -> tuple[int, int]:
@@ -182,23 +157,13 @@ def _installed(directory: Path) -> dict[str, str]:
     return {tag: name for name, tag in tags.items() if tag is not None}
 
 
-@cache
-def _directory() -> Path:
-    """Return where tesseract's languages are; a directory that is not there without tesseract."""
-    if shutil.which(PROGRAM) is not None:
-        said = subprocess.run([PROGRAM, "--list-langs"], capture_output=True, text=True, timeout=30, check=False)
-        if found := re.search(r'in "(.+?)/?"', said.stdout + said.stderr):
-            return Path(found[1])
-    return Path("no-tesseract")
-
-
 MODELS = (
     Tesseract(
         NAME,
         Source(
             revision=None,
             license="Apache-2.0",
-            directory=_directory(),
+            directory=tesseract.directory(),
             install="it is not on this machine: install Debian's tesseract-ocr and the packages of languages, such as "
             "tesseract-ocr-rus, and start the service again",
         ),

@@ -43,4 +43,4 @@ def _classifier() -> tuple[
 ]:
     with np.load(FILE) as file:
         kept = (file[name].astype(np.float32) for name in ("mean", "scale", "weights", "bias"))
-        return [str(name) for name in file["names"]], *kept  # type: ignore[return-value]
+        return [str(name) for name in file["names"]], *kept

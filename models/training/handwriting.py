@@ -99,7 +99,7 @@ class Training:
         ]
         loss = self._loss(torch.from_numpy(stack(images)), [line.text for line in batch])
         self._optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self._network.parameters(), CLIP)
         self._optimiser.step()
         self._step += 1
@@ -143,7 +143,10 @@ def error_rates(network: Recogniser, characters: Sequence[str], lines: Sequence[
         for line, probabilities in zip(some, scores.float().softmax(-1).numpy(), strict=True):
             found.setdefault(line.source, []).append((line.text, decode(probabilities, characters).text))
     sources = dict.fromkeys(line.source for line in lines)
-    return {source: jiwer.cer(*map(list, zip(*found[source], strict=True))) for source in sources}
+    return {
+        source: float(jiwer.cer([written for written, _ in found[source]], [read for _, read in found[source]]))
+        for source in sources
+    }
 
 
 def start(package: Path, lines: Sequence[Line]) -> tuple[Recogniser, list[str]]:
@@ -173,9 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     log.info("%d lines to train on, %d of dev; %d characters", len(lines), len(dev), len(characters))
     plan = Plan(options.minutes, options.rate, options.batch, options.dev_every)
-    Training(network.to(memory_format=torch.channels_last), characters, plan, options.package, options.out).run(
-        lines, dev, chance
-    )
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    Training(network, characters, plan, options.package, options.out).run(lines, dev, chance)
     return 0
 
 

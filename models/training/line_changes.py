@@ -85,10 +85,11 @@ def _inked(image: Pixels, chance: random.Random) -> Pixels:
     """Change the ink's and the paper's brightness, blur, and grain."""
     line = image.astype(np.float32)
     if chance.random() < 0.5:
-        line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.4, 1.3))
+        line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.4, 1.3)).astype(np.float32)
     if chance.random() < 0.25:
         small = (max(round(line.shape[1] * 0.55), 8), max(round(line.shape[0] * 0.55), 8))
-        line = cv2.resize(cv2.resize(line, small, interpolation=cv2.INTER_AREA), line.shape[::-1])
+        narrow = cv2.resize(line, small, interpolation=cv2.INTER_AREA)
+        line = cv2.resize(narrow, line.shape[::-1]).astype(np.float32)
     darkest, lightest = np.percentile(line, (1, 95))
     paper, ink = chance.uniform(150, 255), chance.uniform(0, 90)
     if chance.random() < 0.7 and lightest - darkest > LEAST_CONTRAST:

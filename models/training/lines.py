@@ -30,7 +30,7 @@ class Line:
     @property
     def ratio(self) -> float:
         """The width in heights."""
-        return self.image.shape[1] / self.image.shape[0]
+        return float(self.image.shape[1] / self.image.shape[0])
 
 
 def read_lines(folder: Path, split: str, shares: Mapping[str, float], chance: random.Random) -> list[Line]:

@@ -7,7 +7,6 @@ has them), and the recogniser looks at them. Each fifth font is held back to mea
 
 import argparse
 import random
-import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -39,6 +38,7 @@ LOCALES = {
     "Taml": ("ta",),
     "Telu": ("te",),
 }
+FONTS = Path("/usr/share/fonts")
 HELD_BACK = 5  # one font of so many
 STEPS = 400
 DECAY = 1e-3
@@ -68,10 +68,18 @@ def drawn(locale: str, font: Path, chance: random.Random) -> NDArray[np.uint8]:
 @cache
 def fonts(locale: str) -> tuple[Path, ...]:
     """Return the fonts of this machine that have the letters of a locale."""
-    language = {"zh_Hans": "zh-cn"}.get(locale, locale)
-    listed = subprocess.run(["fc-list", f":lang={language}", "file"], capture_output=True, text=True, check=True)
-    found = sorted({Path(line.split(":")[0]) for line in listed.stdout.splitlines()})
-    return tuple(file for file in found if file.suffix in (".ttf", ".otf", ".ttc"))
+    from babel import Locale
+
+    letters = {ord(letter) for name in Locale.parse(locale).territories.values() for letter in str(name)}
+    files = (file for file in sorted(FONTS.rglob("*")) if file.suffix in (".ttf", ".otf", ".ttc"))
+    return tuple(file for file in files if letters <= _letters_of(file))
+
+
+@cache
+def _letters_of(file: Path) -> frozenset[int]:
+    from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
+
+    return frozenset(TTFont(file, fontNumber=0, lazy=True).getBestCmap() or ())
 
 
 def examples(count: int, chance: random.Random) -> Iterator[tuple[str, bool, NDArray[np.uint8]]]:
@@ -117,7 +125,7 @@ def fit(rows: Sequence[tuple[str, bool, NDArray[np.float32]]], out: Path) -> Non
     optimiser = torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=DECAY * 10)
     for _ in range(STEPS):
         optimiser.zero_grad()
-        nn.functional.cross_entropy(layer(inputs[~held]), labels[~held]).backward()
+        nn.functional.cross_entropy(layer(inputs[~held]), labels[~held]).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
     with torch.inference_mode():
         said = layer(inputs).argmax(1)

@@ -217,7 +217,7 @@ def test_close_refuses_and_ends_what_waits(make_engine: MakeEngine) -> None:
 
 
 def test_nothing_is_told_to_the_makers_of_ray(cluster: Any) -> None:
-    from ray._private.usage import usage_lib
+    from ray._common.usage import usage_lib
 
     assert not usage_lib.usage_stats_enabled()
 

@@ -1,0 +1,47 @@
+"""The reader of handwriting that comes with the project."""
+
+from collections.abc import Sequence
+
+import jiwer
+import numpy as np
+import pytest
+from PIL import Image
+
+from models.base import Job, Loaded, Placement, Prediction
+from models.discovery import discover
+from tests import drawn
+from tests.conftest import INPUT
+from tests.models.reading.test_reader import NOTE
+
+
+@pytest.fixture(scope="module")
+def loaded() -> dict[str, Loaded]:
+    found = {}
+    for name in ("handwriting", "rapidocr-lines"):
+        model = discover()[name]
+        assert model.source.directory is not None
+        found[name] = model.load(model.source.directory, Placement())
+    return found
+
+
+def lines_of(loaded: dict[str, Loaded], image: Image.Image) -> Sequence[Prediction]:
+    (cut,) = loaded["rapidocr-lines"].predict([Job(image)])
+    return loaded["handwriting"].predict([Job(crop) for crop in cut.crops or ()])
+
+
+def test_a_handwritten_note_is_read(loaded: dict[str, Loaded]) -> None:
+    with Image.open(INPUT / "note.png") as image:
+        read = lines_of(loaded, image.convert("RGB"))
+    assert jiwer.cer("\n".join(("Dear Maya,", *NOTE)), "\n".join(line.text for line in read)) <= 0.06
+    assert all(0.5 < (line.confidence or 0) <= 1 for line in read)
+
+
+def test_print_is_not_lost(loaded: dict[str, Loaded]) -> None:
+    lines = drawn.numbered(6)
+    read = lines_of(loaded, drawn.page(lines, (620, 360)))
+    assert jiwer.cer("\n".join(lines), "\n".join(line.text for line in read)) <= 0.02
+
+
+def test_an_empty_crop_has_no_text(loaded: dict[str, Loaded]) -> None:
+    (read,) = loaded["handwriting"].predict([Job(Image.fromarray(np.full((40, 200, 3), 255, np.uint8)))])
+    assert (read.text, read.lines) == ("", ())
