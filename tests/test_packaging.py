@@ -62,7 +62,6 @@ def test_an_installed_wheel_serves(wheel: Path, tmp_path: Path) -> None:
 
 BROUGHT = {
     "botocore": "boto3",
-    "pyarrow": "ray",
     "cv2": "rapidocr",
     "jinja2": "flask",
     "opentelemetry": "opentelemetry-sdk",
