@@ -53,6 +53,6 @@ def test_a_photo_goes_through_the_files_that_contributing_lists(
 
 def _listed_in_contributing() -> list[str]:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    _, _, section = text.partition("The image of a `POST /generate-text` passes through")
+    _, _, section = text.partition("A `POST /generate-text` begins in")
     steps = re.findall(r"^\d+\. (.+(?:\n   .+)*)", section, re.MULTILINE)
     return [name for step in steps for name in re.findall(r"`((?:app|models)/[\w/]+\.py)`", step.partition(":")[0])]
