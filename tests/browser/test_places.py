@@ -137,6 +137,7 @@ def test_pages_are_offered_for_a_document_and_nothing_is_kept(page: Page) -> Non
 
 def test_a_model_is_unloaded_and_a_download_stopped(page: Page) -> None:
     state = {"name": "blip-base", "state": "ready", "task": "caption", "accepts": ["image"], "options": []}
+    state |= {"tasks": ["caption"], "only_for": {}, "languages": []}
     asked: list[str] = []
 
     def models(route: Route) -> None:

@@ -58,7 +58,8 @@ def test_every_published_model_is_found() -> None:
     assert {name: model.source.hub_id for name, model in found.items() if model.source.hub_id} == PUBLISHED
     for model in found.values():
         assert model.source.license
-        assert model.source.size_bytes
+        # tesseract is installed by the operating system.
+        assert model.source.size_bytes or model.name == "tesseract"
         if model.source.hub_id is not None:
             # A changed repository does not change answers; of some, no hash is known.
             pinned = re.fullmatch("[0-9a-f]{40}", model.source.revision or "") and model.source.fallback == "main"
