@@ -56,7 +56,7 @@ def test_objects_are_found_by_a_model_that_does_several_things(page: Page, fakes
     page.get_by_role("button", name="Find", exact=True).click()
     wait_until(lambda: fakes.jobs[-1].options.detail == "full")
     page.get_by_label("Describe with boxes", exact=True).check()
-    page.get_by_label("Model", exact=True).select_option("florence-2-large")
+    page.locator("[name=model]").select_option("florence-2-large")
     page.get_by_label("Find the phrases of").fill("a dog")
     page.get_by_role("button", name="Describe", exact=True).click()
     wait_until(lambda: fakes.jobs[-1].options.prompt == "a dog")
