@@ -188,7 +188,7 @@ MODELS = (
             directory=Path(__file__).parents[1] / "shipped" / "efficientnet-gru",
             revision=None,
             license="Apache-2.0; trained on Flickr8k and Flickr30k's captions, which are for research and education",
-            size_bytes=25_270_000,
+            size_bytes=31_500_000,
         ),
         aliases=("flickr8k-gru",),
     ),
