@@ -59,15 +59,16 @@ def build_service(settings: Settings) -> Service:
         raise SettingsError(f"MODEL_REVISIONS: {error}") from error
     aliases = {alias: model for model in models.values() for alias in model.aliases}
     named = {
-        "DEFAULT_MODEL": {settings.default_model},
-        "PRELOAD": {*settings.preload},
-        "MODELS_ALLOWED": {*settings.models_allowed} - {"*"},
+        "DEFAULT_MODEL": {settings.default_model} - aliases.keys(),
+        "PRELOAD": {*settings.preload} - aliases.keys(),
+        "MODELS_ALLOWED": {*settings.models_allowed} - {"*"} - aliases.keys(),
+        # Newer than all former names.
         "RAY_CPUS": settings.ray_cpus.keys() - {"*"},
         "RAY_GPUS": settings.ray_gpus.keys() - {"*"},
         "RAY_REPLICAS": settings.ray_replicas.keys() - {"*"},
     }
     for setting, wanted in named.items():
-        if unknown := wanted - models.keys() - aliases.keys() - {"auto"}:
+        if unknown := wanted - models.keys() - {"auto"}:
             raise SettingsError(f"{setting}: no model {', '.join(unknown)}; known: {', '.join(sorted(models))}")
     default = (models | aliases).get(settings.default_model)
     if default is not None and not default.turns_image_into_text:
@@ -88,12 +89,13 @@ def build_service(settings: Settings) -> Service:
 def _engine(settings: Settings, registry: Registry, placement: Placement) -> Engine:
     """Return what runs the models."""
     from app.config import SettingsError
-    from app.engine import ray_cluster
     from app.engine.local import LocalEngine
-    from app.engine.ray_serve import RayEngine, Room
 
     if settings.engine == "local":
         return LocalEngine(registry, settings.queue_size, settings.model_idle_seconds)
+    from app.engine import ray_cluster
+    from app.engine.ray_serve import RayEngine, Room
+
     cpus, gpus, replicas = settings.ray_cpus, settings.ray_gpus, settings.ray_replicas
 
     def room_of(name: str) -> Room:

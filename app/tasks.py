@@ -7,6 +7,8 @@ MODEL_OPTIONS = ("task", "prompt", "detail", "min_new_tokens", "max_new_tokens",
     "schema", "output_language", "language")  # fmt: skip
 OPTIONS = (*MODEL_OPTIONS, "ocr")
 """Those of models, and of pipelines that read."""
+_OF_PIPELINES = {Task.READ_LINE: {"segment", "layout", "ocr", "language"}, Task.READ_PAGE: {"ocr"}}
+"""Options that a pipeline takes, for the task of its model."""
 _TASKS: dict[Wanted, tuple[Task, ...]] = {
     "caption": (Task.CAPTION, Task.GROUNDED_CAPTION),
     "ground": (Task.GROUNDED_CAPTION,),
@@ -27,8 +29,8 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
 
 def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
-    also = {Task.READ_LINE: {"segment", "layout", "ocr", "language"}, Task.READ_PAGE: {"ocr"}}.get(model.task, set())
-    return frozenset(also | {name for name in MODEL_OPTIONS if model.takes(name, task)})
+    own = {name for name in MODEL_OPTIONS if model.takes(name, task)}
+    return frozenset(own.union(*(_OF_PIPELINES.get(each, ()) for each in ((task,) if task else model.tasks))))
 
 
 def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Options, list[str]]:

@@ -38,13 +38,17 @@ class ModelInfo(BaseModel):
     def of(cls, entry: Entry, queued: int) -> Self:
         """Describe an entry of the registry; `queued` is the number of jobs that wait for it."""
         model, loaded = entry.model, entry.loaded
+        of_options = {
+            name: sorted(str(task) for task in model.tasks if name in option_names(model, task))
+            for name in sorted(option_names(model))
+        }
         return cls(
             name=model.name,
             task=model.task,
             tasks=list(model.tasks),
             accepts=list(model.accepts),
-            options=sorted(option_names(model)),
-            only_for={option: sorted(tasks) for option, tasks in model.only_for.items()},
+            options=list(of_options),
+            only_for={name: tasks for name, tasks in of_options.items() if len(tasks) < len(model.tasks)},
             languages=list(model.languages),
             tags_images=model.tags_images,
             hub_id=model.source.hub_id,

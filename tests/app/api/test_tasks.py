@@ -24,6 +24,7 @@ def test_a_model_says_what_it_does(server: Server) -> None:
     assert model["tasks"] == ["caption", "grounded-caption", "read-page", "detect"]
     assert {"task", "detail", "prompt", "num_beams"} <= set(model["options"])
     assert model["only_for"]["prompt"] == ["grounded-caption"]
+    assert model["only_for"]["ocr"] == ["read-page"]
 
 
 def test_each_task_has_an_answer_of_its_own(server: Server, pictures: list[Image.Image]) -> None:
