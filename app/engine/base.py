@@ -1,5 +1,7 @@
 """What the service needs of an engine."""
 
+import threading
+from abc import abstractmethod
 from typing import Protocol
 
 from models.base import Job, Prediction
@@ -14,7 +16,10 @@ class Ticket(Protocol):
     """When its prediction began; None while it waits."""
     finished: float | None
     """When the outcome was known."""
+    outcome: Prediction | Exception | None
+    """The prediction, or what came instead of it; None until then."""
 
+    @abstractmethod
     def wait(self, seconds: float) -> bool:
         """Wait at most `seconds` for the outcome. Return whether it is known."""
 
@@ -25,9 +30,16 @@ class Ticket(Protocol):
             QueueTimeout: the prediction did not begin in time.
             PredictionFailed: the model raised.
             Unavailable: the engine was closed, or the job cancelled.
-            models.base.ModelError: the model cannot be loaded, or cannot do the job.
+            models.errors.ModelError: the model cannot be loaded, or cannot do the job.
         """
+        while not self.wait(threading.TIMEOUT_MAX / 2):
+            continue
+        if isinstance(self.outcome, Exception):
+            raise self.outcome
+        assert self.outcome is not None
+        return self.outcome
 
+    @abstractmethod
     def cancel(self) -> None:
         """Drop the job if it is still waiting."""
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from app import context
+from app.engine.base import Ticket
 from app.engine.measure import measured_batch, report_predictions, report_waits
 from app.errors import PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
 from models.base import Job, Loaded, Prediction
@@ -25,7 +26,7 @@ log = logging.getLogger(__name__)
 RETRY_BUSY_AFTER = 5.0
 
 
-class LocalTicket:
+class LocalTicket(Ticket):
     """A job in a worker's queue. All its state is guarded by the worker's condition."""
 
     def __init__(self, worker: "Worker", job: Job, timeout: float) -> None:
@@ -51,14 +52,6 @@ class LocalTicket:
                 else:
                     self._worker.changed.wait(min(deadline, end) - now)
         return True
-
-    def result(self) -> Prediction:
-        while not self.wait(threading.TIMEOUT_MAX / 2):
-            continue
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        assert self.outcome is not None
-        return self.outcome
 
     def cancel(self) -> None:
         with self._worker.changed:

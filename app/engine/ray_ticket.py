@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from app import context, metrics
+from app.engine.base import Ticket
 from app.engine.measure import report_predictions
 from app.engine.ray_replica import Outcome, pixels_of
 from app.errors import QueueFull, QueueTimeout, Unavailable
@@ -25,7 +26,7 @@ _MOST_REPETITIONS = 10
 _POLL = 0.25
 
 
-class RayTicket:
+class RayTicket(Ticket):
     """A job at a deployment. One thread waits for it."""
 
     position = None
@@ -69,14 +70,6 @@ class RayTicket:
             if self.finished is None and time.monotonic() >= end:
                 return False
         return True
-
-    def result(self) -> Prediction:
-        while not self.wait(threading.TIMEOUT_MAX / 2):
-            continue
-        if isinstance(self.outcome, Exception):
-            raise self.outcome
-        assert self.outcome is not None
-        return self.outcome
 
     def cancel(self) -> None:
         response = self._response

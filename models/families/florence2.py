@@ -192,30 +192,19 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
         ValueError: the checkpoint lacks tensors.
     """
     import torch
-    from torch import nn
     from transformers import Florence2ForConditionalGeneration
 
     from models.backends.torch import read_weights
+    from models.networks.bart import layers_of
     from models.networks.checkpoint import read_rules, read_tokenizer
-    from models.networks.decoder import CrossAttention, Decoder, Layer, SelfAttention
+    from models.networks.decoder import Decoder
     from models.networks.embeddings import PositionEmbedding
     from models.networks.encoders import ImageAndTextEncoder, image_examples
 
     network = read_weights(Florence2ForConditionalGeneration, directory, dtype)
     decoder, config = network.model.language_model.decoder, network.config.text_config
-    heads, layers = config.decoder_attention_heads, []
-    for layer in decoder.layers:
-        own, cross = layer.self_attn, layer.encoder_attn
-        attention = SelfAttention([own.q_proj, own.k_proj, own.v_proj], own.out_proj, heads, own.scaling)
-        cross_attention = CrossAttention(cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj, heads, cross.scaling)
-        layers.append(
-            Layer(
-                (attention, layer.self_attn_layer_norm),
-                (cross_attention, layer.encoder_attn_layer_norm),
-                (nn.Sequential(layer.fc1, layer.activation_fn, layer.fc2), layer.final_layer_norm),
-                norm_first=False,
-            )
-        )
+    heads = config.decoder_attention_heads
+    layers = layers_of(decoder, heads)
     positions = decoder.embed_positions
     embed = PositionEmbedding(decoder.embed_tokens, positions.weight[positions.offset :], decoder.layernorm_embedding)
     tokens, seen = read_tokenizer(directory), int(image_processor(directory)["image_seq_length"])

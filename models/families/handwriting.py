@@ -61,7 +61,6 @@ MODELS = (
         NAME,
         Source(
             directory=_DIRECTORY,
-            revision=None,
             license="Apache-2.0; trained on IAM, for non-commercial research, and on letters under CC BY-SA 4.0",
             size_bytes=6_500_000,
         ),

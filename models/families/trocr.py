@@ -95,8 +95,9 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     from transformers import VisionEncoderDecoderModel
 
     from models.backends.torch import read_weights
+    from models.networks.bart import layers_of
     from models.networks.checkpoint import read_rules, read_tokenizer
-    from models.networks.decoder import CrossAttention, Decoder, Layer, SelfAttention
+    from models.networks.decoder import Decoder
     from models.networks.embeddings import PositionEmbedding
     from models.networks.encoders import VisionEncoder, image_examples
 
@@ -105,19 +106,7 @@ def read_checkpoint(directory: Path, dtype: "torch.dtype") -> backends.Checkpoin
     network.encoder.pooler = None
     decoder, config = network.decoder.model.decoder, network.config.decoder
     heads = config.decoder_attention_heads
-    layers = []
-    for layer in decoder.layers:
-        own, cross = layer.self_attn, layer.encoder_attn
-        attention = SelfAttention([own.q_proj, own.k_proj, own.v_proj], own.out_proj, heads, own.scaling)
-        cross_attention = CrossAttention(cross.q_proj, cross.k_proj, cross.v_proj, cross.out_proj, heads, cross.scaling)
-        layers.append(
-            Layer(
-                (attention, layer.self_attn_layer_norm),
-                (cross_attention, layer.encoder_attn_layer_norm),
-                (nn.Sequential(layer.fc1, layer.activation_fn, layer.fc2), layer.final_layer_norm),
-                norm_first=False,
-            )
-        )
+    layers = layers_of(decoder, heads)
     # The learned table of positions begins with two unused rows, the sinusoidal one with those up to padding.
     positions = decoder.embed_positions
     learned = isinstance(positions, nn.Embedding)
