@@ -37,7 +37,7 @@ from models.preprocessing.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """Part of the name of each entry. Increase it with each change of `models/networks`, of a family's `read_checkpoint` or
 of the conversion that changes converted networks, facts or rules."""
 _LIBRARIES = ("openvino", "torch", "transformers", "tokenizers")

@@ -65,10 +65,11 @@ class _Half(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for convolution, norm, part in zip(self.convolutions, self.norms, self.parts, strict=True):
-            x = x + _channels_last(convolution(_channels_first(x)))
-            # OpenVINO has an operation for norms of sequences, and takes those of images apart.
-            normed = norm(x.flatten(1, 2)).view(x.shape)
-            x = x + part(normed).view(x.shape)
+            # OpenVINO takes norms of images apart, and turns images around before it adds them. Of sequences it does
+            # neither.
+            places = x.flatten(1, 2) + _channels_last(convolution(_channels_first(x))).flatten(1, 2)
+            places = places + part(norm(places).view(x.shape)).view(places.shape)
+            x = places.view(x.shape)
         return x
 
 
