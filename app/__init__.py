@@ -149,7 +149,7 @@ def _store(settings: Settings) -> Store | None:
 
 
 def _cache(settings: Settings) -> Cache:
-    """Return where results are remembered."""
+    """Return where results are cached."""
     from app.cache import ResultCache
     from app.shared.cache import RedisCache
 

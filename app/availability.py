@@ -5,7 +5,7 @@ import time
 
 from app import errors
 from app.engine.base import Engine
-from app.jobs import POLL, Jobs
+from app.jobs import POLL, JobRunner
 from app.types import Progress
 from models.registry import Entry, State
 
@@ -43,7 +43,7 @@ class Availability:
         """Refuse the requests that wait."""
         self._closed = True
 
-    def require(self, entry: Entry, jobs: Jobs, wait: bool) -> None:
+    def require(self, entry: Entry, runner: JobRunner, wait: bool) -> None:
         """Return at once when the model is on the machine; otherwise start its download, and wait for it if `wait`.
 
         Raises:
@@ -54,24 +54,24 @@ class Availability:
         """
         if entry.on_machine:
             return
-        refuse_download(entry, jobs.may_download)
+        refuse_download(entry, runner.may_download)
         entry.refuse_if_failed()
         self._engine.prepare(entry.model.name)
         if wait:
-            self._wait(entry, jobs)
+            self._wait(entry, runner)
         else:
             self._refuse(entry)
 
-    def _wait(self, entry: Entry, jobs: Jobs) -> None:
+    def _wait(self, entry: Entry, runner: JobRunner) -> None:
         if not self._waiting.acquire(blocking=False):
             raise errors.QueueFull("too many requests wait for downloads already", _RETRY_AFTER)
         try:
             while not entry.on_machine:
                 entry.refuse_if_failed()
-                jobs.stop_if_cancelled()
+                runner.stop_if_cancelled()
                 if self._closed:
                     raise errors.ShuttingDown
-                jobs.progress(Progress("downloading", round((entry.progress or 0) * 100), 100))
+                runner.progress(Progress("downloading", round((entry.progress or 0) * 100), 100))
                 time.sleep(POLL)
         finally:
             self._waiting.release()

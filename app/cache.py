@@ -56,8 +56,8 @@ class ResultCache:
         if size > self._limit:
             return
         with self._lock:
-            known = self._items.get(key)
-            if known is None or known.started <= started:
+            stored = self._items.get(key)
+            if stored is None or stored.started <= started:
                 self._items[key] = _Item(value, started, size)
 
 

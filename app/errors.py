@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from models.errors import InvalidJob, ModelError, ModelUnavailable
-from models.errors import UnknownModel as NoSuchModel
+from models.errors import InvalidJob, ModelError, ModelUnavailable, UnknownModel
 
 
 class ServiceError(Exception):
@@ -68,7 +67,7 @@ class NotFound(ServiceError):
     title = "Not found"
 
 
-class UnknownModel(NotFound):
+class ModelNotFound(NotFound):
     """No model of that name."""
 
     code = "unknown-model"
@@ -234,8 +233,8 @@ def as_service_errors() -> Iterator[None]:
     """Convert the errors of models and of the registry to errors with a status."""
     try:
         yield
-    except NoSuchModel as error:
-        raise UnknownModel(str(error)) from error
+    except UnknownModel as error:
+        raise ModelNotFound(str(error)) from error
     except ModelUnavailable as error:
         raise Unavailable(str(error), error.retry_after) from error
     except InvalidJob as error:

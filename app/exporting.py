@@ -16,7 +16,7 @@ from app.exports import EXPORTS, Document, Page, pdf
 from app.exports.raster import Jpeg
 from app.types import Answer
 from models.found import Line
-from models.reading.known import Row
+from models.reading.text_layer import Row
 
 log = logging.getLogger(__name__)
 

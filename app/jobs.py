@@ -16,7 +16,7 @@ POLL = 0.25
 """Seconds between two checks whether the request is cancelled."""
 
 
-class Jobs:
+class JobRunner:
     """Runs the jobs of one request, one after the other or several at once."""
 
     def __init__(
@@ -58,9 +58,9 @@ class Jobs:
         load, inference, waited = (round(seconds * 1000) for seconds in (load, inference, waited))
         return Timings(decode=decode, load=load, queue=max(waited - load, 0), inference=inference)
 
-    def afresh(self) -> "Jobs":
+    def timed_apart(self) -> "JobRunner":
         """Return a new object for jobs of the same request whose times are counted separately."""
-        return Jobs(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
+        return JobRunner(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
 
     def stop_if_cancelled(self) -> None:
         """Raise ClientGone when the request is cancelled."""

@@ -60,7 +60,7 @@ STAGE_SECONDS = Histogram(
 BATCH_SIZE = Histogram("i2t_batch_size", "Jobs in a batch.", ("model",), buckets=(1, 2, 4, 8, 16, 32))
 TOKENS = Counter("i2t_tokens", "Tokens generated.", ("model",))
 ERRORS = _counter("i2t_errors", "Errors that clients were told, by their code.", "code", *_codes(ServiceError))
-CACHE_LOOKUPS = _counter("i2t_cache_lookups", "Results looked for among those remembered.", "outcome", "hit", "miss")
+CACHE_LOOKUPS = _counter("i2t_cache_lookups", "Results looked for in the cache.", "outcome", "hit", "miss")
 DECODE_FAILURES = _counter(
     "i2t_decode_failures",
     "Files that were not decoded, by the code of the error.",

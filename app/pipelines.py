@@ -1,6 +1,6 @@
 """Pipelines: which models answer a request, and in which order they run.
 
-The `run` of a `Pipeline` takes the jobs of a request and the pages of its file, and returns an `Answer`. `choose`
+The `run` of a `Pipeline` takes the runner of a request and the pages of its file, and returns an `Answer`. `choose`
 returns the pipeline for a request.
 """
 
@@ -11,7 +11,7 @@ from functools import partial
 from app import alt_text, scripts
 from app.decoding.documents import Pages
 from app.errors import InvalidOption
-from app.jobs import Jobs
+from app.jobs import JobRunner
 from app.reading import page_of, read_lines, read_pages
 from app.tasks import OPTIONS, taken_options, task_of
 from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
@@ -45,7 +45,7 @@ class Pipeline:
 
     name: str
     entries: tuple[Entry, ...]
-    run: Callable[[Jobs, Pages], Answer]
+    run: Callable[[JobRunner, Pages], Answer]
     key: Hashable
     reads_documents: bool = False
     side: int | None = None
@@ -116,7 +116,7 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
     ocr: Ocr = options.ocr or "auto"
     model.check(taken)
     entries: tuple[Entry, ...] = (entry,)
-    run: Callable[[Jobs, Pages], Answer]
+    run: Callable[[JobRunner, Pages], Answer]
     if task is Task.READ_LINE and options.segment != "none":
         entries, run = (entry, registry.entry(SEGMENTER)), partial(read_lines, registry, entry, taken, ocr)
     elif reads:
@@ -129,20 +129,20 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
     return Pipeline(model.name, entries, run, key, reads, model.input_side, tuple(warnings))
 
 
-def caption(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def caption(entry: Entry, options: Options, runner: JobRunner, pages: Pages) -> Answer:
     """Describe the first page, or find the objects on it."""
-    return _of_first_page(entry, jobs.run(entry, Job(pages.image(0), options=options)), pages)
+    return _of_first_page(entry, runner.run(entry, Job(pages.image(0), options=options)), pages)
 
 
-def caption_and_ground(entry: Entry, options: Options, jobs: Jobs, pages: Pages) -> Answer:
+def caption_and_ground(entry: Entry, options: Options, runner: JobRunner, pages: Pages) -> Answer:
     """Describe the first page, then look for the phrases of the description, with a model that does one at a time."""
     image = pages.image(0)
-    described = jobs.run(entry, Job(image, options=replace(options, task=Task.CAPTION)))
+    described = runner.run(entry, Job(image, options=replace(options, task=Task.CAPTION)))
     if not described.text:
         return _of_first_page(entry, replace(described, entities=()), pages)
     # The limits of the length are those of the description.
     looking = Options(Task.GROUNDED_CAPTION, described.text, num_beams=options.num_beams)
-    found = jobs.run(entry, Job(image, options=looking))
+    found = runner.run(entry, Job(image, options=looking))
     return _of_first_page(entry, replace(found, warnings=(*described.warnings, *found.warnings)), pages)
 
 
@@ -157,14 +157,14 @@ def _of_first_page(entry: Entry, prediction: Prediction, pages: Pages) -> Answer
     )
 
 
-def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, jobs: Jobs, pages: Pages) -> Answer:
+def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: JobRunner, pages: Pages) -> Answer:
     """Say one sentence fit for an `alt` attribute: what a captioner sees and what a reader reads, asked together.
 
     A captioner that fails leaves the words, with a warning. One that is not sure of its sentence leaves the things that
     it is sure of, and the words.
     """
     image = pages.image(0)
-    words, described = jobs.run_together([(reader, Job(image)), (captioner, Job(image))])
+    words, described = runner.run_together([(reader, Job(image)), (captioner, Job(image))])
     if isinstance(words, Exception):
         raise words
     says, things, warnings = _sure_of(captioner, described)

@@ -9,44 +9,44 @@ from PIL import Image
 from app import scripts
 from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
-from app.jobs import Jobs
+from app.jobs import JobRunner
 from app.placing import with_words
 from app.types import Answer, Ocr, Page, Progress
 from models.base import Job, Options, Prediction
-from models.reading.known import lines_of
 from models.reading.layout import layout_of
+from models.reading.text_layer import lines_of
 from models.registry import SEGMENTER, Entry, Registry
 
 _UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 
 
-def read_pages(registry: Registry, entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
+def read_pages(registry: Registry, entry: Entry, options: Options, ocr: Ocr, runner: JobRunner, pages: Pages) -> Answer:
     """Read every page with a model that takes whole pages, or one in a script that it does not know with another."""
 
     def read(image: Image.Image) -> Prediction:
-        prediction = jobs.run(entry, Job(image, options=options))
+        prediction = runner.run(entry, Job(image, options=options))
         if prediction.script is None:
             return prediction
         language = scripts.language_of(registry, prediction.script)
         if language is None:
             return scripts.not_read(prediction.script)
         other = registry.entry(scripts.SCRIPT_READER)
-        found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), jobs, image)
+        found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), runner, image)
         return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
 
-    return _read(entry, options, ocr, jobs, pages, read)
+    return _read(entry, options, ocr, runner, pages, read)
 
 
-def read_lines(registry: Registry, entry: Entry, options: Options, ocr: Ocr, jobs: Jobs, pages: Pages) -> Answer:
+def read_lines(registry: Registry, entry: Entry, options: Options, ocr: Ocr, runner: JobRunner, pages: Pages) -> Answer:
     """Cut every page into lines with one model, and read the lines with another."""
-    return _read(entry, options, ocr, jobs, pages, partial(_lines_of, registry, entry, options, jobs))
+    return _read(entry, options, ocr, runner, pages, partial(_lines_of, registry, entry, options, runner))
 
 
-def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, image: Image.Image) -> Prediction:
+def _lines_of(registry: Registry, entry: Entry, options: Options, runner: JobRunner, image: Image.Image) -> Prediction:
     """Cut a page into lines, and read them. The language of a script that the reader does not know is guessed."""
     margin = entry.model.line_margin
     segmenting = Options(segment=options.segment, layout=options.layout, line_margin=margin)
-    layout = jobs.run(registry.entry(SEGMENTER), Job(image, options=segmenting))
+    layout = runner.run(registry.entry(SEGMENTER), Job(image, options=segmenting))
     notes: tuple[str, ...] = ()
     options = replace(options, segment=None, layout=None)
     if options.language is None and (script := layout.script) is not None:
@@ -55,7 +55,7 @@ def _lines_of(registry: Registry, entry: Entry, options: Options, jobs: Jobs, im
             return scripts.not_read(script)
         options, notes = replace(options, language=(language,)), (scripts.guessed(script, language),)
     crops = layout.crops or ()
-    texts = jobs.run_lines(entry, [Job(crop, options=options) for crop in crops])
+    texts = runner.run_lines(entry, [Job(crop, options=options) for crop in crops])
     lines = [
         with_words(
             replace(line, text=prediction.text, confidence=prediction.confidence or 0.0),
@@ -73,7 +73,7 @@ def _read(
     entry: Entry,
     options: Options,
     ocr: Ocr,
-    jobs: Jobs,
+    runner: JobRunner,
     pages: Pages,
     read: Callable[[Image.Image], Prediction],
 ) -> Answer:
@@ -81,7 +81,7 @@ def _read(
     done: list[Page] = []
     warnings: list[str] = []
     for number in range(pages.count):
-        jobs.stop_if_cancelled()
+        runner.stop_if_cancelled()
         held = _held(pages, number, ocr)
         # Do not bind the image to a name: it would stay in memory while the next page is decoded.
         prediction = (
@@ -94,7 +94,7 @@ def _read(
         if held is not None and not held.is_sound:
             warnings.append(f"page {pages.numbers[number] + 1}: {_UNSOUND}")
         if pages.count > 1:
-            jobs.progress(Progress("pages", len(done), pages.count))
+            runner.progress(Progress("pages", len(done), pages.count))
     text = "\n\n".join(page.text for page in done if page.text)
     return Answer(text, entry.model.name, tuple(done), warnings=tuple(warnings))
 

@@ -21,7 +21,7 @@ class ScaleSettings(BaseSettings):
     )
     result_cache: Literal["memory"] | RedisUrl = Field(
         "memory",
-        description="Where results are remembered: memory, or redis://host:6379/0, for all copies of the service.",
+        description="Where results are cached: memory, or redis://host:6379/0, for all copies of the service.",
     )
     shared_state: Literal[""] | RedisUrl = Field(
         "",

@@ -18,7 +18,7 @@ from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
 from app.exporting import export
 from app.fetching.client import Fetcher
-from app.jobs import Jobs
+from app.jobs import JobRunner
 from app.pipelines import Pipeline, choose
 from app.placing import placed
 from app.storage.base import Store
@@ -74,17 +74,17 @@ class Service:
             clock, options = Clock(), request.options
             pipeline, tagger = self.plan(options)
             context.current().model = pipeline.name
-            jobs = self._jobs(progress, cancelled, request.may_download)
+            runner = self._runner(progress, cancelled, request.may_download)
             for entry in pipeline.entries:
-                self._availability.require(entry, jobs, request.wait_for_download)
+                self._availability.require(entry, runner, request.wait_for_download)
                 # Refuse before the image is fetched and decoded in vain.
                 self._engine.refuse_if_full(entry.model.name)
 
             upload = receive(request, self._fetcher, self._settings.max_upload_bytes)
             fetched = clock.lap() if request.image is None else 0
-            answer = self._answer(upload, pipeline, jobs)
+            answer = self._answer(upload, pipeline, runner)
             again = partial(self._answer, upload)
-            tags = self._tagging.of_answer(answer, tagger, jobs, request.fresh, again) if options.tags else None
+            tags = self._tagging.of_answer(answer, tagger, runner, request.fresh, again) if options.tags else None
 
             timings = answer.timings if tags is None else answer.timings.plus(tags.timings)
             warnings = [*pipeline.warnings, *answer.warnings, *tag_warnings(options, tags)]
@@ -96,7 +96,7 @@ class Service:
                 warnings=tuple(dict.fromkeys(warnings)),
             )
             export = (
-                self.export(answer, request.export, upload.data, jobs.stop_if_cancelled) if request.export else None
+                self.export(answer, request.export, upload.data, runner.stop_if_cancelled) if request.export else None
             )
             timings = replace(timings, fetch=fetched, total=clock.total())
             return replace(answer, timings=timings, export=export, export_as=request.export)
@@ -129,17 +129,17 @@ class Service:
         Args:
             text: what to tag.
             tagger: the name of one; None for the best on this machine.
-            fresh: whether to compute tags that are remembered.
+            fresh: whether to compute tags that are cached.
             may_download: the models that may be downloaded for it; None for any.
             progress: is called with the progress of the request.
             cancelled: is called between steps, and returns whether the request is cancelled.
         """
         with errors.as_service_errors():
             clock = Clock()
-            jobs = self._jobs(progress, cancelled, may_download)
+            runner = self._runner(progress, cancelled, may_download)
             chosen = self._tagging.choose(tagger, of_image=False)
             context.current().model = chosen.model.name if chosen else ""
-            tags = self._tagging.of_text(text, chosen, fresh, jobs)
+            tags = self._tagging.of_text(text, chosen, fresh, runner)
             return replace(tags, timings=replace(tags.timings, total=clock.total()))
 
     # Operating the service
@@ -162,7 +162,7 @@ class Service:
             may_download: the models that may be downloaded; None for any.
 
         Raises:
-            UnknownModel: there is none of that name.
+            ModelNotFound: there is none of that name.
             DownloadForbidden: it would have to be downloaded, and may not.
         """
         with errors.as_service_errors():
@@ -232,17 +232,19 @@ class Service:
 
     # The steps of a request
 
-    def _jobs(self, progress: ReportProgress, cancelled: IsCancelled, may_download: frozenset[str] | None) -> Jobs:
-        return Jobs(self._engine, self._settings.request_timeout, progress, cancelled, may_download)
+    def _runner(
+        self, progress: ReportProgress, cancelled: IsCancelled, may_download: frozenset[str] | None
+    ) -> JobRunner:
+        return JobRunner(self._engine, self._settings.request_timeout, progress, cancelled, may_download)
 
-    def _answer(self, upload: Upload, pipeline: Pipeline, jobs: Jobs) -> Answer:
-        answer = self._remembered(upload, pipeline)
+    def _answer(self, upload: Upload, pipeline: Pipeline, runner: JobRunner) -> Answer:
+        answer = self._cached(upload, pipeline)
         if answer is None:
-            return self._computed(upload, pipeline, jobs)
-        jobs.progress(Progress("queued", position=0))
+            return self._computed(upload, pipeline, runner)
+        runner.progress(Progress("queued", position=0))
         return answer
 
-    def _remembered(self, upload: Upload, pipeline: Pipeline) -> Answer | None:
+    def _cached(self, upload: Upload, pipeline: Pipeline) -> Answer | None:
         answer: Answer | None = None if upload.request.fresh else self._cache.get(upload.key(pipeline.key))
         if answer is None or answer.image is None:
             return None
@@ -251,7 +253,7 @@ class Service:
             image = replace(answer.image, saved_as=saved_as)
         return replace(answer, image=image, cached=True, timings=Timings())
 
-    def _computed(self, upload: Upload, pipeline: Pipeline, jobs: Jobs) -> Answer:
+    def _computed(self, upload: Upload, pipeline: Pipeline, runner: JobRunner) -> Answer:
         """Decode the file, run the pipeline, and cache its answer."""
         clock = Clock()
         options = upload.request.options
@@ -264,13 +266,13 @@ class Service:
             decoded = clock.lap()
             # Write the image before the models run, so that a full disk fails early.
             with self._kept(upload, pages.format) as saved_as:
-                answer = placed(pipeline.run(jobs, pages), pages.numbers, options.region)
+                answer = placed(pipeline.run(runner, pages), pages.numbers, options.region)
         page = answer.pages[0]
         answer = replace(
             answer,
             image=ImageInfo(page.width, page.height, pages.format, upload.sha256, saved_as),
             warnings=(*pages.warnings, *answer.warnings),
-            timings=jobs.timings(decoded),
+            timings=runner.timings(decoded),
         )
         if answer.complete:
             self._cache.put(upload.key(pipeline.key), answer, clock.started)

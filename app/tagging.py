@@ -7,7 +7,7 @@ from app import errors
 from app.availability import Availability
 from app.cache import Cache
 from app.clock import Clock
-from app.jobs import Jobs
+from app.jobs import JobRunner
 from app.pipelines import Pipeline, of_model
 from app.types import Answer, RequestOptions, Tags
 from models.base import Job, Task
@@ -47,9 +47,9 @@ class Tagging:
         self,
         answer: Answer,
         tagger: Entry | None,
-        jobs: Jobs,
+        runner: JobRunner,
         fresh: bool,
-        answer_again: Callable[[Pipeline, Jobs], Answer],
+        answer_again: Callable[[Pipeline, JobRunner], Answer],
     ) -> Tags:
         """Tag the image of an answer, or its text. A tagger that fails does not fail the request: the tags then have a
         warning instead of names.
@@ -57,7 +57,7 @@ class Tagging:
         Args:
             answer: the answer for the image.
             tagger: what `choose` returned.
-            jobs: those of the request.
+            runner: runs the jobs of the request.
             fresh: whether to compute tags even if they are cached.
             answer_again: returns the answer of another pipeline for the same image.
         """
@@ -69,13 +69,13 @@ class Tagging:
         try:
             with errors.as_service_errors():
                 if not tagger.model.tags_images:
-                    return self.of_text(answer.text, tagger, fresh, jobs)
+                    return self.of_text(answer.text, tagger, fresh, runner)
                 if answer.model == tagger.model.name and answer.tags is not None:
                     return replace(answer.tags, cached=answer.cached)
-                self._availability.require(tagger, jobs, wait=False)
+                self._availability.require(tagger, runner, wait=False)
                 # Some tag whatever they describe, others when they are told to.
                 asked = RequestOptions(task="tag" if Task.TAG in tagger.model.tasks else None)
-                captioned = answer_again(of_model(self._registry, tagger, asked), jobs.afresh())
+                captioned = answer_again(of_model(self._registry, tagger, asked), runner.timed_apart())
                 tags = captioned.tags or Tags((), tagger=tagger.model.name)
                 return replace(tags, timings=captioned.timings, cached=captioned.cached)
         except errors.ClientGone:
@@ -83,23 +83,23 @@ class Tagging:
         except errors.ServiceError as error:
             return Tags(warnings=(f"no tags: {error.detail}",))
 
-    def of_text(self, text: str, tagger: Entry | None, fresh: bool, jobs: Jobs) -> Tags:
+    def of_text(self, text: str, tagger: Entry | None, fresh: bool, runner: JobRunner) -> Tags:
         """Return the tags of a text, cached or computed.
 
         Raises:
             Unavailable: the tagger is not on the machine.
         """
         entry = tagger or self._registry.entry(TAGGER)
-        self._availability.require(entry, jobs, wait=False)
+        self._availability.require(entry, runner, wait=False)
         key = text, entry.identity
-        remembered: Tags | None = None if fresh else self._cache.get(key)
-        if remembered is not None:
-            return replace(remembered, cached=True)
-        clock, jobs = Clock(), jobs.afresh()
-        prediction = jobs.run(entry, Job(text=text))
+        cached: Tags | None = None if fresh else self._cache.get(key)
+        if cached is not None:
+            return replace(cached, cached=True)
+        clock, runner = Clock(), runner.timed_apart()
+        prediction = runner.run(entry, Job(text=text))
         tags = Tags(prediction.tags or (), prediction.tag_scores, entry.model.name, prediction.warnings)
         self._cache.put(key, tags, clock.started)
-        return replace(tags, timings=jobs.timings())
+        return replace(tags, timings=runner.timings())
 
 
 def tag_warnings(options: RequestOptions, tags: Tags | None) -> tuple[str, ...]:

@@ -14,6 +14,8 @@ from models.base import Detail
 from models.found import Box, Entity, Line
 
 Ocr = Literal["auto", "always", "never"]
+PageRanges = tuple[tuple[int, int | None], ...]
+"""First and last pages of a document, counted from 1; None as a last page is the end of the document."""
 Stage = Literal["queued", "downloading", "loading", "lines", "pages"]
 Wanted = Literal["caption", "ground", "read", "detect", "tag", "alt-text"]
 """What a request asks of a model that does several things."""
@@ -42,8 +44,7 @@ class RequestOptions:
     language: tuple[str, ...] | None = None
     """The languages of the text, as tags of BCP 47."""
     max_length: int | None = None
-    pages: tuple[tuple[int, int | None], ...] | None = None
-    """First and last pages of a document, counted from 1; None as a last page is the end of the document."""
+    pages: PageRanges | None = None
     region: Box | None = None
     """The part of each page to use, in fractions of the page."""
 

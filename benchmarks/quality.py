@@ -19,7 +19,7 @@ from benchmarks.machine import about
 from models import generation
 from models.base import Job, Model, Options, Placement
 from models.discovery import discover, with_local_paths
-from models.generation import Floats, Request
+from models.generation import Floats, TextRequest
 from models.weights import find
 
 _SUFFIXES = (".jpg", ".jpeg", ".png")
@@ -77,7 +77,7 @@ def measure(
         return model.load(directory, Placement("cpu", precision, "openvino", cache))
 
     exact = load("float32")
-    work: list[tuple[Request, Floats]] = [(job.request, job.inputs) for job in map(exact.prepare, jobs)]
+    work: list[tuple[TextRequest, Floats]] = [(job.request, job.inputs) for job in map(exact.prepare, jobs)]
     texts = [_written(exact, *one) for one in work]
     truth = [logits_of(exact.network, *one, text) for one, text in zip(work, texts, strict=True)]
     del exact
@@ -97,12 +97,12 @@ def measure(
         )
 
 
-def _written(loaded: Any, request: Request, pixels: Floats) -> Sequence[int]:
+def _written(loaded: Any, request: TextRequest, pixels: Floats) -> Sequence[int]:
     texts, _ = generation.generate(loaded.network, [pixels[None]], [request], loaded.network.rules)
     return texts[0].tokens
 
 
-def logits_of(network: Any, request: Request, pixels: Floats, text: Sequence[int]) -> Floats:
+def logits_of(network: Any, request: TextRequest, pixels: Floats, text: Sequence[int]) -> Floats:
     """Return the logits (length, vocabulary) with which a network meets each token of a text about one image."""
     network.encode(pixels[None])
     tokens, total, told = list(request.prompt), 0, []

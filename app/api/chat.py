@@ -12,7 +12,7 @@ from app.alt_text import shorten
 from app.api.bodies import source_of
 from app.api.downloads import Downloads
 from app.api.waiting import Steps, result_of, steps_of
-from app.errors import InvalidOption, Unavailable, UnknownModel
+from app.errors import InvalidOption, ModelNotFound, Unavailable
 from app.operations import Operations
 from app.pipelines import ALT_TEXT
 from app.service import Service
@@ -85,7 +85,7 @@ class Chat:
         """Return the model that a client names, with or without a tag such as `:latest`.
 
         Raises:
-            UnknownModel: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
+            ModelNotFound: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
         """
         models = self.service.models()
         entries = {known: entry for entry in models for known in (entry.model.name, *entry.model.aliases)}
@@ -93,7 +93,7 @@ class Chat:
             return self._checked(self.service.default())
         entry = entries.get(name) or entries.get(name.partition(":")[0])
         if entry is None:
-            raise UnknownModel(f"model {name[:100]!r} not found: GET /models lists those that there are")
+            raise ModelNotFound(f"model {name[:100]!r} not found: GET /models lists those that there are")
         return self._checked(entry)
 
     def load(self, entry: Entry) -> None:
@@ -105,7 +105,7 @@ class Chat:
         here has chosen."""
         name = entry.model.name
         if not entry.on_machine and name not in self.may_download:
-            raise UnknownModel(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
+            raise ModelNotFound(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
         return entry
 
     def answer(self, ask: Ask) -> Reply:

@@ -14,11 +14,11 @@ from app.api.chat import Chat
 from app.api.forms import multipart
 from app.api.options import languages_of
 from app.api.paths import in_path, json_of, operation
-from app.api.reading import PageRanges, Reading, markdown_of, percent_of
+from app.api.reading import Reading, markdown_of, percent_of
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption, NotFound, UnsupportedMedia
 from app.shared.operations import FoundOperation
-from app.types import Answer, Request
+from app.types import Answer, PageRanges, Request
 
 PREFIXES = ("/v1/convert/", "/v1/status/", "/v1/result/")
 _FORMATS = ("md", "text")

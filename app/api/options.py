@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from app import types
 from app.errors import InvalidOption
-from app.types import Wanted
+from app.types import PageRanges, Wanted
 from models import languages
 
 MAX_PROMPT = 2_000
@@ -166,7 +166,7 @@ def languages_of(text: object) -> tuple[str, ...] | None:
         raise InvalidOption(f"language: {error}") from None
 
 
-def page_ranges(text: str | None) -> tuple[tuple[int, int | None], ...] | None:
+def page_ranges(text: str | None) -> PageRanges | None:
     """Return the ranges of `1-3,7`: first and last pages.
 
     Raises:

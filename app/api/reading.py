@@ -14,11 +14,10 @@ from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
 from app.shared.operations import FoundOperation
 from app.tasks import task_of
-from app.types import Answer, IsCancelled, ReportProgress, Request, RequestOptions
+from app.types import Answer, IsCancelled, PageRanges, ReportProgress, Request, RequestOptions
 from models.registry import READER
 
 Finished = TypeVar("Finished")
-PageRanges = tuple[tuple[int, int | None], ...]
 
 
 class Reading:
@@ -37,7 +36,7 @@ class Reading:
             others: names of another service's models; they mean the default reader.
 
         Raises:
-            UnknownModel: there is none, or it is not on this machine.
+            ModelNotFound: there is none, or it is not on this machine.
             InvalidOption: it does not read.
         """
         model = self.chat.entry(READER if name in others or not name else name).model

@@ -11,7 +11,7 @@ from PIL import Image
 from app.decoding.images import looks_like_image
 from app.decoding.pool import Decoded, DecodingPool, OpenFile
 from app.errors import InvalidImage, UnsupportedMedia
-from models.reading.known import Row
+from models.reading.text_layer import Row
 
 
 @dataclass(frozen=True, slots=True)

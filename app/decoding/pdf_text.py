@@ -28,7 +28,7 @@ def take(page: pypdfium2.PdfPage) -> dict[str, Any]:
     """Return the text of a page.
 
     Returns:
-        `rows`: each `[polygon, [[word, start, end], ...]]`, as `models.reading.known.Row` has them.
+        `rows`: each `[polygon, [[word, start, end], ...]]`, as `models.reading.text_layer.Row` has them.
         `sound`: whether they say what is on the page.
 
     Raises:

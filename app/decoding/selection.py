@@ -7,11 +7,9 @@ from PIL import Image
 
 from app.decoding.documents import Pages, Text
 from app.errors import InvalidOption
+from app.types import PageRanges
 from models.found import Box
-from models.reading.known import within
-
-PageRanges = tuple[tuple[int, int | None], ...]
-"""First and last pages, counted from 1; None for the last page of the document."""
+from models.reading.text_layer import within
 
 
 def furthest(ranges: PageRanges, most: int) -> int:

@@ -118,7 +118,9 @@ class LoadedRecurrent(Loaded):
         texts, (scores,) = generation.generate(self.network, [pixels], requests, self.network.rules)
         return [self._prediction(*each) for each in zip(requests, texts, scores.tolist(), strict=True)]
 
-    def _prediction(self, request: generation.Request, text: generation.Text, scores: Sequence[float]) -> Prediction:
+    def _prediction(
+        self, request: generation.TextRequest, text: generation.Text, scores: Sequence[float]
+    ) -> Prediction:
         tags = self._tags(scores)
         caption = self._vocabulary.text(text.tokens)
         return Prediction(

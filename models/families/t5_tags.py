@@ -50,7 +50,7 @@ class LoadedT5Tags(Loaded):
         self.device, self.precision = self.network.device, self.network.precision
         # The model page's number of beams, and its lengths of 10 to 64 tokens, which count the start token.
         start = (self.network.facts.start_token,)
-        self._request = generation.Request(start, min_new_tokens=9, max_new_tokens=63, num_beams=8)
+        self._request = generation.TextRequest(start, min_new_tokens=9, max_new_tokens=63, num_beams=8)
 
     def prepare(self, job: Job) -> PreparedJob:
         return PreparedJob.of(job, self._request, np.array(self.network.tokens.encode(job.text or "")))

@@ -74,7 +74,7 @@ class LoadedTrOCR(Loaded):
         texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
         return [self._prediction(*pair) for pair in zip(requests, texts, strict=True)]
 
-    def _prediction(self, request: generation.Request, text: generation.Text) -> Prediction:
+    def _prediction(self, request: generation.TextRequest, text: generation.Text) -> Prediction:
         words = self.network.tokens.decode(text.tokens).strip()
         return Prediction(
             words,

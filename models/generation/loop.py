@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import ModelUnavailable, is_out_of_memory
 from models.generation.search import BeamSearch, GreedySearch, make_search
-from models.generation.types import Array, Floats, Request, Rules, Text
+from models.generation.types import Array, Floats, Rules, Text, TextRequest
 
 
 class Network(Protocol):
@@ -63,7 +63,7 @@ class _Image:
 
 
 def generate(
-    network: Network, inputs: Sequence[Array], requests: Sequence[Request], rules: Rules
+    network: Network, inputs: Sequence[Array], requests: Sequence[TextRequest], rules: Rules
 ) -> tuple[list[Text], list[Floats]]:
     """Generate a text for each image or input text.
 
@@ -88,7 +88,7 @@ def generate(
         raise ModelUnavailable("the model ran out of memory") from error
 
 
-def _generate(network: Network, requests: Sequence[Request], rules: Rules) -> list[Text]:
+def _generate(network: Network, requests: Sequence[TextRequest], rules: Rules) -> list[Text]:
     texts: dict[int, Text] = {}
     images = [
         _Image(index, make_search(request, rules), slice(index, index + 1), np.zeros(1), np.zeros(1))

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from models.generation.types import Floats, Request, Rules
+from models.generation.types import Floats, Rules, TextRequest
 
 
-def forced_token(length: int, request: Request, rules: Rules) -> int | None:
+def forced_token(length: int, request: TextRequest, rules: Rules) -> int | None:
     """Return the token that must follow after `length` new ones, or None."""
     if length == request.max_new_tokens - 1 and rules.forced_last_token is not None:
         return rules.forced_last_token
@@ -15,12 +15,12 @@ def forced_token(length: int, request: Request, rules: Rules) -> int | None:
     return rules.forced_first_token if length == 0 and len(request.prompt) == 1 else None
 
 
-def forbidden_tokens(length: int, request: Request, rules: Rules) -> list[int]:
+def forbidden_tokens(length: int, request: TextRequest, rules: Rules) -> list[int]:
     """Return the tokens that may not follow after `length` new ones."""
     return [*rules.suppressed_tokens, *(rules.end_tokens if length < request.min_new_tokens else ())]
 
 
-def repeating_tokens(written: Sequence[int], request: Request, rules: Rules) -> list[int]:
+def repeating_tokens(written: Sequence[int], request: TextRequest, rules: Rules) -> list[int]:
     """Return the tokens that would complete a run of `no_repeat_ngram_size` tokens which prompt and text already have,
     as `NoRepeatNGramLogitsProcessor`."""
     size = rules.no_repeat_ngram_size
@@ -32,7 +32,7 @@ def repeating_tokens(written: Sequence[int], request: Request, rules: Rules) -> 
 
 
 def with_penalty(
-    logits: Floats, zeros: Floats, written: Sequence[Sequence[int]], request: Request, rules: Rules
+    logits: Floats, zeros: Floats, written: Sequence[Sequence[int]], request: TextRequest, rules: Rules
 ) -> Floats:
     """Return logits in which the tokens that prompt and text already have are less likely, as
     `RepetitionPenaltyLogitsProcessor` does it.

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.generation.rules import forbidden_tokens, forced_token, repeating_tokens, with_penalty
-from models.generation.types import Array, Floats, Request, Rules, Text
+from models.generation.types import Array, Floats, Rules, Text, TextRequest
 
 # The score that transformers gives to what cannot be chosen: below any sum of log-probabilities.
 _EXCLUDED = np.float32(-1e9)
@@ -25,7 +25,7 @@ class Step(NamedTuple):
     parents: Array
 
 
-def make_search(request: Request, rules: Rules) -> "GreedySearch | BeamSearch":
+def make_search(request: TextRequest, rules: Rules) -> "GreedySearch | BeamSearch":
     """Return the search that a request asks for."""
     return GreedySearch(request, rules) if request.num_beams == 1 else BeamSearch(request, rules)
 
@@ -33,7 +33,7 @@ def make_search(request: Request, rules: Rules) -> "GreedySearch | BeamSearch":
 class GreedySearch:
     """Chooses the most likely token at each step."""
 
-    def __init__(self, request: Request, rules: Rules) -> None:
+    def __init__(self, request: TextRequest, rules: Rules) -> None:
         self._request, self._rules = request, rules
         self._tokens: list[int] = []
         self._scores: list[float] = []
@@ -76,7 +76,7 @@ class BeamSearch:
     log-probabilities, divided by its length to the power of the length penalty.
     """
 
-    def __init__(self, request: Request, rules: Rules) -> None:
+    def __init__(self, request: TextRequest, rules: Rules) -> None:
         self._request, self._rules, beams = request, rules, request.num_beams
         self._candidates = max(2, 1 + len(rules.end_tokens)) * beams
         # All beams are equal before the first step, so only the first one counts.

@@ -46,7 +46,7 @@ class Rules:
 
 
 @dataclass(frozen=True)
-class Request:
+class TextRequest:
     """A text to generate: the tokens that it begins with, limits on the number of new tokens, and the beams.
 
     `counted` is the prompt in which repeated tokens are looked for, where it is not `prompt`: as `generate()` is given
@@ -82,11 +82,11 @@ class Text:
 class PreparedJob(Job):
     """A job with its request and the network's input for it: pixels, or the tokens of an input text."""
 
-    request: Request
+    request: TextRequest
     inputs: Array
 
     @classmethod
-    def of(cls, job: Job, request: Request, inputs: Array) -> "PreparedJob":
+    def of(cls, job: Job, request: TextRequest, inputs: Array) -> "PreparedJob":
         """Add `request` and `inputs` to a job."""
         return cls(image=job.image, text=job.text, options=job.options, request=request, inputs=inputs)
 
@@ -98,7 +98,7 @@ def prepare_all(jobs: Sequence[Job], prepare: Callable[[Job], PreparedJob]) -> l
 
 def make_request(
     options: Options, prompt: Sequence[int], max_new_tokens: int, positions: int | None = None, num_beams: int = 1
-) -> Request:
+) -> TextRequest:
     """Return the request that a caller's options describe.
 
     Args:
@@ -117,17 +117,17 @@ def make_request(
             f"the prompt's {len(prompt)} tokens and max_new_tokens {max_new_tokens} are more than the {positions} "
             "positions of the model: shorten one of them"
         )
-    return Request(tuple(prompt), options.min_new_tokens or 0, max_new_tokens, options.num_beams or num_beams)
+    return TextRequest(tuple(prompt), options.min_new_tokens or 0, max_new_tokens, options.num_beams or num_beams)
 
 
-def is_cut(text: Text, request: Request, rules: Rules) -> bool:
+def is_cut(text: Text, request: TextRequest, rules: Rules) -> bool:
     """Return True if a text reached its limit of tokens before its end."""
     if len(text.tokens) < request.max_new_tokens:
         return False
     return rules.forced_last_token is not None or set(rules.end_tokens).isdisjoint(text.tokens)
 
 
-def cut_warning(text: Text, request: Request, rules: Rules) -> tuple[CutWarning, ...]:
+def cut_warning(text: Text, request: TextRequest, rules: Rules) -> tuple[CutWarning, ...]:
     """Return a warning if a text is cut."""
     if not is_cut(text, request, rules):
         return ()

@@ -19,7 +19,7 @@ from app.errors import InvalidImage
 from app.exporting import export
 from app.exports.pdf import layers
 from app.types import Answer, Page
-from models.reading.known import lines_of
+from models.reading.text_layer import lines_of
 from tests.app.exports.documents import program
 from tests.app.test_pdf_text import LIMITS, Run, born, pool, prose, scan
 

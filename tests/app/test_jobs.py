@@ -8,7 +8,7 @@ import pytest
 
 from app.engine.local import LocalEngine
 from app.errors import ClientGone, PredictionFailed, QueueFull
-from app.jobs import Jobs
+from app.jobs import JobRunner
 from app.types import Progress, Timings
 from models.base import Job, Prediction
 from models.errors import InvalidJob
@@ -26,8 +26,8 @@ class House:
         self.cancelled = threading.Event()
         self.jobs = self.jobs_of(timeout=30)
 
-    def jobs_of(self, timeout: float) -> Jobs:
-        return Jobs(self.engine, timeout, self.seen.append, self.cancelled.is_set)
+    def jobs_of(self, timeout: float) -> JobRunner:
+        return JobRunner(self.engine, timeout, self.seen.append, self.cancelled.is_set)
 
     def entry(self, name: str = "fake") -> Entry:
         return self.registry.entry(name)

@@ -15,7 +15,7 @@ from app.decoding.documents import Limits, Text, open_pages
 from app.decoding.pool import DecodingPool
 from app.decoding.soundness import is_legible
 from app.exports import raster
-from models.reading.known import Row, lines_of, within
+from models.reading.text_layer import Row, lines_of, within
 from tests import drawn
 from tests.app.exports.documents import program
 

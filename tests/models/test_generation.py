@@ -17,7 +17,7 @@ from models import backends
 from models.backends import ALIGNMENT
 from models.base import Placement
 from models.families.trocr import Facts, read_checkpoint
-from models.generation import IMAGE_TOKEN, Request, Rules, Text, cut_warning, generate
+from models.generation import IMAGE_TOKEN, Rules, Text, TextRequest, cut_warning, generate
 from models.generation.rules import repeating_tokens
 from models.generation.search import BeamSearch, GreedySearch, _largest, _likeliest
 from models.networks.checkpoint import read_rules
@@ -26,12 +26,12 @@ from tests.server import NETWORKS
 IMAGES = 6
 START, END = 2, 2
 SEARCHES = [
-    Request((START,), 0, 20),
-    Request((START,), 7, 15, 3),
-    Request((START,), 0, 12, 5),
-    Request((START,), 12, 12),
-    Request((START,), 0, 25, 2),
-    Request((START,), 3, 9, 4),
+    TextRequest((START,), 0, 20),
+    TextRequest((START,), 7, 15, 3),
+    TextRequest((START,), 0, 12, 5),
+    TextRequest((START,), 12, 12),
+    TextRequest((START,), 0, 25, 2),
+    TextRequest((START,), 3, 9, 4),
 ]
 RULES = [
     {},
@@ -79,7 +79,7 @@ def wanted(plain: Any, pixels: np.ndarray[Any, Any]) -> Callable[[int], list[tup
     return wanted
 
 
-def generated(plain: Any, pixels: np.ndarray[Any, Any], search: Request, rules: dict[str, Any]) -> tuple[int, ...]:
+def generated(plain: Any, pixels: np.ndarray[Any, Any], search: TextRequest, rules: dict[str, Any]) -> tuple[int, ...]:
     with torch.inference_mode():
         output = plain.generate(
             torch.from_numpy(pixels[None]),
@@ -147,7 +147,7 @@ def test_of_many_words_those_that_may_come_are_found() -> None:
     likeliest = np.argsort(-logits[0])
     ends, suppressed = (int(likeliest[0]),), tuple(likeliest[1:30].tolist())
     logits[1:, [*ends, *suppressed]] = 9.0
-    search = BeamSearch(Request((START,), 5, 9, beams), Rules(ends, suppressed))
+    search = BeamSearch(TextRequest((START,), 5, 9, beams), Rules(ends, suppressed))
     first = search.advance(logits[:1], log_sums[:1])
     assert first is not None
     assert first[0].tolist() == likeliest[30 : 30 + beams].tolist()
@@ -175,13 +175,13 @@ def test_scores_that_are_no_numbers_are_no_text(
 ) -> None:
     logits = np.zeros((1, 200), np.float32)
     logits[0, :count] = wrong
-    given = search(Request((START,), 0, 5, 4), Rules((END,)))
+    given = search(TextRequest((START,), 0, 5, 4), Rules((END,)))
     with np.errstate(invalid="ignore"), pytest.raises(FloatingPointError, match="no numbers"):
         given.advance(logits, np.full(1, wrong, np.float32))
 
 
 def test_a_beam_whose_scores_are_no_numbers_is_not_passed_over() -> None:
-    search = BeamSearch(Request((START,), 0, 5, 2), Rules((END,)))
+    search = BeamSearch(TextRequest((START,), 0, 5, 2), Rules((END,)))
     assert search.advance(np.zeros((1, 200), np.float32), np.zeros(1, np.float32))
     logits = np.zeros((2, 200), np.float32)
     logits[0] = np.nan
@@ -212,15 +212,15 @@ def test_settings_of_the_search_are_read_from_the_files(tmp_path: Path, caplog: 
 
 def test_repeated_ngrams_are_looked_for_where_generate_sees_ids_of_images() -> None:
     rules = Rules((END,), no_repeat_ngram_size=2)
-    request = Request((START, IMAGE_TOKEN, IMAGE_TOKEN, 7), 0, 5, counted=(START, 4, 5, 7))
+    request = TextRequest((START, IMAGE_TOKEN, IMAGE_TOKEN, 7), 0, 5, counted=(START, 4, 5, 7))
     assert repeating_tokens([4], request, rules) == [5]
     assert repeating_tokens([7], request, rules) == [7]
     assert repeating_tokens([7, 3, 7], request, rules) == [7, 3]
-    assert repeating_tokens([], Request((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
+    assert repeating_tokens([], TextRequest((START,), 0, 5), Rules((END,), no_repeat_ngram_size=5)) == []
 
 
 def test_a_cut_text_is_warned_of() -> None:
-    search, rules = Request((START,), 0, 3), Rules((END,))
+    search, rules = TextRequest((START,), 0, 3), Rules((END,))
     assert cut_warning(Text((4, 5, 6), ()), search, rules)
     assert not cut_warning(Text((4, 5, END), ()), search, rules)
     assert not cut_warning(Text((4, END), ()), search, rules)
