@@ -224,7 +224,12 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     }
     app = Flask(__name__)
     _guard(app, settings, keyring, operations.state)
-    problems.register(app, {prefix: door.error_of for door in protocols for prefix in door.PREFIXES})
+    shaped = [(door, blueprint.name) for door, blueprint in protocols.items() if hasattr(door, "error_of")]
+    problems.register(
+        app,
+        {name: door.error_of for door, name in shaped},
+        {prefix: door.error_of for door, _ in shaped for prefix in door.PREFIXES},
+    )
     for blueprint in (
         *protocols.values(),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),

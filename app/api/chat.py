@@ -88,7 +88,7 @@ class Chat:
             ModelNotFound: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
         """
         models = self.service.models()
-        entries = {known: entry for entry in models for known in (entry.model.name, *entry.model.aliases)}
+        entries = {alias: entry for entry in models for alias in (entry.model.name, *entry.model.aliases)}
         if _names_none(name):
             return self._checked(self.service.default())
         entry = entries.get(name) or entries.get(name.partition(":")[0])
@@ -131,10 +131,7 @@ class Chat:
             # Only what reads has a language; a caption is in English.
             language=ask.language if reads else None,
         )
-        answers: list[Answer] = []
-        for image in ask.images:
-            answers += [(yield from self._generate(image, options))]
-        text = "\n\n".join(answer.text for answer in answers if answer.text)
+        answers, text = yield from self._answers(ask.images, options)
         if wish.text == "title":
             text = _title(text)
         names, scores = _merged(answers) if wish.tags else ((), None)
@@ -165,11 +162,15 @@ class Chat:
             schema=schema,
             max_new_tokens=self._limit(name, ask.max_tokens),
         )
-        answers: list[Answer] = []
-        for image in ask.images:
-            answers += [(yield from self._generate(image, options))]
-        text = "\n\n".join(answer.text for answer in answers if answer.text)
+        answers, text = yield from self._answers(ask.images, options)
         return Reply(text, answers[0].model, _is_cut(answers), _together(answers))
+
+    def _answers(self, images: Sequence[Request], options: RequestOptions) -> Steps[tuple[list[Answer], str]]:
+        """Ask the service about one image after the other; return the answers, and their texts as one."""
+        answers: list[Answer] = []
+        for image in images:
+            answers += [(yield from self._generate(image, options))]
+        return answers, "\n\n".join(answer.text for answer in answers if answer.text)
 
     def generate(
         self, image: Request, model: str, tags: bool = False, tagger: str | None = None, task: Wanted | None = None

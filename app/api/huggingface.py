@@ -6,7 +6,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import json_fields
-from app.api.chat import Chat
+from app.api.chat import Ask, Chat
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption
@@ -25,8 +25,10 @@ def blueprint(chat: Chat) -> Blueprint:
     @huggingface.post("/hf/<name>")
     @huggingface.post("/hf/<name>/image-to-text")
     def image_to_text(name: str) -> Response:
-        """Turn an image into text; a question is refused."""
+        """Turn an image into text, or answer a question about it."""
         image, _ = _image(chat)
+        if question := _question():
+            return jsonify([{"answer": _answer_to(question, chat, name, image)}])
         return jsonify([{"generated_text": _answer(chat, name, image).text}])
 
     @huggingface.post("/hf/<name>/image-classification")
@@ -86,6 +88,21 @@ def _answer(chat: Chat, name: str, image: Request) -> Answer:
     return chat.generate(image, chat.entry(name).model.name)
 
 
+def _question() -> str:
+    """Return the question of the current request, or nothing: the bytes of an image carry none."""
+    if request.get_data(cache=True)[:1] != b"{":
+        return ""
+    fields = json_fields()
+    inputs = fields.get("inputs")
+    return str(fields.get("question") or (inputs.get("question") if isinstance(inputs, dict) else "") or "")
+
+
+def _answer_to(question: str, chat: Chat, name: str, image: Request) -> str:
+    if not chat.entry(name).model.follows_instructions:
+        raise InvalidOption(f"{name} answers no questions: ask a model that follows instructions, or for image_to_text")
+    return chat.answer(Ask(name, question, [image])).text
+
+
 def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
     """Return the image of the current request, from its body or its JSON, and its parameters.
 
@@ -98,8 +115,8 @@ def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
         return Request(body), {}
     fields = json_fields()
     inputs = fields.get("inputs")
-    if fields.get("question") or (isinstance(inputs, dict) and inputs.get("question")):
-        raise InvalidOption("no model here answers questions: ask for image_to_text")
+    if isinstance(inputs, dict):
+        inputs = inputs.get("image")
     parameters = fields.get("parameters")
     return chat.image(inputs), parameters if isinstance(parameters, dict) else {}
 
@@ -120,9 +137,11 @@ _described = partial(operation, "Hugging Face", "As Hugging Face answers.", "`er
 def paths() -> dict[str, Any]:
     """Describe the routes, for `/openapi.json`."""
     image = BYTES | json_of("inputs", inputs="string", parameters="object")
+    asked = BYTES | json_of("inputs", inputs="string", question="string", parameters="object")
+    what = "Turn an image into text, or answer a question about it"
     routes = {
-        "": {"post": _described("hfDefault", "Turn an image into text", image)},
-        "/image-to-text": {"post": _described("hfText", "Turn an image into text", image)},
+        "": {"post": _described("hfDefault", what, asked)},
+        "/image-to-text": {"post": _described("hfText", what, asked)},
         "/image-classification": {"post": _described("hfTags", "Tags with scores", image)},
         "/object-detection": {"post": _described("hfBoxes", "Entities in boxes of pixels", image)},
         "/health": {"get": _described("hfHealth", "A model is on this machine")},

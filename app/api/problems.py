@@ -20,18 +20,21 @@ _RETRY_MEMORY_AFTER = 5.0
 
 Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
 """Converts a problem to the JSON of another protocol's error, and headers for the response."""
-_SHAPES = "shapes of errors"
+_OF_BLUEPRINTS, _OF_PATHS = "shapes of blueprints' errors", "shapes of errors of paths"
 
 
-def register(app: Flask, shapes: Mapping[str, Shape]) -> None:
+def register(app: Flask, of_blueprints: Mapping[str, Shape], of_paths: Mapping[str, Shape]) -> None:
     """Give every error its shape.
 
     Args:
         app: the application.
-        shapes: by the beginning of the path, the shape of errors where it is not `application/problem+json`.
+        of_blueprints: by the name of the blueprint whose route fails, the shape of errors where it is not
+            `application/problem+json`.
+        of_paths: likewise by the beginning of the path, for paths without a route.
     """
+    app.extensions[_OF_BLUEPRINTS] = of_blueprints
     # The longest beginning first: /api/v1/vision/ is not /api/.
-    app.extensions[_SHAPES] = sorted(shapes.items(), key=lambda item: -len(item[0]))
+    app.extensions[_OF_PATHS] = sorted(of_paths.items(), key=lambda item: -len(item[0]))
     app.register_error_handler(Exception, response_to)
     app.register_error_handler(HTTPException, _http_error)
 
@@ -74,11 +77,18 @@ def _problem(status: int, code: str, title: str, detail: str) -> Problem:
 
 
 def _response(problem: Problem) -> Response:
-    for beginning, shape in current_app.extensions[_SHAPES]:
-        if request.path.startswith(beginning):
-            body, headers = shape(problem)
-            return Response(json.dumps(body), problem.status, headers, mimetype="application/json")
-    return Response(problem.model_dump_json(), problem.status, mimetype="application/problem+json")
+    shape = _shape()
+    if shape is None:
+        return Response(problem.model_dump_json(), problem.status, mimetype="application/problem+json")
+    body, headers = shape(problem)
+    return Response(json.dumps(body), problem.status, headers, mimetype="application/json")
+
+
+def _shape() -> Shape | None:
+    if request.blueprint is not None:
+        found: Shape | None = current_app.extensions[_OF_BLUEPRINTS].get(request.blueprint)
+        return found
+    return next((shape for start, shape in current_app.extensions[_OF_PATHS] if request.path.startswith(start)), None)
 
 
 def response_to(error: Exception) -> Response:

@@ -193,6 +193,8 @@ def test_hugging_face(service: Server, photo: bytes, caption: str, tmp_path: Pat
     assert client.chat_completion(messages(photo), model=url).choices[0].message.content == caption
     with pytest.raises(huggingface_hub.errors.HfHubHTTPError):
         client.visual_question_answering(photo, "How many?", model=url)
+    refused = service.post(f"/hf/{MODEL}/v1/chat/completions", json={"messages": []})
+    assert refused.json()["error"].keys() >= {"message", "type"}, "an error in OpenAI's shape, as the answer is"
     assert service.get(f"/hf/{MODEL}/health").ok
     native = service.generate(photo, model=MODEL, tags="true", tagger=MODEL).json()
     tags = client.image_classification(photo, model=f"{url}/image-classification", top_k=3)

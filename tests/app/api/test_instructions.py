@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import huggingface_hub
 import jsonschema
 import ollama
 import openai
@@ -63,6 +64,12 @@ def test_a_question_is_answered(service: Server, picture: bytes) -> None:
         for prompt in ("How many ducks?", "Is it raining in the north?")
     ]
     assert texts[0] != texts[1]
+
+
+def test_a_question_of_hugging_faces_client_is_answered(service: Server, picture: bytes) -> None:
+    url = f"{service.url}/hf/{CHAT}"
+    (answer,) = huggingface_hub.InferenceClient().visual_question_answering(picture, "How many ducks?", model=url)
+    assert answer.answer == service.generate(picture, model=CHAT, prompt="How many ducks?").json()["text"]
 
 
 def test_an_answer_is_json_of_a_schema(service: Server, picture: bytes) -> None:
