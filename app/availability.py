@@ -56,7 +56,7 @@ class Availability:
             return
         refuse_download(entry, runner.may_download)
         entry.refuse_if_failed()
-        self._engine.prepare(entry.model.name)
+        self._engine.load(entry.model.name)
         if wait:
             self._wait(entry, runner)
         else:

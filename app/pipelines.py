@@ -4,7 +4,7 @@ The `run` of a `Pipeline` takes the runner of a request and the pages of its fil
 returns the pipeline for a request.
 """
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -167,36 +167,48 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: J
     words, described = runner.run_together([(reader, Job(image)), (captioner, Job(image))])
     if isinstance(words, Exception):
         raise words
-    says, things, warnings = _sure_of(captioner, described)
+    seen = _sure_of(captioner, described)
     text = (
-        alt_text.list_sure(things, words.text, max_length)
-        if things is not None
-        else alt_text.compose(says, words.text, max_length)
+        alt_text.compose(seen.caption, words.text, max_length)
+        if seen.things is None
+        else alt_text.list_sure(seen.things, words.text, max_length)
     )
     return Answer(
         text,
         ALT_TEXT,
         (page_of(pages, 0, Prediction(text)),),
-        parts=AltTextParts(says or None, captioner.model.name if says else None, words.text, reader.model.name),
-        warnings=(*warnings, *_first_page_only(ALT_TEXT, pages)),
+        parts=AltTextParts(
+            seen.caption or None, captioner.model.name if seen.caption else None, words.text, reader.model.name
+        ),
+        warnings=(*seen.warnings, *_first_page_only(ALT_TEXT, pages)),
         complete=not isinstance(described, Exception),
     )
 
 
-def _sure_of(captioner: Entry, described: Prediction | Exception) -> tuple[str, list[str] | None, tuple[str, ...]]:
-    """Return the caption, "" for none; the things to name instead of it, if it is too doubtful; and warnings."""
+@dataclass(frozen=True)
+class _Seen:
+    """What an alt text says of a picture: a caption, or where it is too doubtful the things that are sure; or neither,
+    where the captioner failed."""
+
+    caption: str = ""
+    things: Sequence[str] | None = None
+    warnings: tuple[str, ...] = ()
+
+
+def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
     if isinstance(described, Exception):
-        return "", None, (f"no caption: {described}",)
+        return _Seen(warnings=(f"no caption: {described}",))
     confidence = described.confidence
     if confidence is None or confidence >= _LEAST_CONFIDENCE:
-        return described.text, None, ()
+        return _Seen(described.text)
     things = zip(described.tags or (), described.tag_scores or (), strict=True)
     warning = (
         f"the caption of {captioner.model.name} was left out, because it is probably wrong (confidence "
         f"{confidence:.2f}); {_BETTER_CAPTIONER} knows more, and comes with i2t models download {_BETTER_CAPTIONER} or "
         f"POST /models/{_BETTER_CAPTIONER}/load"
     )
-    return "", [name for name, score in things if score >= _LEAST_TAG_SCORE], (warning,)
+    sure = [name for name, score in things if score >= _LEAST_TAG_SCORE]
+    return _Seen(things=sure, warnings=(warning,))
 
 
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:

@@ -170,7 +170,7 @@ class Service:
         refuse_download(entry, may_download)
         if entry.state is not State.READY:
             entry.forget_failure()
-            self._engine.prepare(entry.model.name)
+            self._engine.load(entry.model.name)
         return entry
 
     def unload(self, name: str) -> Entry:
@@ -213,7 +213,7 @@ class Service:
         self._pool.warm()
         for name in names:
             entry = self.default() if name == "auto" else self._registry.entry(name)
-            self._engine.prepare(entry.model.name, until_loaded=True)
+            self._engine.load(entry.model.name, until_loaded=True)
 
     def tidy(self) -> None:
         """Remove images that are too old or too many."""

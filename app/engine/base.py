@@ -68,7 +68,7 @@ class Engine(Protocol):
             Unavailable: the engine is closed.
         """
 
-    def prepare(self, model: str, until_loaded: bool = False) -> None:
+    def load(self, model: str, until_loaded: bool = False) -> None:
         """Start downloading and loading a model, without waiting for it. `until_loaded` repeats failed attempts."""
 
     def unload(self, model: str) -> bool:

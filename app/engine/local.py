@@ -114,7 +114,7 @@ class Worker:
             log.error("%s: preparing a job failed", self.name, exc_info=error)
             raise self._failed(error) from error
 
-    def prepare(self, until_loaded: bool) -> None:
+    def load(self, until_loaded: bool) -> None:
         with self.changed:
             self._asked_to_load = True
             self._wanted = self._wanted or until_loaded
@@ -266,8 +266,8 @@ class LocalEngine:
     def refuse_if_full(self, model: str) -> None:
         self._workers[model].refuse_if_full()
 
-    def prepare(self, model: str, until_loaded: bool = False) -> None:
-        self._workers[model].prepare(until_loaded)
+    def load(self, model: str, until_loaded: bool = False) -> None:
+        self._workers[model].load(until_loaded)
 
     def unload(self, model: str) -> bool:
         return self._workers[model].unload()

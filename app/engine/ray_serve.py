@@ -66,7 +66,7 @@ class Deployed:
         if (handle := self._handle) is not None:
             ticket.send(handle)
         else:
-            self.prepare()
+            self.load()
 
     def refuse_if_full(self) -> None:
         if self._closed:
@@ -85,7 +85,7 @@ class Deployed:
         if failed or self._entry.state is State.FAILED:
             self._entry.is_elsewhere(State.FAILED if failed else State.READY, str(outcome) if failed else None)
 
-    def prepare(self) -> None:
+    def load(self) -> None:
         with self.lock:
             if self._handle is not None and self._entry.state is State.FAILED:
                 # The next job has the replica try again, when it is time for that.
@@ -166,8 +166,8 @@ class RayEngine:
     def refuse_if_full(self, model: str) -> None:
         self._deployed[model].refuse_if_full()
 
-    def prepare(self, model: str, until_loaded: bool = False) -> None:
-        self._deployed[model].prepare()
+    def load(self, model: str, until_loaded: bool = False) -> None:
+        self._deployed[model].load()
 
     def unload(self, model: str) -> bool:
         return self._deployed[model].unload()

@@ -49,7 +49,7 @@ class Checkpoint(Generic[F]):
     extra_outputs: int = 0
 
 
-Reader = Callable[[Path, "dtype"], Checkpoint[F]]
+CheckpointReader = Callable[[Path, "dtype"], Checkpoint[F]]
 """A module's function that reads a checkpoint's directory in a number format. It raises ValueError if tensors are
 missing."""
 
@@ -83,7 +83,7 @@ class Network(generation.Network, Protocol[F]):
 
 
 def load(
-    read: Reader[F], facts: type[F], directory: Path, placement: Placement, build: Builder[F] | None = None
+    read: CheckpointReader[F], facts: type[F], directory: Path, placement: Placement, build: Builder[F] | None = None
 ) -> Network[F]:
     """Load a checkpoint.
 

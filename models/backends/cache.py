@@ -28,7 +28,7 @@ from typing import Any
 
 import openvino as ov
 
-from models.backends import Graphs, Reader
+from models.backends import CheckpointReader, Graphs
 from models.backends import openvino as backend
 from models.base import Placement
 from models.errors import ModelUnavailable, is_out_of_memory
@@ -60,7 +60,9 @@ main(*sys.argv[1:])
 _NOT_WEIGHTS = (".md", ".png", ".onnx", ".msgpack", ".h5", ".ot")
 
 
-def load(read: Reader[Any], facts: type[Any], directory: Path, placement: Placement) -> backend.OpenVinoNetwork:
+def load(
+    read: CheckpointReader[Any], facts: type[Any], directory: Path, placement: Placement
+) -> backend.OpenVinoNetwork:
     """Load a checkpoint on OpenVINO, from the cache if it has an entry, else converted and then cached.
 
     Raises:
@@ -108,11 +110,11 @@ def prepared(graphs: Graphs[Any], placement: Placement) -> backend.OpenVinoNetwo
     return backend.OpenVinoNetwork(encoder, decoder, precision, None, graphs.rules, graphs.facts)
 
 
-def _family(read: Reader[Any]) -> str:
+def _family(read: CheckpointReader[Any]) -> str:
     return read.__module__.rpartition(".")[2]
 
 
-def _fill(entry: Path, read: Reader[Any], directory: Path, precision: str) -> None:
+def _fill(entry: Path, read: CheckpointReader[Any], directory: Path, precision: str) -> None:
     """Convert a checkpoint and write the entry, in a process of its own unless this one has imported torch already.
 
     Raises:
@@ -167,7 +169,7 @@ def _restored(dataclass: type[Any], fields: dict[str, Any]) -> Any:
     return dataclass(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
-def _convert(read: Reader[Any], directory: Path, precision: str) -> tuple[ov.Model, ov.Model, dict[str, Any]]:
+def _convert(read: CheckpointReader[Any], directory: Path, precision: str) -> tuple[ov.Model, ov.Model, dict[str, Any]]:
     import torch
 
     from models.backends.conversion import convert

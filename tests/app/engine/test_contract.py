@@ -202,7 +202,7 @@ def test_a_model_that_cannot_be_loaded_says_so(make_engine: MakeEngine) -> None:
     assert entry.state is State.FAILED
     if not isinstance(engine, LocalEngine):
         # Requests reach the replica again, which knows when it may try.
-        engine.prepare("waiting")
+        engine.load("waiting")
         assert entry.on_machine
 
 

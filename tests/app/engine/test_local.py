@@ -231,7 +231,7 @@ def test_a_model_that_is_wanted_in_memory_is_tried_again(
             raise OSError("not yet")
 
     model = fake(load=load)
-    make_engine(model).prepare("fake", until_loaded=True)
+    make_engine(model).load("fake", until_loaded=True)
     wait_until(lambda: len(attempts) == 3)
 
 
@@ -244,7 +244,7 @@ def test_what_is_asked_for_once_is_tried_once(make_engine: MakeEngine, monkeypat
         raise OSError("no")
 
     model = fake(load=load)
-    make_engine(model).prepare("fake")
+    make_engine(model).load("fake")
     attempted.wait(30)
     time.sleep(0.2)  # ten times as long as a second attempt would take to come
     assert model.loads == 1
