@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.generation import PreparedJob
@@ -67,15 +65,14 @@ class LoadedBlip(Loaded):
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         prepared = generation.prepare_all(jobs, self.prepare)
-        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
-        texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
+        texts, _ = generation.generate_of_images(self.network, prepared, self.network.rules)
         return [
             Prediction(
-                self.network.tokens.decode(request.prompt + text.tokens).strip(),
-                warnings=generation.cut_warning(text, request, self.network.rules),
+                self.network.tokens.decode(job.request.prompt + text.tokens).strip(),
+                warnings=generation.cut_warning(text, job.request, self.network.rules),
                 tokens=len(text.tokens),
             )
-            for request, text in zip(requests, texts, strict=True)
+            for job, text in zip(prepared, texts, strict=True)
         ]
 
 

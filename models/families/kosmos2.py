@@ -11,8 +11,6 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.generation import PreparedJob
@@ -89,8 +87,7 @@ class LoadedKosmos2(Loaded):
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         prepared = generation.prepare_all(jobs, self.prepare)
-        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
-        texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
+        texts, _ = generation.generate_of_images(self.network, prepared, self.network.rules)
         return [self._prediction(*pair) for pair in zip(prepared, texts, strict=True)]
 
     def _prediction(self, job: PreparedJob, text: generation.Text) -> Prediction:

@@ -114,13 +114,10 @@ class LoadedRecurrent(Loaded):
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         prepared = generation.prepare_all(jobs, self.prepare)
-        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
-        texts, (scores,) = generation.generate(self.network, [pixels], requests, self.network.rules)
-        return [self._prediction(*each) for each in zip(requests, texts, scores.tolist(), strict=True)]
+        texts, (scores,) = generation.generate_of_images(self.network, prepared, self.network.rules)
+        return [self._prediction(*each) for each in zip(prepared, texts, scores.tolist(), strict=True)]
 
-    def _prediction(
-        self, request: generation.TextRequest, text: generation.Text, scores: Sequence[float]
-    ) -> Prediction:
+    def _prediction(self, job: PreparedJob, text: generation.Text, scores: Sequence[float]) -> Prediction:
         tags = self._tags(scores)
         caption = self._vocabulary.text(text.tokens)
         return Prediction(
@@ -128,7 +125,7 @@ class LoadedRecurrent(Loaded):
             confidence=self._confidence(caption, text, scores),
             tags=tuple(tag for tag, _ in tags),
             tag_scores=tuple(score for _, score in tags),
-            warnings=generation.cut_warning(text, request, self.network.rules),
+            warnings=generation.cut_warning(text, job.request, self.network.rules),
             tokens=len(text.tokens),
         )
 

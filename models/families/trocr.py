@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from models import backends, generation
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.found import WHOLE_IMAGE, Line
@@ -70,17 +68,16 @@ class LoadedTrOCR(Loaded):
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         prepared = generation.prepare_all(jobs, self.prepare)
-        requests, pixels = [job.request for job in prepared], np.stack([job.inputs for job in prepared])
-        texts, _ = generation.generate(self.network, [pixels], requests, self.network.rules)
-        return [self._prediction(*pair) for pair in zip(requests, texts, strict=True)]
+        texts, _ = generation.generate_of_images(self.network, prepared, self.network.rules)
+        return [self._prediction(*pair) for pair in zip(prepared, texts, strict=True)]
 
-    def _prediction(self, request: generation.TextRequest, text: generation.Text) -> Prediction:
+    def _prediction(self, job: PreparedJob, text: generation.Text) -> Prediction:
         words = self.network.tokens.decode(text.tokens).strip()
         return Prediction(
             words,
             confidence=text.confidence,
             lines=(Line(words, text.confidence, WHOLE_IMAGE),),
-            warnings=generation.cut_warning(text, request, self.network.rules),
+            warnings=generation.cut_warning(text, job.request, self.network.rules),
             tokens=len(text.tokens),
         )
 

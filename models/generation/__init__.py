@@ -3,7 +3,7 @@
 `types` has requests, rules and texts, `loop` runs a batch, and `search` chooses each next token.
 """
 
-from models.generation.loop import Network, generate
+from models.generation.loop import Network, generate, generate_of_images
 from models.generation.types import (
     IMAGE_TOKEN,
     OPTIONS,
@@ -31,6 +31,7 @@ __all__ = [
     "TextRequest",
     "cut_warning",
     "generate",
+    "generate_of_images",
     "is_cut",
     "make_request",
     "prepare_all",

@@ -12,7 +12,7 @@ import numpy as np
 
 from models.errors import ModelUnavailable, is_out_of_memory
 from models.generation.search import BeamSearch, GreedySearch, make_search
-from models.generation.types import Array, Floats, Rules, Text, TextRequest
+from models.generation.types import Array, Floats, PreparedJob, Rules, Text, TextRequest
 
 
 class Network(Protocol):
@@ -86,6 +86,12 @@ def generate(
         if not is_out_of_memory(error):
             raise
         raise ModelUnavailable("the model ran out of memory") from error
+
+
+def generate_of_images(network: Network, jobs: Sequence[PreparedJob], rules: Rules) -> tuple[list[Text], list[Floats]]:
+    """Generate a text for each job whose input is an image's pixels, as `generate` does."""
+    pixels = np.stack([job.inputs for job in jobs])
+    return generate(network, [pixels], [job.request for job in jobs], rules)
 
 
 def _generate(network: Network, requests: Sequence[TextRequest], rules: Rules) -> list[Text]:
