@@ -3,7 +3,21 @@ FROM python:3.11-slim
 # "cuda" takes PyPI's build of torch, for a host with an NVIDIA GPU: docker run --gpus all
 ARG TORCH_BUILD=cpu
 
+# "rus ell ara" brings tesseract with these languages, for scripts that the shipped readers do not know.
+ARG TESSERACT_LANGUAGES=""
+
 WORKDIR /srv
+
+# Debian keeps one version of a package in a release: none to pin.
+# hadolint ignore=DL3008
+RUN if [ -n "$TESSERACT_LANGUAGES" ]; then \
+        apt-get update \
+        && apt-get install --yes --no-install-recommends tesseract-ocr \
+        && for language in $TESSERACT_LANGUAGES; do \
+            apt-get install --yes --no-install-recommends "tesseract-ocr-$language" || exit 1; \
+        done \
+        && rm -rf /var/lib/apt/lists/*; \
+    fi
 
 # Before the code, so that a change to the code installs nothing again.
 COPY requirements.txt requirements-tracing.txt requirements-scale.txt install.sh ./
