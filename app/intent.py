@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from app.errors import InvalidOption
+from models.base import Detail
 
 Kind = Literal["caption", "read", "tags", "alt-text", "title"]
 
@@ -29,6 +30,10 @@ _WORDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
             re.I,
         ),
     ),
+)
+_DETAILS: tuple[tuple[Detail, re.Pattern[str]], ...] = (
+    ("full", re.compile(r"\bparagraph\b|\b(?:all|every|full|as much|maximum|greatest) (?:the )?details?\b", re.I)),
+    ("detailed", re.compile(r"\bdetail(?:s|ed)?\b", re.I)),
 )
 _KINDS: dict[str, Kind] = {
     "tags": "tags",
@@ -60,11 +65,13 @@ class Wish:
         text: the kind of the text; `tags` where tags alone are wanted.
         tags: whether tags are wanted.
         fields: the properties of the JSON object to answer with, by name; None for plain text.
+        detail: how much a caption should say; None for a sentence.
     """
 
     text: Kind
     tags: bool
     fields: Mapping[str, Any] | None = None
+    detail: Detail | None = None
 
 
 def wish_of(prompt: str, schema: Mapping[str, Any] | None = None, as_json: bool = False) -> Wish:
@@ -80,7 +87,8 @@ def wish_of(prompt: str, schema: Mapping[str, Any] | None = None, as_json: bool 
     if as_json or re.search(r"\bjson\b", prompt, re.I):
         key = "labels" if kind == "tags" and re.search(r"\blabels?\b", prompt, re.I) else _KEYS[kind]
         fields = {key: {"type": "array", "items": {"type": "object"}} if key == "labels" else {}}
-    return Wish(kind, kind == "tags", fields)
+    detail = next((detail for detail, words in _DETAILS if words.search(prompt)), None) if kind == "caption" else None
+    return Wish(kind, kind == "tags", fields, detail)
 
 
 def _kind_of(prompt: str) -> Kind:

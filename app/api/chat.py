@@ -127,6 +127,8 @@ class Chat:
             model=model,
             task="read" if reads else None,
             tags=wish.tags,
+            # A model that knows one length of caption ignores it.
+            detail=wish.detail,
             max_new_tokens=self._limit(model, ask.max_tokens),
             # Only what reads has a language; a caption is in English.
             language=ask.language if reads else None,

@@ -36,6 +36,21 @@ def test_words_of_prompts(prompt: str, answer: str) -> None:
     assert wish_of(prompt.upper()).text == KINDS[answer]
 
 
+@pytest.mark.parametrize(
+    ("prompt", "detail"),
+    [
+        ("Describe this image in one sentence.", None),
+        ("Describe this image in detail.", "detailed"),
+        ("Write a detailed description of the picture.", "detailed"),
+        ("Describe the picture in full detail", "full"),
+        ("Write a paragraph that describes what you see, with all the details.", "full"),
+        ("Extract ALL text from this image, in detail.", None),
+    ],
+)
+def test_how_much_a_caption_says(prompt: str, detail: str | None) -> None:
+    assert wish_of(prompt).detail == detail
+
+
 @pytest.mark.parametrize("prompt", [prompt for prompt, answer in prompts() if answer == "422"])
 def test_what_cannot_be_asked(prompt: str) -> None:
     with pytest.raises(InvalidOption, match="transcription"):

@@ -1,5 +1,6 @@
 """`task` and `detail`: one model describes, describes with boxes, reads and finds objects, by what is asked."""
 
+import base64
 from typing import Any
 
 import pytest
@@ -57,6 +58,11 @@ def test_phrases_of_a_text_are_looked_for(server: Server, pictures: list[Image.I
 def test_descriptions_have_three_lengths(server: Server, pictures: list[Image.Image]) -> None:
     texts = {detail: said(server, pictures[0], detail=detail)["text"] for detail in ("brief", "detailed", "full")}
     assert len(set(texts.values())) == 3
+    image = base64.b64encode(encoded(pictures[0])).decode()
+    for prompt, detail in (("Describe it.", "brief"), ("Describe it in detail.", "detailed")):
+        asked = {"model": "florence-2-base", "prompt": prompt, "images": [image], "stream": False}
+        asked["options"] = {"num_predict": FLORENCE["max_new_tokens"]}
+        assert server.post("/api/generate", json=asked).json()["response"] == texts[detail]
     # As clients of Kosmos-2 ask for it.
     assert said(server, pictures[0], detail="true")["text"] == texts["detailed"]
     assert said(server, pictures[0], detail="false")["text"] == texts["brief"]
