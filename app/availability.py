@@ -65,12 +65,16 @@ class Availability:
     def _wait(self, entry: Entry, runner: JobRunner) -> None:
         if not self._waiting.acquire(blocking=False):
             raise errors.QueueFull("too many requests wait for downloads already", _RETRY_AFTER)
+        began = False
         try:
             while not entry.on_machine:
                 entry.refuse_if_failed()
                 runner.stop_if_cancelled()
                 if self._closed:
                     raise errors.ShuttingDown
+                began = began or entry.state is State.DOWNLOADING
+                if began and entry.state is State.ABSENT:
+                    raise errors.Unavailable(f"the download of {entry.model.name} was stopped", _RETRY_AFTER)
                 runner.progress(Progress("downloading", round((entry.progress or 0) * 100), 100))
                 time.sleep(POLL)
         finally:

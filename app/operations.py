@@ -142,7 +142,11 @@ class Operation(Generic[Result]):
         # Free the request and its image, which the work holds.
         del work
         self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
-        self._operations._ended(self)
+        try:
+            self._operations._ended(self)
+        except Exception:
+            # Of the other copies, whatever is wrong: subscribers here get their outcome.
+            log.exception("operation %s could not be shared", self.id)
         with self._condition:
             self._done = True
             self._condition.notify_all()
@@ -291,7 +295,12 @@ class Operations:
         """Stop sharing an operation that has ended, so that later requests do not get its error. Keep it for `find`, if
         it can be found by its id."""
         # Before its client hears of the end: it may ask another copy for the result at once.
-        self._exchange(operation)
+        try:
+            self._exchange(operation)
+        finally:
+            self._keep(operation)
+
+    def _keep(self, operation: Operation[Any]) -> None:
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]

@@ -180,9 +180,14 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: J
         parts=AltTextParts(
             seen.caption or None, captioner.model.name if seen.caption else None, words.text, reader.model.name
         ),
-        warnings=(*seen.warnings, *_first_page_only(ALT_TEXT, pages)),
+        warnings=(*seen.warnings, *_warnings_of(words), *_first_page_only(ALT_TEXT, pages)),
         complete=not isinstance(described, Exception),
     )
+
+
+def _warnings_of(words: Prediction) -> tuple[str, ...]:
+    """Return what the reader of an alt text warns of, and that it does not know the script of the words."""
+    return words.warnings if words.script is None else (*words.warnings, *scripts.not_read(words.script).warnings)
 
 
 @dataclass(frozen=True)
@@ -198,9 +203,10 @@ class _Seen:
 def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
     if isinstance(described, Exception):
         return _Seen(warnings=(f"no caption: {described}",))
+    warnings = described.warnings
     confidence = described.confidence
     if confidence is None or confidence >= _LEAST_CONFIDENCE:
-        return _Seen(described.text)
+        return _Seen(described.text, warnings=warnings)
     things = zip(described.tags or (), described.tag_scores or (), strict=True)
     warning = (
         f"the caption of {captioner.model.name} was left out, because it is probably wrong (confidence "
@@ -208,7 +214,7 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
         f"POST /models/{_BETTER_CAPTIONER}/load"
     )
     sure = [name for name, score in things if score >= _LEAST_TAG_SCORE]
-    return _Seen(things=sure, warnings=(warning,))
+    return _Seen(things=sure, warnings=(*warnings, warning))
 
 
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:

@@ -130,7 +130,7 @@ def _pages(bounds: Sequence[Any]) -> PageRanges | None:
         return None
     try:
         first, last = (int(bound) for bound in bounds)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidOption("page_range must be two numbers of pages, the first and the last") from None
     if not 1 <= first <= last:
         raise InvalidOption("page_range: pages are counted from 1, and the first comes before the last")
@@ -139,7 +139,7 @@ def _pages(bounds: Sequence[Any]) -> PageRanges | None:
 
 def _convert(reading: Reading, asked: Asked) -> Response:
     started = time.monotonic()
-    answer = reading.answer(reading.request(asked.source, pages=asked.pages))
+    answer = reading.answer(reading.request(asked.source, pages=asked.pages, language=asked.language))
     return _json(_converted(asked, started, answer))
 
 
@@ -148,7 +148,7 @@ def _json(body: bytes) -> Response:
 
 
 def _start(reading: Reading, asked: Asked) -> Response:
-    wanted = reading.request(asked.source, pages=asked.pages)
+    wanted = reading.request(asked.source, pages=asked.pages, language=asked.language)
     return jsonify(_task(reading.start(wanted, partial(_converted, asked, time.monotonic()))))
 
 

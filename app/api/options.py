@@ -170,14 +170,17 @@ def page_ranges(text: str | None) -> PageRanges | None:
     """Return the ranges of `1-3,7`: first and last pages.
 
     Raises:
-        InvalidOption: a page number is 0, or a range ends before it begins.
+        InvalidOption: a page is no number or 0, or a range ends before it begins.
     """
     if text is None:
         return None
     ranges = []
     for part in text.split(","):
         first, dash, last = (piece.strip() for piece in part.partition("-"))
-        bounds = int(first), (int(last) if last else None) if dash else int(first)
+        try:
+            bounds = int(first), (int(last) if last else None) if dash else int(first)
+        except ValueError:
+            raise InvalidOption(f"pages: {part.strip()[:100]!r} is no page and no range, such as 1-3,7") from None
         if bounds[0] < 1 or (bounds[1] is not None and bounds[1] < bounds[0]):
             raise InvalidOption(f"pages: {part.strip()!r} is not a valid range; pages are counted from 1")
         ranges.append(bounds)
@@ -192,7 +195,7 @@ def _region(text: str | None) -> tuple[float, float, float, float] | None:
     """
     if text is None:
         return None
-    x0, y0, x1, y1 = (float(part.strip() or 0) if part.strip() != "." else 0.0 for part in text.split(","))
+    x0, y0, x1, y1 = (float(part.strip() or 0) for part in text.split(","))
     if not (0 <= x0 < x1 <= 1 and 0 <= y0 < y1 <= 1):
         raise InvalidOption("region: x0,y0,x1,y1 should be fractions from 0 to 1, with x0 < x1 and y0 < y1")
     return x0, y0, x1, y1

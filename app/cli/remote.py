@@ -146,12 +146,15 @@ class Remote:
         """
         if model["state"] in ("absent", "failed"):
             model = self._json("POST", f"/models/{name}/load")
-        said = 0.0
+        said, began = 0.0, False
         while model["state"] in ("absent", "downloading") and not self._stopped.wait(0.5):
             model = next(each for each in self._json("GET", "/models")["models"] if each["name"] == name)
             if time.monotonic() > said + 10:
                 said = time.monotonic()
                 say(f"{name}: the service is downloading it, {model['progress'] or 0:.0%}")
+            if began and model["state"] == "absent":
+                raise NoModel(f"{name}: its download was stopped")
+            began = began or model["state"] == "downloading"
         if model["state"] == "failed":
             raise NoModel(f"{name}: {model['error']}")
 

@@ -63,6 +63,11 @@ def _text(layer: pypdfium2.PdfTextPage) -> str:
     return "".join(chr(pdfium.FPDFText_GetUnicode(layer, at)) for at in range(count))
 
 
+def _whole(word: str) -> str:
+    """Return a word with halves of characters joined: PDFium counts in UTF-16. A half alone is U+FFFD."""
+    return word.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 class _Words:
     """The words of a page, in the order of the file.
 
@@ -82,7 +87,7 @@ class _Words:
         found = [match for match, is_inside in zip(found, inside, strict=True) if is_inside]
         self._corners = corners[inside]
         self._turns = np.array([self._turn(match.start()) for match in found], np.intp) - page.get_rotation() // 90
-        self.texts = [match[0].replace(_HYPHEN, "-") for match in found]
+        self.texts = [_whole(match[0].replace(_HYPHEN, "-")) for match in found]
         self.boxes = np.concatenate([self._corners.min(axis=(1, 2)), self._corners.max(axis=(1, 2))], axis=1)
         self.unmapped = sum(pdfium.FPDFText_HasUnicodeMapError(layer, match.start()) == 1 for match in found)
 

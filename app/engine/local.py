@@ -19,7 +19,7 @@ from app.engine.measure import measured_batch, report_predictions, report_waits
 from app.errors import PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
 from models.base import Job, Loaded, Prediction
 from models.errors import ModelError, is_out_of_memory
-from models.registry import Entry, Registry
+from models.registry import Entry, Registry, State
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Worker:
 
     def unload(self) -> bool:
         with self.changed:
-            if self._queue:
+            if self._queue or self.entry.state is State.LOADING:
                 return False
             self._wanted = self._asked_to_load = False
         return self.entry.stop_download() or self.entry.loaded is None or self.entry.unload()

@@ -43,7 +43,7 @@ def grammar_of(schema: str) -> tuple[str, tuple[str, ...]]:
             raise ValueError("it is no object")
         grammar: str = LLMatcher.grammar_from_json_schema(bounded(parsed), overrides=_STYLE)  # type: ignore[arg-type]
         failed, messages = LLMatcher.validate_grammar_with_warnings(grammar)
-    except (ValueError, RecursionError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InvalidJob(f"the JSON schema cannot be followed: {str(error)[:200]}") from error
     if failed:
         raise InvalidJob(f"the JSON schema cannot be followed: {messages[0][:200]}")

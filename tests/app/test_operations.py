@@ -170,6 +170,23 @@ def test_a_detached_operation_goes_on_and_is_found_by_its_id(
         operations.find(operation.id)
 
 
+@pytest.mark.parametrize("detached", [False, True])
+def test_what_cannot_be_shared_with_other_copies_is_answered_all_the_same(
+    operations: Operations, monkeypatch: pytest.MonkeyPatch, detached: bool
+) -> None:
+    def fail(operation: Operation[Any]) -> None:
+        if operation.outcome() is not None:
+            raise ValueError("surrogates not allowed")
+
+    monkeypatch.setattr(operations, "_exchange", fail)
+    operation = operations.submit(Maker(), keep=True, detached=detached)
+    assert operation.wait(30)
+    assert operations.find(operation.id).result() == "made 1"
+    if not detached:
+        operation.leave()
+    wait_until(lambda: operations.in_work == 0)
+
+
 def test_kept_operations_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_KEPT_BYTES", 100_000)
     operations = Operations(100)

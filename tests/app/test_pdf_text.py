@@ -103,6 +103,24 @@ def prose(first: int = 0, rows: int = 40, left: float = 60, words: int = 8) -> l
     ]
 
 
+def mapped(data: bytes, characters: str) -> bytes:
+    """Return a PDF whose font says that A is these characters, in hexadecimal digits of UTF-16."""
+    with pikepdf.open(io.BytesIO(data)) as pdf:
+        cmap = f"1 begincodespacerange <00> <FF> endcodespacerange 1 beginbfchar <41> <{characters}> endbfchar"
+        font = pdf.pages[0].Resources.Font.F
+        font.ToUnicode = pdf.make_stream(f"begincmap {cmap} endcmap".encode())
+        changed = io.BytesIO()
+        pdf.save(changed)
+    return changed.getvalue()
+
+
+@pytest.mark.parametrize(("characters", "expected"), [("D800", "b\ufffdb"), ("D83DDE00", "b\U0001f600b")])
+def test_halves_of_characters_are_joined_or_replaced(pool: DecodingPool, characters: str, expected: str) -> None:
+    (line,) = read(text_of(mapped(born([[(60, 60, "bAb")]]), characters), pool))
+    assert line == expected
+    line.encode()
+
+
 def text_of(data: bytes, pool: DecodingPool, number: int = 0) -> Text:
     with open_pages(data, LIMITS, pool) as pages:
         text = pages.text(number)

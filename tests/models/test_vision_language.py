@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -248,9 +249,11 @@ def test_a_limit_too_small_for_any_json_is_refused(vocabulary: schema.Vocabulary
     [
         ({"type": "banana"}, "banana"),
         ({"$ref": "https://example.org/schema"}, "cannot be followed"),
+        ({"type": "string", "minLength": [1]}, "cannot be followed"),
+        ({"type": "array", "minItems": math.inf}, "cannot be followed"),
         ({"description": "x" * schema.MAX_SCHEMA}, "characters"),
     ],
-    ids=["type", "reference", "size"],
+    ids=["type", "reference", "list", "infinity", "size"],
 )
 def test_a_schema_that_cannot_be_followed_is_refused_before_it_is_queued(wrong: dict[str, Any], why: str) -> None:
     with pytest.raises(InvalidJob, match=why):

@@ -105,8 +105,9 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
         list(client.get_analyze_result_pdf("prebuilt-read", operation_id))
     with pytest.raises(ResourceNotFoundError, match="prebuilt-invoice"):
         client.begin_analyze_document("prebuilt-invoice", AnalyzeDocumentRequest(bytes_source=BORN))
-    with pytest.raises(HttpResponseError, match="pages"):
-        begin(client, BORN, pages="2-1")
+    for pages in ("2-1", "abc", "1,,2"):
+        with pytest.raises(HttpResponseError, match="pages"):
+            begin(client, BORN, pages=pages)
 
 
 def test_a_long_document_is_followed_and_given_up(server: Server) -> None:

@@ -1,6 +1,8 @@
 """docling-serve's protocol, Open WebUI's loaders and Tika's, as their clients' sources send and read them."""
 
 import base64
+import json
+import math
 from typing import Any
 from urllib.parse import quote
 
@@ -109,8 +111,11 @@ def test_formats_pages_and_sources(server: Server) -> None:
         {"sources": []},
         {"sources": [{"kind": "s3"}]},
         {"sources": [source], "options": {"page_range": [2]}},
+        {"sources": [source], "options": {"page_range": [1, math.inf]}},
     ):
-        refused = server.post("/v1/convert/source", json=wrong)
+        refused = server.post(
+            "/v1/convert/source", data=json.dumps(wrong), headers={"Content-Type": "application/json"}
+        )
         assert refused.status_code in (400, 422)
         assert refused.json().keys() == {"detail"}
     for files in ({}, {"files": ("a", b""), "file": ("b", b"")}):

@@ -175,6 +175,26 @@ def test_a_model_that_must_be_downloaded_is_waited_for(
         hub.close()
 
 
+def test_who_waits_for_a_download_that_is_stopped_hears_of_it(
+    make_server: Callable[..., Server], checkpoints: dict[str, Path]
+) -> None:
+    hub = Hub({"Salesforce/blip-image-captioning-base": checkpoints["blip-base"]})
+    try:
+        hub.release.clear()
+        server = make_server(hf_endpoint=hub.url, hf_hub_offline="0")
+        response = server.post("/generate-text?model=blip-base", data=SMALL, headers=EVENTS, stream=True)
+        stream = parsed(response.iter_content(None))
+        while not next(stream)[1]["done"]:
+            pass
+        assert server.post("/models/blip-base/unload").ok
+        hub.release.set()
+        name, problem = list(stream)[-1]
+        assert (name, problem["status"]) == ("error", 503)
+        assert "was stopped" in problem["detail"]
+    finally:
+        hub.close()
+
+
 def test_a_hub_that_is_gone_is_an_error_event(make_server: Callable[..., Server]) -> None:
     server = make_server(hf_endpoint="http://127.0.0.1:9", hf_hub_offline="0")
     response = server.post("/generate-text?model=blip-base", data=SMALL, headers=EVENTS, stream=True)

@@ -57,6 +57,13 @@ def test_text_from_right_to_left_is_in_logical_order(server: Server) -> None:
     assert words[0][1][0] > words[1][1][0] > words[2][1][0]
 
 
+def test_alt_text_says_whose_words_are_not_read(server: Server) -> None:
+    page, _ = draw(BY_CODE["ru"])
+    answer = server.generate(encoded(page), model="alt-text").json()
+    assert not answer["parts"]["words"]
+    assert [warning for warning in answer["warnings"] if "Cyrillic" in warning]
+
+
 def test_tesseracts_languages_are_listed(server: Server) -> None:
     listed = server.state("tesseract")["languages"]
     assert set(listed) >= set(BY_CODE)
@@ -120,6 +127,10 @@ def test_other_protocols_name_the_language(server: Server) -> None:
     source = {"sources": [{"base64_string": image}], "options": {"ocr_lang": ["rus"], "to_formats": ["text"]}}
     text = server.post("/v1/convert/source", json=source).json()["document"]["text_content"]
     assert jiwer.cer("\n".join(lines), text.replace("\n\n", "\n")) <= 0.05
+    source["options"] = {"ocr_lang": ["kat"]}
+    refused = server.post("/v1/convert/source", json=source)
+    assert refused.status_code == 422
+    assert "tesseract-ocr-kat" in refused.json()["detail"]
     refused = server.post(
         "/documentintelligence/documentModels/prebuilt-read:analyze?locale=klingonese", json={"base64Source": image}
     )

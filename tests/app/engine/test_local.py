@@ -235,6 +235,21 @@ def test_a_model_that_is_wanted_in_memory_is_tried_again(
     wait_until(lambda: len(attempts) == 3)
 
 
+def test_a_model_that_is_being_loaded_is_in_use(make_engine: MakeEngine) -> None:
+    loading, loaded = threading.Event(), threading.Event()
+
+    def load() -> None:
+        loading.set()
+        loaded.wait(30)
+
+    engine = make_engine(fake(load=load))
+    engine.load("fake")
+    loading.wait(30)
+    assert not engine.unload("fake"), "it would be in memory a moment later"
+    loaded.set()
+    wait_until(lambda: engine.unload("fake"))
+
+
 def test_what_is_asked_for_once_is_tried_once(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("models.registry.RETRY_AFTER", 0.02)
     attempted = threading.Event()
