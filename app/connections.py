@@ -47,7 +47,7 @@ class Connection(HTTPChannel):
         self._forgotten += count
         if self._unwanted.completed:
             self._unwanted = None
-        # One sent in chunks may have no end.
+        # A body in chunks may never end.
         self.will_close = self.will_close or self._forgotten > self.adj.max_request_body_size
         return count
 
@@ -61,7 +61,7 @@ class _Request(HTTPRequestParser):
 
     def received(self, data: bytes) -> int:
         consumed: int = super().received(data)
-        # What came in one piece with the headers.
+        # The part of the body that came with the headers.
         return consumed + self._connection.forget(data[consumed:])
 
     def parse_header(self, header: bytes) -> None:

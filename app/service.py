@@ -265,7 +265,7 @@ class Service:
         with open_pages(upload.data, self._limits, self._pool, documents, side, count_to) as file:
             pages = selected(file, options.pages, options.region, self._limits.max_pages)
             decoded = clock.lap()
-            # Write the image before the models run, so that a full disk fails early.
+            # A store on disk writes the image here, so that a full disk fails before the models run.
             with self._kept(upload, pages.format) as saved_as:
                 answer = placed(pipeline.run(runner, pages), pages.numbers, options.region)
         page = answer.pages[0]

@@ -237,7 +237,8 @@ class Registry:
             raise UnknownModel(f"there is no model {name!r}; known: {', '.join(self._entries)}") from None
 
     def default_captioner(self) -> Entry:
-        """Return the captioner that `auto` means: one that is new only when it is loaded, which may take a minute."""
+        """Return the captioner that `auto` means. One that this process downloaded counts once it is loaded, which may
+        take a minute."""
         settled = [name for name in CAPTIONER_ORDER if name in self._entries and not self._entries[name].is_new]
         found = self.first_on_machine(settled) or self.first_on_machine(CAPTIONER_ORDER)
         return found or self._entries[CAPTIONER_ORDER[-1]]

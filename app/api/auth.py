@@ -76,7 +76,7 @@ class Keys:
         return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 
     def _find(self, header: Header) -> ApiKey | None:
-        """Return the index of the key that the request carries, or None. All keys are compared in constant time."""
+        """Return the key that the request carries, or None. All keys are compared in constant time."""
         given = _digest(_given(header))
         same = [hmac.compare_digest(given, digest) for digest in self._digests]
         return self._keys[same.index(True)] if any(same) else None

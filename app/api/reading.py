@@ -70,7 +70,7 @@ class Reading:
 
     def start(self, request: Request, finish: Callable[[Answer], Finished]) -> Operation[Finished]:
         """Begin to read a document, whether the program stays or not; it is found again by its id. A
-        client may leave as many as it may have requests in work.
+        client may leave as many documents to be read as it may have requests at once.
 
         Args:
             request: what is asked.

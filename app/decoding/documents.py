@@ -75,12 +75,12 @@ class Pages(ABC):
 
     @property
     def numbers(self) -> Sequence[int]:
-        """The number in the file of each page, count_to from 0."""
+        """The number in the file of each page, counted from 0."""
         return range(self.count)
 
     @abstractmethod
     def image(self, number: int) -> Image.Image:
-        """Return a page, count_to from 0, as an upright RGB image."""
+        """Return a page, counted from 0, as an upright RGB image."""
 
     def text(self, number: int) -> Text | None:
         """Return the text that the file holds of a page, counted from 0; None for a format that holds none."""
@@ -112,7 +112,7 @@ def open_pages(
         pool: decodes it.
         all_pages: whether more than the first is wanted; if not, the file must be an image.
         side: of the square, in pixels, to which the pages are going to be reduced; None if they are not.
-        count_to: the page up to which frames are count_to, where only some pages are wanted and the file may have any
+        count_to: the page up to which frames are counted, where only some pages are wanted and the file may have any
             number; None to count up to the limit, and to refuse a file that has more.
 
     Raises:

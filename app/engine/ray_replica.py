@@ -35,7 +35,8 @@ _RETRY_BUSY_AFTER = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of a job: a prediction, with its crops apart, or an error; and when, in seconds of the job's stay."""
+    """What came of a job: a prediction, with its crops apart, or an error; and for how many seconds it
+    waited, and the model worked on it."""
 
     prediction: Prediction | None
     crops: tuple[Pixels, ...] | None

@@ -13,7 +13,7 @@ from typing import Any
 
 from app.engine.ray_replica import deployment_of, max_ongoing
 from app.engine.ray_ticket import RETRY_AFTER, RayTicket
-from app.errors import QueueFull, Unavailable
+from app.errors import QueueFull, ShuttingDown
 from models.base import Job, Placement, Prediction
 from models.errors import ModelUnavailable
 from models.registry import Entry, Registry, State
@@ -70,7 +70,7 @@ class Deployed:
 
     def refuse_if_full(self) -> None:
         if self._closed:
-            raise Unavailable("the service is shutting down", RETRY_AFTER)
+            raise ShuttingDown
         if self.queued() >= self._queue_size:
             raise QueueFull(f"{self._queue_size} requests wait for {self.name} already", RETRY_AFTER)
 
@@ -112,7 +112,7 @@ class Deployed:
         for ticket in [*self.unfinished]:
             # What was sent may still be answered.
             if not ticket.sent.is_set():
-                ticket.finish(Unavailable("the service is shutting down", RETRY_AFTER))
+                ticket.finish(ShuttingDown())
 
     def _deploy(self) -> None:
         from ray import serve

@@ -44,7 +44,7 @@ class FoundOperation(Protocol[Found]):
 
 
 class Shared(Protocol):
-    """What is told of an operation."""
+    """An operation, as other copies hear of it."""
 
     id: str
     created: datetime

@@ -23,8 +23,9 @@ class Store(Protocol):
     """Stores images as the bytes that were uploaded."""
 
     def keep(self, data: bytes, sha256: str, format: str) -> AbstractContextManager[str]:
-        """Write an image, and keep it if the block succeeds. Equal images are one file. The block gets the name that
-        the image has after it. While the block runs, the image is not removed to free space.
+        """Keep an image if the block succeeds: a store on disk writes it before the block, one on a network after it.
+        Equal images are one file. The block gets the name that the image has after it. While the block runs, the image
+        is not removed to free space.
 
         Raises:
             StorageFull: there is no space for it.

@@ -11,8 +11,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from models.base import CutWarning, Job, Loaded, Model, Options, Placement, Prediction, Source, Task
-from models.generation import repetition, schema
+from models.base import Job, Loaded, Model, Options, Placement, Prediction, Source, Task
+from models.generation import cut_after, repetition, schema
 from models.preprocessing.doctags import text_of
 from models.preprocessing.languages import language_name
 
@@ -213,10 +213,7 @@ class LoadedVisionLanguage(Loaded):
         if text.repeats:
             warnings.append(repetition.WARNING)
         elif not text.ended and limits.schema is None:
-            most = limits.max_new_tokens
-            warnings.append(
-                CutWarning(f"the text was cut after {most} tokens; a larger max_new_tokens may complete it")
-            )
+            warnings.append(cut_after(limits.max_new_tokens))
         tags = None
         if task is Task.TAG:
             tags = tuple(dict.fromkeys(filter(None, (tag.strip() for tag in json.loads(said)["tags"]))))

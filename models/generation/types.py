@@ -131,5 +131,9 @@ def cut_warning(text: Text, request: TextRequest, rules: Rules) -> tuple[CutWarn
     """Return a warning if a text is cut."""
     if not is_cut(text, request, rules):
         return ()
-    limit = request.max_new_tokens
-    return (CutWarning(f"the text was cut after {limit} tokens; a larger max_new_tokens may complete it"),)
+    return (cut_after(request.max_new_tokens),)
+
+
+def cut_after(tokens: int) -> CutWarning:
+    """Return the warning of a text that is cut."""
+    return CutWarning(f"the text was cut after {tokens} tokens; a larger max_new_tokens may complete it")
