@@ -9,8 +9,20 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = ("DejaVuSans.ttf", "DejaVuSerif.ttf", "DejaVuSansCondensed.ttf", "DejaVuSerifCondensed.ttf")
-SIZES = (14, 18, 20, 24, 30, 34, 42, 50)  # pixels: 10 points at 100 dpi to 12 points at 300 dpi
+FONTS = (
+    "DejaVuSans.ttf",
+    "DejaVuSerif.ttf",
+    "DejaVuSansCondensed.ttf",
+    "DejaVuSerifCondensed.ttf",
+    "DejaVuSans-Bold.ttf",
+    "FreeSans.ttf",
+    "FreeSerif.ttf",
+    "FreeMono.ttf",
+    "Loma.ttf",
+    "Norasi.ttf",
+    "NanumGothic.ttf",
+)  # those of them that are installed; Debian has them in fonts-dejavu, -freefont, -tlwg and -nanum
+SIZES = (13, 14, 17, 20, 24, 30, 34, 42, 50, 67)  # pixels: 9 points at 100 dpi to 12 points at 400 dpi
 MARGIN = 3.0
 SKEW = 2.0  # degrees, the largest
 _TEXT = """
