@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
-from models.reading.tables import find_tables
+from models.reading.tables import find_tables, is_running
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
@@ -25,6 +25,7 @@ PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other h
 PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
 MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
+NARROW_GUTTER = 0.8  # so has one narrower than this: the spaces of a few rows stand above one another by chance
 SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
 ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
@@ -32,6 +33,7 @@ FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
 VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
+NUMBER_WIDTH = 5.0  # widest number of a page
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
 
 
@@ -98,8 +100,20 @@ def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices], height: fl
     for end in dict.fromkeys([*cut[-1:], *tried]):
         gutter = find_gutter(boxes, amounts, np.concatenate(bands[:end]), height, columns=True)
         if gutter is not None:
-            return end, gutter
+            return end - ends_in_number(boxes, bands[:end], height), gutter
     return 0, 0.0
+
+
+def ends_in_number(boxes: Floats, bands: list[Indices], height: float) -> bool:
+    """Tell whether the last of some bands is what stands alone below the middle of a page, as its number does."""
+    if len(bands) < PROSE_ROWS or len(bands[-1]) > 1:
+        return False
+    every, (left, top, right, _) = boxes[np.concatenate(bands)], boxes[bands[-1][0]]
+    middle = float(every[:, 0].min() + every[:, 2].max()) / 2
+    gap = float(top - boxes[np.concatenate(bands[:-1]), 3].max())
+    return bool(
+        right - left <= NUMBER_WIDTH * height and gap >= height and abs((left + right) / 2 - middle) <= 2 * height
+    )
 
 
 def sections(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> list[Indices]:
@@ -171,7 +185,7 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
     rows = [row_middles(side, height) for side in (left, right)]
     prose = [is_prose(side, len(middles), height) for side, middles in zip((left, right), rows, strict=True)]
     counts = sorted(map(len, rows))
-    if gap > WIDE_GUTTER * height and counts[1] < LONG_COLUMN:
+    if not NARROW_GUTTER * height <= gap <= WIDE_GUTTER * height and counts[1] < LONG_COLUMN:
         return False
     if all(prose):
         return counts[1] >= PROSE_ROWS
@@ -180,7 +194,9 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
-    return counts[0] <= SIDEBAR * running and pitch(min(rows, key=len)) <= TIGHT * height
+    # Beside text whose rows are all about as long, short lines are no cells of its rows.
+    whole = any(is_running(side, height) for side in (left, right))
+    return (whole or counts[0] <= SIDEBAR * running) and pitch(min(rows, key=len)) <= TIGHT * height
 
 
 def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap: float, height: float) -> bool:
@@ -188,7 +204,7 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
     apart, as the address and the date of a letter."""
     rows = [row_middles(boxes[side], height) for side in sides]
     counts = sorted(map(len, rows))
-    if amounts or counts[1] < 3 or gap < APART * height:
+    if amounts or counts[1] < 3 or gap < APART * height or not are_beside(boxes[sides[0]], boxes[sides[1]]):
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True

@@ -25,7 +25,8 @@ from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recogniser import Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
-from models.reading.zeros import letters_for_zeros
+from models.reading.widths import plain_widths
+from models.reading.zeros import letters_for_zeros, zeros_for_letters
 
 DETECTOR = "PP-OCRv6_det_small.onnx"
 UNCLIP_RATIO = 1.5  # how far a fragment reaches beyond the detector's core; more lets neighbours in and costs accuracy
@@ -173,7 +174,7 @@ class PageReader:
             readings[owner].part(start, end)
             for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
         ]
-        return [(letters_for_zeros(part.text), part.confidence) for part in parts]
+        return [(corrected(part.text), part.confidence) for part in parts]
 
     def _read_fragment(self, crop: Pixels) -> Reading:
         """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts."""
@@ -228,6 +229,11 @@ def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str,
         if piece is not None and texts[piece]:
             texts[piece] = f"{mark} {texts[piece]}"
     return [(text, confidence) for text, (_, confidence) in zip(texts, read, strict=True)]
+
+
+def corrected(text: str) -> str:
+    """Return what was read with the characters that look like others as they are meant."""
+    return zeros_for_letters(letters_for_zeros(plain_widths(text)))
 
 
 def corners(image: Pixels) -> Floats:

@@ -1,4 +1,5 @@
-"""Zeros that are the letter O: many fonts draw both alike, and a recogniser takes one for the other in words."""
+"""Zeros that are the letter O, and the other way round: many fonts draw both alike, and a recogniser takes one for the
+other."""
 
 import re
 
@@ -10,11 +11,22 @@ _ZEROS = re.compile(
     "|(?<=[^\\W\\d_])0(?=[^\\W\\d_])"  # within one
     "|(?<=[A-Z])0$"  # at the end of one in capitals
 )
+_UNITS = "(?:ml|mm|cm|kg|g|l|m|v|w)"
+_LETTERS = re.compile(
+    rf"(?<=\d)[Oo]+(?=\d)"  # between digits
+    rf"|(?<=\d\d)O+(?=(?i:{_UNITS})?(?![^\W_]))"  # at the end of a number of three digits or more, before its unit
+    r"|(?<=\d[.,]\d)O(?![^\W_])"  # at the end of an amount
+)
 
 
 def letters_for_zeros(text: str) -> str:
     """Return a text with the zeros in its words as letters; words with other digits and numbers stay as they are."""
     return _WORD.sub(lambda match: _word(match[0]), text)
+
+
+def zeros_for_letters(text: str) -> str:
+    """Return a text with the letters O in its numbers as zeros; H2O and the like stay as they are."""
+    return _LETTERS.sub(lambda match: "0" * len(match[0]), text)
 
 
 def _word(word: str) -> str:

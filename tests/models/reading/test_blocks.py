@@ -66,6 +66,27 @@ def test_columns_of_unequal_length() -> None:
     assert [parts for parts, _ in groupby(cut(LEFT, block(500, 292, 400, 6)))] == [{0}, {1}]
 
 
+def test_the_number_of_a_page_below_three_columns_comes_last() -> None:
+    number = block(690, 100 + 13 * STEP, 30, 1)
+    assert cut(number, LEFT, MIDDLE, RIGHT) == [{1}, {2}, {3}, {0}]
+    assert cut(block(500, 100 + 12 * STEP, 30, 1), LEFT, MIDDLE, RIGHT) == [{1}, {0, 2}, {3}], "the end of its column"
+
+
+def test_spaces_of_a_few_rows_above_one_another_are_no_gutter() -> None:
+    gap = 0.7 * HEIGHT
+    assert cut(block(50, 100, 190, 5), block(240 + gap, 100, 190, 5)) == [{0, 1}]
+    assert cut(block(50, 100, 190, 9), block(240 + gap, 100, 190, 9)) == [{0}, {1}]
+
+
+def test_a_sender_above_the_address_is_read_first() -> None:
+    sender, address = block(700, 100, 150, 3), block(50, 100 + 3 * STEP, 180, 4)
+    assert cut(address, sender) == [{0, 1}], "one block, from top to bottom"
+
+
+def test_a_long_list_beside_running_text_is_a_block() -> None:
+    assert cut(block(50, 100, 400, 8), block(500, 100, 100, 7)) == [{0}, {1}]
+
+
 def test_cells_of_a_table_or_a_receipt_are_no_columns() -> None:
     names, prices = block(50, 100, 300, 12), block(500, 100, 70, 12)
     assert cut(names, prices, amounts=1) == [{0, 1}]
