@@ -12,6 +12,7 @@ from models.training.settings import Settings
 
 _LOWEST_LR = 0.01
 _LENGTH_GROUPS = 4
+_LEAST = 1e-8
 
 
 def caption_loss(network: RecurrentCaptioner, memory: Tensor, tokens: Tensor, smoothing: float) -> Tensor:
@@ -47,6 +48,11 @@ def begin(network: RecurrentCaptioner, memory: Tensor, sentences: int) -> State:
 def word_loss(logits: Tensor, said: Tensor) -> Tensor:
     """Return the binary cross entropy of content words, (batch, tags) both, summed over words, mean over photos."""
     return nn.functional.binary_cross_entropy_with_logits(logits.float(), said, reduction="sum") / len(said)
+
+
+def class_loss(classes: Tensor, before: Tensor) -> Tensor:
+    """Return the divergence of probabilities of classes, (batch, classes) both, from those before; mean over photos."""
+    return nn.functional.kl_div(classes.clamp_min(_LEAST).log(), before, reduction="batchmean")
 
 
 def learning_rate(settings: Settings, step: int, steps_in_epoch: int) -> float:

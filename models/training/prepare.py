@@ -10,6 +10,8 @@ import torch
 from models import weights
 from models.backends import torch as runtime
 from models.captioning.configuration import RecurrentCaptionerConfig
+from models.captioning.efficientnet import EfficientNetLite
+from models.captioning.encoder import PACKAGED
 from models.captioning.network import RecurrentCaptioner
 from models.captioning.vocabulary import UNKNOWN, Vocabulary
 from models.discovery import discover, with_local_paths
@@ -85,7 +87,17 @@ def make_network(settings: Settings, photos: Photos) -> tuple[RecurrentCaptioner
     # All special tokens but the end.
     search.suppress_tokens.remove(network.config.eos_token_id)
     network.encoder.requires_grad_(not settings.freeze_encoder)
+    if settings.encoder_blocks:
+        _learn_last(network.encoder.cnn, settings.encoder_blocks)
     return network, vocabulary
+
+
+def _learn_last(cnn: torch.nn.Module, number: int) -> None:
+    """Freeze a CNN but for its last blocks and what follows them."""
+    if not isinstance(cnn, EfficientNetLite):
+        raise TrainingError(f"--encoder-blocks is for {', '.join(PACKAGED)}")
+    cnn.stem.requires_grad_(False)
+    cnn.blocks[:-number].requires_grad_(False)
 
 
 def _check_captioner(directory: Path) -> None:

@@ -58,6 +58,9 @@ class Settings(BaseSettings):
         "of that name and -pytorch-model; else a directory or hub id with the weights of a CNN",
     )
     freeze_encoder: bool = Field(False, description="keep the encoder's weights as they are")
+    encoder_blocks: int = Field(
+        0, ge=0, description="learn only so many of the last blocks of an efficientnet, and what follows; 0 for all"
+    )
     feature_stride: int = Field(
         32, ge=16, le=32, multiple_of=16, description="stride of the feature map, in pixels: 16 or 32"
     )
@@ -95,6 +98,12 @@ class Settings(BaseSettings):
     label_smoothing: float = Field(0.1, ge=0, lt=1, description="probability that is spread over all words")
     word_loss: float = Field(0.1, ge=0, description="weight of the auxiliary loss, which is summed over the words")
     sentence_loss: float = Field(0.35, ge=0, description="weight of the loss of --sentences beside that of captions")
+    class_loss: float = Field(
+        0.0, ge=0, description="weight of how far the encoder's classes are from those before this training"
+    )
+    words_only: float = Field(
+        0.0, ge=0, lt=1, description="part of the photos of which the decoder is told only words and classes, no places"
+    )
     average: float = Field(
         0.999, ge=0, lt=1, description="how much of the averaged weights stays at each step; 0 for no averaging"
     )
@@ -153,6 +162,10 @@ class Settings(BaseSettings):
                 f"--hidden must be a multiple of --heads, and {self.hidden} is none of {self.heads}",
             ),
             (self.self_critical and new, "--self-critical finishes a captioner: --init-from says which"),
+            (
+                self.freeze_encoder and self.encoder_blocks,
+                "--freeze-encoder keeps what --encoder-blocks would learn",
+            ),
             (self.bleu and not self.self_critical, "--bleu counts with --self-critical only"),
         ):
             if wrong:

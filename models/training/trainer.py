@@ -18,7 +18,15 @@ from models.captioning.vocabulary import START, Vocabulary
 from models.training.batches import Batch, TrainingPhotos, squashed_batches, steps_in_epoch, training_batches
 from models.training.checkpoints import BEST, LAST, STATE, export, load_state, save_state
 from models.training.interrupt import Interrupt
-from models.training.optimisation import average, begin, caption_loss, learning_rate, make_optimizer, word_loss
+from models.training.optimisation import (
+    average,
+    begin,
+    caption_loss,
+    class_loss,
+    learning_rate,
+    make_optimizer,
+    word_loss,
+)
 from models.training.prepare import Photos
 from models.training.record import Record
 from models.training.rewards import Reward
@@ -46,6 +54,8 @@ class Trainer:
         # The fast layout of convolutions on CPUs, and in half precision on GPUs.
         self.network.encoder.to(memory_format=torch.channels_last)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
+        # Not part of the state: what a training starts from is the same when it is resumed.
+        self.before = copy.deepcopy(self.average) if settings.class_loss else None
         self.optimizer = make_optimizer(self.network, settings)
         self.dev = photos.dev
         words = [photo.words for photo in photos.train]
@@ -122,7 +132,7 @@ class Trainer:
         """Take the steps of an epoch that are still to be taken."""
         # Self-critical training runs without dropout, so that sentences are sampled from the trained distribution.
         self.network.train(self.reward is None)
-        if self.settings.freeze_encoder:
+        if self.settings.freeze_encoder or self.settings.encoder_blocks:
             # In evaluation mode, batch normalisation keeps its statistics too.
             self.network.encoder.eval()
         progress = self.progress
@@ -149,16 +159,21 @@ class Trainer:
         step = self.progress["epoch"] * self.steps + self.progress["step"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["scale"] * learning_rate(self.settings, step, self.steps)
-        of_captions = of_words = of_sentences = torch.zeros((), device=self.device)
+        of_captions = of_words = of_classes = of_sentences = torch.zeros((), device=self.device)
         if batch is not None:
             seen = self._encode(self.network, batch.pixels)
             of_words = word_loss(seen.words, batch.words.to(self.device))
             if self.progress["epoch"] >= self.settings.word_epochs:
-                of_captions = self._caption_loss(seen.memory, batch)
+                of_captions = self._captions_loss(seen, batch)
+            if self.before is not None:
+                with torch.no_grad():
+                    before = self._encode(self.before, batch.pixels).classes
+                of_classes = class_loss(seen.classes, before)
         if self.sentences is not None:
             of_sentences = self._sentence_loss(self.sentences, batch is None)
         self.optimizer.zero_grad()
-        self._loss(of_captions, of_words, of_sentences).backward()  # type: ignore[no-untyped-call]
+        loss = self._loss(of_captions, of_words, of_sentences) + self.settings.class_loss * of_classes
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.clip)
         self.optimizer.step()
         average(self.average, self.network, self.settings.average, step)
@@ -170,15 +185,31 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             return network.encode(pixels.contiguous(memory_format=torch.channels_last))
 
-    def _caption_loss(self, memory: Tensor, batch: Batch) -> Tensor:
-        """Return the loss of the captions of each photo in `memory` (batch, slots, hidden), or of sampled sentences."""
+    def _captions_loss(self, seen: Seen, batch: Batch) -> Tensor:
+        """Return the mean loss of the captions of photos, of some of which the decoder is not told the places."""
+        settings, progress, network = self.settings, self.progress, self.network
+        random = np.random.default_rng((settings.seed, progress["epoch"], progress["step"], 1))
+        told = torch.from_numpy(random.random(len(batch.photos)) >= settings.words_only)
+        words, classes = seen.words.sigmoid(), seen.classes
+        loss = torch.zeros((), device=self.device)
+        for kept in (told, ~told):
+            photos = kept.nonzero()[:, 0].tolist()
+            if photos:
+                memory = seen.memory[photos] if kept is told else network.imagine(words[photos], classes[photos])
+                loss = loss + len(photos) / len(batch.photos) * self._caption_loss(memory, batch, photos)
+        return loss
+
+    def _caption_loss(self, memory: Tensor, batch: Batch, photos: Sequence[int]) -> Tensor:
+        """Return the loss of the captions, or of sampled sentences, of those photos of a batch that `memory` (photos,
+        slots, hidden) is of."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
             if self.reward is None:
-                return caption_loss(self.network, memory, batch.tokens.to(self.device), self.settings.label_smoothing)
+                tokens = batch.tokens.view(len(batch.photos), -1, batch.tokens.shape[1])[photos].flatten(0, 1)
+                return caption_loss(self.network, memory, tokens.to(self.device), self.settings.label_smoothing)
             state = begin(self.network, memory, len(memory) * self.settings.drawn)
             tokens = draw(self.network, state, _MOST_TOKENS)
             sentences = [self.vocabulary.text(row).split() for row in tokens[:, 1:].tolist()]
-            earned = self.reward(batch.photos, sentences).to(self.device)
+            earned = self.reward([batch.photos[place] for place in photos], sentences).to(self.device)
             return self_critical_loss(self.network, state, tokens, earned)
 
     def _sentence_loss(self, sentences: Sentences, alone: bool) -> Tensor:

@@ -100,6 +100,7 @@ def test_a_finish_raises_the_reward(drawn: list[str], tmp_path: Path) -> None:
     first, finished = tmp_path / "first", tmp_path / "finished"
     assert main([*drawn, "--epochs", "4", "--lr", "0.01", "--out", str(first)]) == 0
     finish = ["--self-critical", "--freeze-encoder", "--epochs", "6", "--lr", "0.003", "--warmup", "0"]
+    finish += ["--words-only", "0.2"]
     assert main([*drawn, *finish, "--average", "0", "--init-from", str(first / "last"), "--out", str(finished)]) == 0
     with (finished / "log.csv").open() as file:
         losses = [float(row["caption_loss"]) for row in csv.DictReader(file)]

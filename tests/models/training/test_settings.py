@@ -28,6 +28,7 @@ from models.training.settings import Settings, parse
         ("--sentence-epochs 2", "--sentence-epochs needs --sentences"),
         ("--self-critical", "--self-critical finishes a captioner: --init-from says which"),
         ("--bleu 1", "--bleu counts with --self-critical only"),
+        ("--freeze-encoder --encoder-blocks 2", "--freeze-encoder keeps what --encoder-blocks would learn"),
         ("--train-split here", "--train-split and --dev-split go together"),
     ],
 )
