@@ -35,10 +35,10 @@ PARAGRAPH_GAP = 0.9  # blank space more than the usual one that starts a paragra
 
 @dataclass(frozen=True)
 class TextLine:
-    """One line of a page: its fragments, its polygon and its paragraph."""
+    """One line of a page: its pieces, its polygon and its paragraph."""
 
     polygon: Floats  # (4, 2), the smallest rectangle along the line that holds its pieces
-    fragments: list[int]  # indices of the pieces, from the line's start to its end
+    pieces: list[int]  # indices of the pieces, from the line's start to its end
     paragraph: int  # counted from 0 in reading order
     block: int  # likewise
     columns: list[int] | None = None  # in a table, the column of each piece, counted from 0
@@ -46,8 +46,8 @@ class TextLine:
     def cells(self) -> list[tuple[int, list[int]]]:
         """Return the column and the pieces of each cell of a table's row; outside of tables, each piece is one."""
         if self.columns is None:
-            return [(0, [piece]) for piece in self.fragments]
-        pairs = groupby(zip(self.columns, self.fragments, strict=True), lambda pair: pair[0])
+            return [(0, [piece]) for piece in self.pieces]
+        pairs = groupby(zip(self.columns, self.pieces, strict=True), lambda pair: pair[0])
         return [(column, [piece for _, piece in of_column]) for column, of_column in pairs]
 
 

@@ -151,7 +151,7 @@ class PageReader:
             text, confidence = joined(sheet.image, parts, polygons), mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
-                own = {kept[piece] for piece in line.fragments}
+                own = {kept[piece] for piece in line.pieces}
                 marks = [sheet.checkbox(mark) for mark, piece in enumerate(marked) if piece in own]
                 lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None, marks))
         return lines

@@ -27,7 +27,7 @@ def rows(count: int, words: int = 3, left: float = 50, top: float = 40, width: f
 
 
 def joined(points: Floats) -> list[list[int]]:
-    return [line.fragments for line in arrange(points)]
+    return [line.pieces for line in arrange(points)]
 
 
 def test_a_page_without_text_has_no_lines() -> None:
@@ -40,7 +40,7 @@ def test_words_become_lines_whatever_the_slant_and_the_resolution(degrees: float
     points = rotate(rows(20), degrees) * scale
     order = np.random.default_rng(0).permutation(len(points))
     lines = arrange(points[order])
-    assert [[int(order[i]) for i in line.fragments] for line in lines] == [
+    assert [[int(order[i]) for i in line.pieces] for line in lines] == [
         [3 * i, 3 * i + 1, 3 * i + 2] for i in range(20)
     ]
     assert {line.paragraph for line in lines} == {0}
@@ -80,16 +80,16 @@ def test_what_stands_far_apart_on_a_row_is_one_line() -> None:
     names, prices = rows(8, words=1, width=120), rows(8, words=1, left=450, width=60)
     points = np.concatenate([prices, names])
     found = arrange(points, np.arange(16) < 8)
-    assert [line.fragments for line in found] == [[i + 8, i] for i in range(8)]
+    assert [line.pieces for line in found] == [[i + 8, i] for i in range(8)]
     apart = arrange(points, np.arange(16) < 8, layout="columns")
-    assert [line.fragments for line in apart] == [[i + shift] for i in range(8) for shift in (8, 0)]
+    assert [line.pieces for line in apart] == [[i + shift] for i in range(8) for shift in (8, 0)]
 
 
 def test_columns_are_cut_only_where_they_are_asked_for() -> None:
     points = np.concatenate([rows(12, words=1, width=400), rows(12, words=1, left=490, width=400)])
     assert len(arrange(points)) == len(arrange(points, layout="columns")) == len(arrange(points, layout="plain")) == 24
     assert joined(points)[:2] == [[0], [1]]
-    assert [line.fragments for line in arrange(points, layout="rows")] == [[i, i + 12] for i in range(12)]
+    assert [line.pieces for line in arrange(points, layout="rows")] == [[i, i + 12] for i in range(12)]
 
 
 def test_a_blank_line_begins_a_paragraph_and_a_wide_spacing_does_not() -> None:
@@ -157,5 +157,5 @@ def test_weighted_median() -> None:
 @pytest.mark.parametrize("size", [(0.0, 0.0), (1e-9, 5.0), (500.0, 1e-9)])
 def test_fragments_without_an_extent_are_lines_all_the_same(size: tuple[float, float]) -> None:
     lines: list[TextLine] = arrange(np.array([fragment(10, 10, *size), *rows(2)]))
-    assert sorted(i for line in lines for i in line.fragments) == list(range(7))
+    assert sorted(i for line in lines for i in line.pieces) == list(range(7))
     assert all(np.isfinite(line.polygon).all() for line in lines)
