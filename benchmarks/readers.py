@@ -1,5 +1,6 @@
 """The two readers of pages that are compared: this project's, and RapidOCR as it comes, with the same networks."""
 
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,24 @@ def as_served() -> Reader:
     def read(image: Image.Image) -> list[Line]:
         (prediction,) = loaded.predict([Job(image=image)])
         return [Line(line.text, np.array(line.polygon) * image.size) for line in prediction.lines or ()]
+
+    return read
+
+
+def by_service(model: str) -> Reader:
+    """Return a model as the service asks it to read pages: one that reads lines gets them cut out."""
+    from app import build_service
+    from app.cli.local import settings_for
+    from app.types import Request, RequestOptions
+
+    service = build_service(settings_for(None, None, None))
+    asked = RequestOptions(model=model, task="read", segment="lines" if model != "rapidocr" else None)
+
+    def read(image: Image.Image) -> list[Line]:
+        file = io.BytesIO()
+        image.save(file, "PNG", compress_level=1)
+        (page,) = service.generate(Request(file.getvalue(), options=asked, store=False)).pages
+        return [Line(line.text, np.array(line.polygon) * image.size) for line in page.lines or ()]
 
     return read
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from benchmarks.metrics import Count, Share, edits, found, found_without_spaces, in_order
 from benchmarks.pages import STYLES, Forms, Page, make_pages, read_forms
-from benchmarks.readers import Line, Reader, as_it_comes, as_served, networks
+from benchmarks.readers import Line, Reader, as_it_comes, as_served, by_service, networks
 from benchmarks.receipts import read_receipts
 from models.reading.reader import PageReader
 
@@ -116,12 +116,13 @@ def joined(lines: Iterable[Line]) -> str:
     return " ".join(line.text for line in lines)
 
 
-def rows(data: Path, seed: int, limit: int | None) -> Iterator[Row]:
+def rows(data: Path, model: str, seed: int, limit: int | None) -> Iterator[Row]:
     """Measure all that the data folder allows."""
-    readers = (as_served(), as_it_comes())
+    readers = (as_served() if model == "rapidocr" else by_service(model), as_it_comes())
     if (data / "iam/valid").is_dir():
         forms = read_forms(data / "iam/valid", limit)
-        yield from measure_lines(PageReader(networks()), forms)
+        if model == "rapidocr":
+            yield from measure_lines(PageReader(networks()), forms)
         for name, style in STYLES.items():
             pages = ((Image.fromarray(page.image), page) for page in make_pages(forms, style, seed))
             yield from measure(f"IAM pages, {name}", readers, pages, score_page)
@@ -133,6 +134,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.reading", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("data", type=Path, metavar="DATA", help="folder with iam/valid or receipts or both")
+    parser.add_argument("--model", default="rapidocr", help="what reads for this project (default: rapidocr)")
     parser.add_argument("--seed", type=int, default=0, help="of the stacking of lines into pages (default: 0)")
     parser.add_argument("--limit", type=int, help="read at most so many forms, and so many receipts")
     options = parser.parse_args(arguments)
@@ -150,7 +152,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     print("|", " | ".join(COLUMNS), "|")
     print("|---" * len(COLUMNS) + "|", flush=True)
-    for row in rows(options.data, options.seed, options.limit):
+    for row in rows(options.data, options.model, options.seed, options.limit):
         print("|", " | ".join(row), "|", flush=True)
 
 
