@@ -215,6 +215,9 @@ class Entry:
             log.warning("%s: %s%s", self.model.name, what, reason, exc_info=None if known else error)
         self._failures += 1
         wait = min(RETRY_AFTER * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_AFTER)
+        if isinstance(error, ModelUnavailable):
+            # The hub may ask for a longer one.
+            wait = max(wait, error.retry_after)
         self.error, self._retry_at = message, time.monotonic() + wait
         return ModelUnavailable(f"{self.model.name}: {message}", wait)
 

@@ -293,6 +293,18 @@ def test_the_identity_is_that_of_the_weights(tmp_path: Path) -> None:
     assert entry.identity == started().identity
 
 
+@pytest.mark.parametrize(("asked", "waits"), [(3600.0, 3600.0), (5.0, 30.0)])
+def test_a_failed_model_waits_as_long_as_the_hub_asks(asked: float, waits: float) -> None:
+    def load() -> None:
+        raise ModelUnavailable("the hub answered 429", asked)
+
+    entry = registry_of(fake(load=load)).entry("fake")
+    with pytest.raises(ModelUnavailable) as failed:
+        entry.load()
+    assert failed.value.retry_after == waits
+    assert waits - 10 < entry.retry_in <= waits
+
+
 def test_load_is_once_for_all_callers() -> None:
     model = fake()
     entry = registry_of(model).entry("fake")
