@@ -8,15 +8,17 @@ import uuid
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 from cachetools import TTLCache
 
 from app import context
+from app.cache import size_of
 from app.errors import NotFound, QueueFull, ServiceError, ShuttingDown
 from app.shared.operations import FoundOperation, SharedOperations
 from app.shared.state import SharedState
-from app.types import Answer, IsCancelled, Progress, ReportProgress, Stage
+from app.types import IsCancelled, Progress, ReportProgress, Stage
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +28,7 @@ KEEP_SECONDS = 600.0
 """Seconds for which a finished operation can be found by its id."""
 MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
-_BYTES_OF_ANSWER = 10_000
+_BYTES_BESIDES = 10_000  # the result
 _RETRY_AFTER = 5.0
 _EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
@@ -65,11 +67,10 @@ class Operation(Generic[Result]):
         """True once there is a result or an error."""
         return self._done
 
-    @property
+    @cached_property
     def size(self) -> int:
-        """How many bytes the result takes, about: exports are the large ones."""
-        large = self._result.export if isinstance(self._result, Answer) else self._result
-        return _BYTES_OF_ANSWER + (len(large) if isinstance(large, bytes) else 0)
+        """How many bytes the operation takes with its result, about. It is asked for once there is one."""
+        return _BYTES_BESIDES + size_of(self._result)
 
     @property
     def failed(self) -> bool:
@@ -301,9 +302,11 @@ class Operations:
             self._keep(operation)
 
     def _keep(self, operation: Operation[Any]) -> None:
+        # Measured before the lock is taken: a long document takes a while.
+        size = operation.size
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]
             # One that is larger than all that may be kept would drop the others for nothing.
-            if self._by_id.pop(operation.id, None) is not None and operation.size <= MAX_KEPT_BYTES:
+            if self._by_id.pop(operation.id, None) is not None and size <= MAX_KEPT_BYTES:
                 self._kept[operation.id] = operation

@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 
@@ -51,6 +51,8 @@ class Entry:
         self._elsewhere: tuple[State, float] | None = None
         self._stopped = False
         self._downloaded = False
+        self._weights: Hashable = None
+        """Which weights are in memory, or were found when it was asked first."""
         self._failures = 0
         self._retry_at = 0.0
         self._lock = threading.Lock()
@@ -98,7 +100,9 @@ class Entry:
     @property
     def identity(self) -> tuple[object, ...]:
         """All that a prediction depends on besides the job: the name, the weights and the placement."""
-        return self.model.name, self.model.source, self._placement
+        if self._weights is None:
+            self._weights = weights.identity(self.model.source)
+        return self.model.name, self._weights, self._placement
 
     @property
     def on_machine(self) -> bool:
@@ -180,6 +184,7 @@ class Entry:
             self._downloaded = True
         self._busy, started = State.LOADING, time.monotonic()
         weights.verify(path)
+        self._weights = weights.identity(self.model.source)
         self._budget.reserve(self._share, path)
         loaded = self.model.load(path, self._placement)
         self._budget.set_loaded(self._share, loaded)
@@ -210,6 +215,9 @@ class Entry:
             log.warning("%s: %s%s", self.model.name, what, reason, exc_info=None if known else error)
         self._failures += 1
         wait = min(RETRY_AFTER * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_AFTER)
+        if isinstance(error, ModelUnavailable):
+            # The hub may ask for a longer one.
+            wait = max(wait, error.retry_after)
         self.error, self._retry_at = message, time.monotonic() + wait
         return ModelUnavailable(f"{self.model.name}: {message}", wait)
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Hashable
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -49,6 +49,22 @@ def cached(source: Source) -> Path | None:
         return None
     found = try_to_load_from_cache(source.hub_id, "config.json", revision=source.revision)
     return Path(found).parent if isinstance(found, str) else None
+
+
+def identity(source: Source) -> Hashable:
+    """Return what tells the weights of a source from others: the repository and its revision; of a directory the sums
+    that were published with it, else the names, sizes and times of its files."""
+    if source.directory is None:
+        return source.hub_id, source.revision
+    sums = source.directory / _SUMS
+    try:
+        if sums.is_file():
+            return hashlib.sha256(sums.read_bytes()).hexdigest()
+        found = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.directory.iterdir())
+    except OSError:
+        # It has no weights that could be loaded.
+        return str(source.directory)
+    return hashlib.sha256(repr(found).encode()).hexdigest()
 
 
 def has_weights(directory: Path) -> bool:

@@ -10,7 +10,7 @@ from app.api.bodies import Fields, json_fields
 from app.api.chat import Chat
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
-from app.errors import BadRequest, NotFound
+from app.errors import BadRequest, InvalidOption, NotFound
 from app.types import Request
 
 PREFIXES = ("/api/v1/vision/",)
@@ -31,7 +31,7 @@ def blueprint(chat: Chat) -> Blueprint:
         if task not in ("caption", "labels"):
             raise NotFound(f"the task {task[:50]} is not supported: use caption or labels")
         model = chat.entry(name or str(fields.get("model") or "")).model.name
-        answers = [chat.generate(image, model, task == "labels") for image in _images(chat, fields)]
+        answers = [chat.generate(image, model, task == "labels") for image in _images(chat, fields, task)]
         result: Fields
         if task == "caption":
             confidence = answers[0].pages[0].confidence
@@ -49,11 +49,14 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     return {"id": g.get("vision_id", problem.request_id), "code": problem.status, "error": problem.detail}, {}
 
 
-def _images(chat: Chat, fields: Fields) -> list[Request]:
+def _images(chat: Chat, fields: Fields, task: str) -> list[Request]:
     images = fields.get("images") or ([fields["url"]] if fields.get("url") else [])
     if not isinstance(images, list) or not images:
         raise BadRequest("send an image: its address as url, or a list of data: URLs as images")
-    return [chat.image(image) for image in images[: chat.MAX_IMAGES]]
+    if len(images) > chat.MAX_IMAGES:
+        raise InvalidOption(f"send at most {chat.MAX_IMAGES} images at once")
+    # An answer has one caption: that of the first image.
+    return [chat.image(image) for image in (images[:1] if task == "caption" else images)]
 
 
 _described = partial(operation, "PhotoPrism", "As PhotoPrism's service answers.", "`code`, `error`.")

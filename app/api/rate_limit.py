@@ -57,7 +57,7 @@ def count_left() -> Callable[[], None]:
         RateLimited: the client has left as much as it may have at once.
     """
     counted: _AtOnce = current_app.extensions[_AT_ONCE]
-    return counted.leave()
+    return counted.count_left()
 
 
 def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
@@ -86,7 +86,7 @@ class _AtOnce:
         if (client := g.pop("counted", None)) is not None:
             self._in_work.end(client)
 
-    def leave(self) -> Callable[[], None]:
+    def count_left(self) -> Callable[[], None]:
         """Count one more operation that goes on without its request; return what ends it."""
         if not (most := self._most_of_client()):
             return lambda: None

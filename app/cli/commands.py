@@ -107,7 +107,7 @@ def _run(task: Task, asked: Asked, stopped: threading.Event, progress: Progress)
 def _journal(asked: Asked) -> Journal:
     path = journal_path(asked)
     if asked.dry_run:
-        # Nothing is written, and so none is begun.
+        # Nothing is written, and none is begun.
         return Journal(path if path and path.exists() else None, reading=True)
     return Journal(path)
 

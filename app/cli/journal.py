@@ -50,42 +50,49 @@ class Journal:
 
         Args:
             path: of the file; None for one in memory.
-            reading: whether it is only searched.
+            reading: whether it is only looked into. Nothing is written then, as another process may be at work with it.
 
         Raises:
-            NoOutput: the file cannot be written, or is no journal of this version.
+            NoOutput: the file cannot be written or read, or is no journal of this version.
         """
         self.path = path
+        self._reading = reading
         self.broken_off = False
         """True where a process was killed, or is still at work."""
         self._lock = threading.RLock()
         try:
-            if path is not None:
+            if path is not None and not reading:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                path or ":memory:", timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-            )
+            self._connection = _connected(path, reading)
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _FORMAT):
                 raise NoOutput(f"{path} is a journal of another version of i2t: name another with --journal")
-            # With NORMAL a power cut may lose the last results, which are then computed again, and never the journal.
-            for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
-                self._connection.execute(f"PRAGMA {pragma}")
-            self._connection.executescript(_SCHEMA)
+            if reading and version == 0:
+                # Another process has only begun the file, or none is there: one in memory is as empty.
+                self._connection.close()
+                self._connection = _connected(None)
+            if not reading or version == 0:
+                # With NORMAL a power cut may lose the last results, which are then computed again, and never the
+                # journal.
+                for pragma in ("journal_mode = WAL", "synchronous = NORMAL"):
+                    self._connection.execute(f"PRAGMA {pragma}")
+                self._connection.executescript(_SCHEMA)
             self._workers = Workers(None if reading else path)
             self.broken_off = self._row("SELECT 1 FROM claims") is not None
         except (sqlite3.Error, OSError) as error:
-            raise NoOutput(f"the journal {path} cannot be written ({error})") from error
+            raise NoOutput(f"the journal {path} cannot be {'read' if reading else 'written'} ({error})") from error
 
     def begin(self) -> None:
         """Forget the claims of a process that was killed and had the number of this one."""
-        self._write("DELETE FROM claims WHERE worker = ?", self._workers.number)
+        if not self._reading:
+            self._write("DELETE FROM claims WHERE worker = ?", self._workers.number)
 
     def close(self) -> None:
         """Give up what this process has claimed, and close the file."""
         with self._lock:
             try:
-                self._connection.execute("DELETE FROM claims WHERE worker = ?", (self._workers.number,))
+                if not self._reading:
+                    self._connection.execute("DELETE FROM claims WHERE worker = ?", (self._workers.number,))
                 self._connection.close()
             except sqlite3.Error as error:
                 raise _unwritable(self.path, error) from error
@@ -262,6 +269,16 @@ class Journal:
     def _write(self, statement: str, *values: Any) -> None:
         with self.writing():
             self._connection.execute(statement, values)
+
+
+def _connected(path: Path | None, reading: bool = False) -> sqlite3.Connection:
+    """Connect to a file, or to memory."""
+    # Not `mode=ro`, which leaves the files of the write-ahead log behind in the directory.
+    name = f"{path.absolute().as_uri()}?mode=rw" if path and reading else path or ":memory:"
+    connection = sqlite3.connect(name, timeout=_PATIENCE, isolation_level=None, check_same_thread=False, uri=reading)
+    if path and reading:
+        connection.execute("PRAGMA query_only = TRUE")
+    return connection
 
 
 def _bytes(path: str) -> bytes:

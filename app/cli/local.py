@@ -1,11 +1,9 @@
 """Answers from the service in this process: its own pipelines, engine and limits, without HTTP."""
 
 import dataclasses
-import hashlib
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from app import build_service
@@ -18,7 +16,7 @@ from app.pipelines import Pipeline
 from app.service import Service
 from app.types import Answer, Request, RequestOptions
 from models.backends.threads import cores
-from models.base import Placement, Source
+from models.base import Placement
 from models.errors import ModelError
 from models.registry import Entry
 
@@ -157,19 +155,8 @@ def _identity(pipeline: Pipeline, tagger: Entry | None, options: RequestOptions)
 
 def _stable(value: Any) -> Any:
     """Return what a value stands for in all processes and on all machines."""
-    if isinstance(value, Source):
-        return _files(value.directory) if value.directory else (value.hub_id, value.revision)
     if isinstance(value, Placement):
         return value.device, value.precision, value.runtime
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {name: given for name, given in dataclasses.asdict(value).items() if given}
     return tuple(map(_stable, value)) if isinstance(value, tuple) else value
-
-
-def _files(directory: Path) -> str:
-    """Return what tells a checkpoint from another: its published sums, else the sizes and times of its files."""
-    sums = directory / "SHA256SUMS"
-    if sums.is_file():
-        return hashlib.sha256(sums.read_bytes()).hexdigest()
-    found = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in directory.iterdir())
-    return hashlib.sha256(repr(found).encode()).hexdigest()

@@ -13,7 +13,7 @@ _MOST = 10_000
 
 
 class Workers:
-    """This process among those of a journal. A journal in memory has no others."""
+    """This process among those of a journal. For a journal in memory, or one that is only read, it has no number."""
 
     def __init__(self, journal: Path | None) -> None:
         """Take a number that no living process has.
@@ -21,7 +21,7 @@ class Workers:
         Raises:
             OSError: the file of locks, beside the journal, cannot be written.
         """
-        self.number = 0
+        self.number = -1
         self._file: int | None = None
         # Locks are those of a process: another thread would be granted the same.
         self._lock = threading.Lock()

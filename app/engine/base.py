@@ -69,7 +69,10 @@ class Engine(Protocol):
         """
 
     def load(self, model: str, until_loaded: bool = False) -> None:
-        """Start downloading and loading a model, without waiting for it. `until_loaded` repeats failed attempts."""
+        """Start downloading and loading a model, without waiting for it.
+
+        `until_loaded` repeats failed attempts; on a Ray cluster, only the next job or `load` does.
+        """
 
     def unload(self, model: str) -> bool:
         """Take a model out of memory or stop its download; return False if it is at work, and stays."""

@@ -58,10 +58,9 @@ class LocalStore:
                 _sweep(leftover)
             probe = self._directory / f"{_PARTIAL}{uuid.uuid4().hex}"
             probe.touch()
-            probe.unlink()
-            found = ((path.name, path.stat()) for path in self._directory.iterdir() if is_name(path.name))
-            kept = [(name, _Kept(stat.st_size, stat.st_mtime)) for name, stat in found]
-            for name, image in sorted(kept, key=lambda item: item[1].came):
+            # Another copy of the service that starts now may have removed it.
+            probe.unlink(missing_ok=True)
+            for name, image in sorted(self._found(), key=lambda item: item[1].came):
                 self._note(name, image)
         except OSError as error:
             log.warning("IMAGES_DIR %s cannot be written (%s): uploads will get 507", self._directory, error.strerror)
@@ -113,6 +112,15 @@ class LocalStore:
                     log.warning("cannot remove %s: %s", name, error)
                 else:
                     self._forget(name)
+
+    def _found(self) -> Iterator[tuple[str, _Kept]]:
+        """Yield the names of the images that are there, with what is noted of each."""
+        for path in self._directory.iterdir():
+            if is_name(path.name):
+                # Another copy of the service may remove it meanwhile.
+                with contextlib.suppress(FileNotFoundError):
+                    stat = path.stat()
+                    yield path.name, _Kept(stat.st_size, stat.st_mtime)
 
     def _to_go(self) -> list[str]:
         """Return the images to remove: those too old, and the oldest beyond the limit of size, except those in use."""

@@ -110,7 +110,11 @@ class S3Store:
             going = self._to_go()
             for start in range(0, len(going), _AT_ONCE):
                 objects = [{"Key": key} for key in going[start : start + _AT_ONCE]]
-                self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+                answer = self._client.delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
+                # The request itself goes well where objects are locked, or may not be removed.
+                if failed := answer.get("Errors"):
+                    why = failed[0].get("Message") or failed[0].get("Code")
+                    log.warning("cannot remove %d old images from S3_BUCKET: %s", len(failed), why)
         except self._failures as error:
             log.warning("cannot remove old images from S3_BUCKET: %s", error)
 

@@ -12,7 +12,7 @@ import requests
 from app import operations as module
 from app.errors import ClientGone, InvalidImage, NotFound, QueueFull, Unavailable
 from app.operations import Operation, Operations
-from app.types import Answer, IsCancelled, Progress, ReportProgress
+from app.types import Answer, IsCancelled, Page, Progress, ReportProgress
 from tests.conftest import encoded
 from tests.fakes import wait_until
 from tests.server import Server
@@ -187,12 +187,14 @@ def test_what_cannot_be_shared_with_other_copies_is_answered_all_the_same(
     wait_until(lambda: operations.in_work == 0)
 
 
-def test_kept_operations_take_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("is_export", [True, False])
+def test_kept_operations_take_bounded_memory(monkeypatch: pytest.MonkeyPatch, is_export: bool) -> None:
     monkeypatch.setattr(module, "MAX_KEPT_BYTES", 100_000)
     operations = Operations(100)
 
     def kept(size: int) -> Operation[Answer]:
-        answer = Answer("", "model", (), export=bytes(size))
+        page = Page(8, 8, "" if is_export else " " * size)
+        answer = Answer("", "model", (page,), export=bytes(size) if is_export else None)
         operation = operations.submit(lambda progress, cancelled: answer, keep=True)
         assert operation.result() is answer
         operation.leave()

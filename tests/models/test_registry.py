@@ -269,6 +269,42 @@ def test_a_revision_can_be_pinned() -> None:
             with_revisions(discover(), {name: "v1"})
 
 
+def test_the_identity_is_that_of_the_weights(tmp_path: Path) -> None:
+    directory = tmp_path / "trained"
+    directory.mkdir()
+    (directory / "pytorch_model.bin").write_bytes(b"weights")
+
+    def started() -> Entry:
+        return registry_of(Fake("fake", Source(directory=directory)).behave()).entry("fake")
+
+    running = started()
+    before = running.identity
+    assert started().identity == before
+    # Trained again: the weights in memory are the old ones until they are loaded.
+    (directory / "pytorch_model.bin").write_bytes(b"better weights")
+    assert running.identity == before
+    assert started().identity != before
+    running.load()
+    assert running.identity == started().identity
+    # Where the sums are known, another copy of the same files is the same.
+    (directory / "SHA256SUMS").write_text("")
+    moved = shutil.copytree(directory, tmp_path / "moved")
+    entry = registry_of(Fake("fake", Source(directory=moved)).behave()).entry("fake")
+    assert entry.identity == started().identity
+
+
+@pytest.mark.parametrize(("asked", "waits"), [(3600.0, 3600.0), (5.0, 30.0)])
+def test_a_failed_model_waits_as_long_as_the_hub_asks(asked: float, waits: float) -> None:
+    def load() -> None:
+        raise ModelUnavailable("the hub answered 429", asked)
+
+    entry = registry_of(fake(load=load)).entry("fake")
+    with pytest.raises(ModelUnavailable) as failed:
+        entry.load()
+    assert failed.value.retry_after == waits
+    assert waits - 10 < entry.retry_in <= waits
+
+
 def test_load_is_once_for_all_callers() -> None:
     model = fake()
     entry = registry_of(model).entry("fake")

@@ -212,6 +212,11 @@ def test_photoprism(service: Server, strict: Server, photo: bytes, caption: str,
     asked = {"id": "7", "images": [data_url(photo)], "prompt": "ignored", "stream": False}
     answer = service.post("/api/v1/vision/caption", json=asked).json()
     assert (answer["id"], answer["code"], answer["result"]["caption"]["text"]) == ("7", 200, caption)
+    # Only the first image has a caption: the others are not looked at.
+    several = {"images": [data_url(photo), "no image"]}
+    assert service.post("/api/v1/vision/caption", json=several).json()["result"]["caption"]["text"] == caption
+    many = service.post("/api/v1/vision/labels", json={"images": [data_url(photo)] * 17}).json()
+    assert (many["code"], many["error"]) == (422, "send at most 16 images at once")
     for path, code in (("nsfw", 404), ("caption/unknown", 404)):
         refused = service.post(f"/api/v1/vision/{path}", json=asked).json()
         assert (refused["id"], refused["code"]) == ("7", code)

@@ -63,6 +63,33 @@ def test_a_claim_of_a_process_that_was_killed_is_free_at_once(journal: Journal, 
     assert journal.claim("/photos/a.jpg", "caption")
 
 
+def test_reading_a_journal_leaves_it_and_the_claims_of_others_alone(
+    tmp_path: Path, other: subprocess.Popen[str]
+) -> None:
+    reading = Journal(tmp_path / "journal", reading=True)
+    reading.begin()
+    with pytest.raises(NoOutput):
+        reading.remember_file("/photos/a.jpg", 1, 1, "a")
+    assert reading.content_of("/photos/a.jpg", 1, 1) is None
+    reading.close()
+    journal = Journal(tmp_path / "journal")
+    assert not journal.claim("/photos/a.jpg", "caption")
+    journal.close()
+
+
+def test_reading_writes_no_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.remember_answer("k", "dog", "{}", "a dog", "")
+    journal.close()
+    (tmp_path / "empty").touch()
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for name, found in (("journal", "{}"), ("empty", None)):
+        reading = Journal(tmp_path / name, reading=True)
+        assert reading.answer("k") == found
+        reading.close()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_a_process_with_the_number_of_a_killed_one_forgets_its_claims(
     tmp_path: Path, other: subprocess.Popen[str]
 ) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,27 @@ def test_an_image_is_kept_under_its_hash(store: LocalStore, tmp_path: Path, form
     assert name == f"{SHA256}.{extension}"
     assert store.find(name) == tmp_path / "images" / name
     assert store.find(name).read_bytes() == DATA
+
+
+def test_another_copy_may_remove_files_while_this_one_starts(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = put(store, DATA, SHA256, "PNG")
+    touch, iterdir = Path.touch, Path.iterdir
+
+    def touched(path: Path) -> None:
+        touch(path)
+        path.unlink()
+
+    def listed(path: Path) -> Iterator[Path]:
+        return iter([*iterdir(path), path / f"{'0' * 64}.png"])
+
+    monkeypatch.setattr(Path, "touch", touched)
+    monkeypatch.setattr(Path, "iterdir", listed)
+    other = LocalStore(tmp_path / "images")
+    other.open()
+    assert not caplog.records
+    assert [*other._kept] == [name]
 
 
 def test_the_same_image_twice_is_one_file(store: LocalStore, tmp_path: Path) -> None:

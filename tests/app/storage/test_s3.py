@@ -103,6 +103,17 @@ def test_what_is_too_old_goes_and_what_comes_again_stays(
     assert keys(s3_server, bucket) == []
 
 
+def test_what_s3_does_not_remove_is_logged(
+    bucket: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(S3Store(bucket), DATA)
+    store = S3Store(bucket, max_bytes=1)
+    errors = [{"Key": f"{SHA256}.png", "Code": "AccessDenied", "Message": "Access Denied"}]
+    monkeypatch.setattr(store._client, "delete_objects", lambda **_: {"Errors": errors})
+    store.tidy()
+    assert "cannot remove 1 old images from S3_BUCKET: Access Denied" in caplog.text
+
+
 def test_an_image_larger_than_the_limit_is_refused_before_the_work(bucket: str) -> None:
     with pytest.raises(StorageFull, match="MAX_STORE_MB"), S3Store(bucket, max_bytes=3).keep(DATA, SHA256, "PNG"):
         pytest.fail("the block ran")
