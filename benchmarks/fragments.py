@@ -74,15 +74,20 @@ def words_of(sheet: Sheet) -> list[Word]:
 def joined(words: list[Word], chance: random.Random) -> list[list[Word]]:
     """Return words as fragments: those of a row that stand close."""
     fragments: list[list[Word]] = []
-    for word in sorted(words, key=lambda word: (round(word.base, 2), word.left)):
+    for word in sorted(words, key=lambda word: (row_of(word), word.left)):
         last = fragments[-1][-1] if fragments else None
         close = chance.uniform(*JOINED) * word.size
-        same = last is not None and abs(last.base - word.base) < 0.05 * word.size and last.size == word.size
+        same = last is not None and row_of(last) == row_of(word) and last.size == word.size
         if last is not None and same and word.left - last.right < close:
             fragments[-1].append(word)
         else:
             fragments.append([word])
     return fragments
+
+
+def row_of(word: Word) -> int:
+    """Return the number of the row that a word stands on; rows that differ by a tenth of a letter height are others."""
+    return round(word.base / (0.1 * word.size))
 
 
 def polygon_of(fragment: list[Word], chance: random.Random) -> Floats:

@@ -37,7 +37,7 @@ def runs(crop: Pixels) -> Floats:
 
 
 def is_upright_rule(ink: NDArray[np.bool_]) -> bool:
-    """Tell whether a run (height, width) is a rule between columns or the edge of a box: a stroke from top to bottom."""
+    """Tell whether a run (height, width) is a stroke from top to bottom: a rule between columns, or a box's edge."""
     height, width = ink.shape
     edge = int(EDGE * height)
     inside = ink[edge : height - edge].any(axis=1)
