@@ -1,7 +1,7 @@
 """Letters, invoices, tables and receipts whose reading order is known: kinds of `benchmarks.layouts`."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from benchmarks.sheets import MARGIN, Sheet
 
@@ -53,6 +53,41 @@ def letter_head(sheet: Sheet) -> None:
         top = sheet.say(right, max(top, MARGIN), line)
     y = sheet.say(MARGIN, max(y, top) + 2, "Dear Sir or Madam,") + 0.8
     sheet.prose(MARGIN, y, right + 8 - MARGIN, chance.randint(5, 14))
+
+
+def letter(sheet: Sheet) -> None:
+    """A letter whose sender stands at the right, above the address or beside it, or across the page; with a date."""
+    chance, full = sheet.chance, sheet.chance.uniform(34, 44)
+    sender = ["Miller and Sons", "Mill Lane 4", "4011 Graz", "Tel. 0551 39281", "office@mill.example"]
+    sender = sender[: chance.randint(2, 5)]
+    address = [chance.choice(("Harbour Works Ltd", "Purchasing", "Attn. " + chance.choice(NAMES)))]
+    address += [f"{chance.randint(1, 99)} Quay Street", f"{chance.randint(1000, 9999)} {chance.choice(PLACES)}"]
+    date = f"{chance.randint(1, 28)} {chance.choice(MONTHS)} {chance.randint(1999, 2025)}"
+    y, style = MARGIN, chance.choice(("above", "beside", "across"))
+    right = MARGIN + full - max(map(sheet.width, sender))
+    if style == "across":
+        y = _lines(sheet, lambda line: MARGIN + (full - sheet.width(line)) / 2, y, sender[:3]) + 1.5
+        bottom = _lines(sheet, lambda _: MARGIN, y, address)
+        row = y + chance.choice((0, 0.5, len(address) - 1)) * sheet.leading
+        y = max(bottom, sheet.say(MARGIN + full - sheet.width(date), row, date))
+    elif style == "above":
+        y = _lines(sheet, lambda line: MARGIN + full - sheet.width(line), y, sender) + chance.uniform(0, 2)
+        y = _lines(sheet, lambda _: MARGIN, y, address) + 1
+        y = sheet.say(MARGIN + full - sheet.width(date), y, date)
+    else:
+        bottom = _lines(sheet, lambda _: MARGIN, y, address)
+        y = max(bottom, _lines(sheet, lambda _: right, y + chance.choice((0, 0.5)), sender)) + 1.2
+        y = sheet.say(MARGIN, y, date)
+    y = sheet.say(MARGIN, y + 1.5, "Dear Sir or Madam,") + 0.8
+    y = sheet.say(MARGIN, sheet.prose(MARGIN, y, full, chance.randint(4, 12)) + 1, "Yours sincerely,") + 1.5
+    sheet.say(MARGIN, y, chance.choice(NAMES))
+
+
+def _lines(sheet: Sheet, left: Callable[[str], float], y: float, lines: Sequence[str]) -> float:
+    """Write lines next in reading order, from where `left` says; return where the one below starts."""
+    for line in lines:
+        y = sheet.say(left(line), y, line)
+    return y
 
 
 def invoice(sheet: Sheet) -> None:

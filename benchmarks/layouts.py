@@ -6,7 +6,8 @@ Lengths are in letter heights, a letter height being the size of the font in pix
 import random
 from collections.abc import Callable
 
-from benchmarks.forms import invoice, letter_head, receipt, table
+from benchmarks.articles import list_beside, narrow_left, narrow_right, paragraphs
+from benchmarks.forms import invoice, letter, letter_head, receipt, table
 from benchmarks.sheets import MARGIN, WORDS, Drawn, Sheet
 
 SKEW = 2.0  # degrees, the largest
@@ -70,8 +71,15 @@ KINDS: dict[str, Callable[[Sheet], None]] = {
     "columns-2-gutter-2.0": _columns_of(2, 2.0),
     "columns-3": lambda sheet: _columns(sheet, 3, sheet.chance.uniform(1, 2.5)),
     "columns-4": lambda sheet: _columns(sheet, 4, sheet.chance.uniform(1, 2.5)),
+    "paragraphs-2-gutter-0.8": lambda sheet: paragraphs(sheet, 2, 0.8),
+    "paragraphs-2": lambda sheet: paragraphs(sheet, 2, sheet.chance.uniform(1, 2)),
+    "paragraphs-3": lambda sheet: paragraphs(sheet, 3, sheet.chance.uniform(1, 2)),
     "sidebar": sidebar,
+    "narrow-left": narrow_left,
+    "narrow-right": narrow_right,
+    "list-beside": list_beside,
     "letter-head": letter_head,
+    "letter": letter,
     "invoice": invoice,
     "table": table,
     "receipt": receipt,
@@ -79,9 +87,15 @@ KINDS: dict[str, Callable[[Sheet], None]] = {
 }
 
 
-def make(kind: str, seed: int) -> Drawn:
-    """Draw a page of a kind; two in five lie askew."""
+def sheet_of(kind: str, seed: int) -> tuple[Sheet, float]:
+    """Write a page of a kind; return it with the degrees by which it lies askew, as two in five do."""
     chance = random.Random(f"{kind} {seed}")
     sheet = Sheet(chance)
     KINDS[kind](sheet)
-    return sheet.draw(chance.uniform(-SKEW, SKEW) if chance.random() < 0.4 else 0.0)
+    return sheet, chance.uniform(-SKEW, SKEW) if chance.random() < 0.4 else 0.0
+
+
+def make(kind: str, seed: int) -> Drawn:
+    """Draw a page of a kind."""
+    sheet, skew = sheet_of(kind, seed)
+    return sheet.draw(skew)

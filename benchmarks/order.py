@@ -1,19 +1,23 @@
 """Measure whether pages are read in order: `python -m benchmarks.order [--count N] [--kind KIND] [--cases FOLDER]`.
 
-Pages of each kind of `benchmarks.layouts` are drawn and read. A page is right at a character error rate of at most 2 %
+Pages of each kind of `benchmarks.layouts` are drawn and read; with `--layout`, the order alone is measured, from the
+fragments that a detector would find. A page is right at a character error rate of at most 2 %
 in its reading order, white space folded. FOLDER may hold cases of your own: images or PDFs, each beside a
 `NAME.expected.txt` with its text; lines that begin with `# ` are remarks, and check boxes are `[ ]` and `[x]`.
 """
 
 import argparse
+import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pypdfium2
 from PIL import Image
 
-from benchmarks.layouts import KINDS, make
+from benchmarks.fragments import read_in_order
+from benchmarks.layouts import KINDS, make, sheet_of
 from benchmarks.metrics import edits
 from benchmarks.readers import Reader, as_served
 
@@ -35,13 +39,22 @@ def error_rate(read: str, written: str) -> float:
     return wrong / max(total, 1)
 
 
-def measure_kind(reader: Reader, kind: str, count: int) -> str:
-    """Read so many pages of a kind; return a row of the table."""
-    start, wrong = time.perf_counter(), []
-    for seed in range(count):
-        page = make(kind, seed)
-        if error_rate("\n".join(line.text for line in reader(page.image)), page.text) > RIGHT:
-            wrong.append(seed)
+def read_whole(reader: Reader, kind: str, seed: int) -> float:
+    """Return the character error rate of a page that is read."""
+    page = make(kind, seed)
+    return error_rate("\n".join(line.text for line in reader(page.image)), page.text)
+
+
+def read_layout(kind: str, seed: int) -> float:
+    """Return the character error rate of a page whose characters are known: of its order."""
+    sheet, skew = sheet_of(kind, seed)
+    return error_rate(read_in_order(sheet, skew, random.Random(seed)), "\n".join(sheet.lines))
+
+
+def measure_kind(rate: Callable[[str, int], float], kind: str, seeds: range) -> str:
+    """Measure pages of a kind; return a row of the table."""
+    start, count = time.perf_counter(), len(seeds)
+    wrong = [seed for seed in seeds if rate(kind, seed) > RIGHT]
     seconds = (time.perf_counter() - start) / count
     return f"| {kind} | {1 - len(wrong) / count:.1%} of {count} | {seconds:.2f} | {', '.join(map(str, wrong))} |"
 
@@ -87,15 +100,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=20, help="pages of each kind (default: 20)")
     parser.add_argument("--kind", action="append", choices=KINDS, help="only this kind; may be repeated")
     parser.add_argument("--cases", type=Path, metavar="FOLDER", help="read these instead of drawn pages")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first page (default: 0)")
+    parser.add_argument("--layout", action="store_true", help="measure the order alone, without networks")
     options = parser.parse_args(arguments)
-    reader = as_served()
     print("| what | right | seconds a page | remarks |\n|---|---|---|---|", flush=True)
     if options.cases:
+        reader = as_served()
         for path, written in cases(options.cases):
             print(measure_case(reader, path, written), flush=True)
         return
+    rate = read_layout if options.layout else partial(read_whole, as_served())
     for kind in options.kind or KINDS:
-        print(measure_kind(reader, kind, options.count), flush=True)
+        print(measure_kind(rate, kind, range(options.first, options.first + options.count)), flush=True)
 
 
 if __name__ == "__main__":

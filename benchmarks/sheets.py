@@ -54,7 +54,7 @@ class Sheet:
         self.name = chance.choice(FONTS)
         self.leading = chance.uniform(1.2, 1.6)
         self.lines: list[str] = []  # in reading order
-        self._ink: list[tuple[float, float, str, ImageFont.FreeTypeFont]] = []
+        self.ink: list[tuple[float, float, str, ImageFont.FreeTypeFont]] = []
         self._boxes: list[tuple[float, float, float, float, str | None]] = []
 
     def font(self, scale: float = 1.0) -> ImageFont.FreeTypeFont:
@@ -63,7 +63,7 @@ class Sheet:
 
     def write(self, x: float, y: float, text: str, scale: float = 1.0) -> None:
         """Draw one run of text with its left end at x and its line's top at y, both in letter heights."""
-        self._ink.append((x * self.size, y * self.size, text, self.font(scale)))
+        self.ink.append((x * self.size, y * self.size, text, self.font(scale)))
 
     def width(self, text: str, scale: float = 1.0) -> float:
         """Return how wide a text is, in letter heights."""
@@ -105,14 +105,14 @@ class Sheet:
 
     def draw(self, skew: float = 0.0) -> Drawn:
         """Return the page, turned by so many degrees."""
-        rights = [x + font.getlength(text) for x, _, text, font in self._ink] + [box[2] for box in self._boxes]
-        bottoms = [y + font.size * 1.3 for _, y, _, font in self._ink] + [box[3] for box in self._boxes]
+        rights = [x + font.getlength(text) for x, _, text, font in self.ink] + [box[2] for box in self._boxes]
+        bottoms = [y + font.size * 1.3 for _, y, _, font in self.ink] + [box[3] for box in self._boxes]
         margin = MARGIN * self.size
         image = Image.new("RGB", (round(max(rights) + margin), round(max(bottoms) + margin)), "white")
         draw = ImageDraw.Draw(image)
         for left, top, right, bottom, fill in self._boxes:
             draw.rectangle((left, top, right, bottom), fill=fill, outline="black", width=max(1, self.size // 16))
-        for x, y, text, font in self._ink:
+        for x, y, text, font in self.ink:
             draw.text((x, y), text, fill="black", font=font)
         if skew:
             image = image.rotate(skew, Image.Resampling.BICUBIC, expand=True, fillcolor="white")

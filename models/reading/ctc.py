@@ -26,6 +26,8 @@ class Reading:
     scores: NDArray[np.float64]  # (n,), the probability of each; of a space, nothing (NaN)
     view: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
     """What tells its script; see `models.reading.scripts`."""
+    spaces: NDArray[np.float32] = field(default_factory=lambda: np.zeros(1, np.float32))
+    """(steps,), the probability of a space at each step from the crop's left end to its right end."""
 
     @property
     def text(self) -> str:

@@ -26,12 +26,13 @@ WIDTHS = 24  # for which the recogniser keeps what it prepared
 class Recogniser:
     """Reads crops of one line. Only one thread may use it at a time."""
 
-    def __init__(self, package: Path, own: Path | None = None) -> None:
+    def __init__(self, package: Path, own: Path | None = None, respace: bool = True) -> None:
         """Load the network.
 
         Args:
             package: the directory of RapidOCR's models.
             own: the directory of weights to use instead of the package's.
+            respace: whether the network of spaces is asked, which knows the package's weights alone.
 
         Raises:
             ValueError: the weights are of another network.
@@ -42,10 +43,11 @@ class Recogniser:
             put_weights(network, own / WEIGHTS)
         network.add_outputs([(before_scores(network), 0)])
         self._request = compiled(network, WIDTHS)
+        self._respace = respace and own is None
 
     def read(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
-        return read_crop(crop, self._steps, self._characters)
+        return read_crop(crop, self._steps, self._characters, respace=self._respace)
 
     def _steps(self, tensor: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         with TURN:

@@ -13,6 +13,10 @@ from models.reading.crops import INK, Floats, Pixels
 GAP = 0.4  # narrowest gap between two runs, in heights of the fragment
 EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
 RULE = 0.75  # share of the width from which a row of ink is a rule, and no letters
+RULE_WIDTH, RULE_HEIGHT = (
+    0.15,
+    0.95,
+)  # widest upright rule, in heights, and the share of its height that it has at least
 SPECK = 0.04  # least ink in a column of pixels, in heights of the fragment
 
 
@@ -26,7 +30,18 @@ def runs(crop: Pixels) -> Floats:
     breaks = np.flatnonzero(np.diff(columns) - 1 >= GAP * height)
     starts = columns[np.concatenate([[0], breaks + 1])]
     ends = columns[np.concatenate([breaks, [len(columns) - 1]])] + 1
+    text = np.array([not is_upright_rule(ink[:, start:end]) for start, end in zip(starts, ends, strict=True)])
+    if text.any():
+        starts, ends = starts[text], ends[text]
     return np.asarray(np.stack([starts, ends], axis=1) / width, np.float64)
+
+
+def is_upright_rule(ink: NDArray[np.bool_]) -> bool:
+    """Tell whether a run (height, width) is a stroke from top to bottom: a rule between columns, or a box's edge."""
+    height, width = ink.shape
+    edge = int(EDGE * height)
+    inside = ink[edge : height - edge].any(axis=1)
+    return width <= max(RULE_WIDTH * height, 2.0) and float(inside.mean()) >= RULE_HEIGHT
 
 
 def inked(crop: Pixels, rules: bool = False) -> NDArray[np.bool_]:

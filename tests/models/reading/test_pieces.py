@@ -32,6 +32,13 @@ def test_a_rule_through_a_gap_does_not_close_it() -> None:
     assert len(runs(crop)) == 2
 
 
+def test_an_upright_rule_in_a_gap_is_no_run() -> None:
+    crop = bars((20, 180), (220, 390))
+    crop[:, 200:202] = 0
+    assert np.allclose(runs(crop) * 400, [[20, 180], [220, 390]], atol=5)
+    assert len(runs(bars((20, 180), (200, 203), (230, 390)))) == 3, "a stroke as high as letters is one"
+
+
 def test_blank_paper_is_one_run() -> None:
     assert runs(bars()).tolist() == [[0, 1]]
 

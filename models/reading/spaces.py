@@ -1,0 +1,133 @@
+"""Which characters of a line have a space between them: a small network that sees the paper between them.
+
+A recogniser misses spaces that it has not learned, such as those around a colon, in small print and between numbers.
+How wide the paper between two characters is, beside the others of its line, tells more. What is looked at: that paper,
+the distance of the characters, what the recogniser says of a space there, and what kind of characters they are.
+`python -m models.training.spaces` fits the network.
+"""
+
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from models.reading.crops import Floats, Pixels
+from models.reading.ctc import Reading
+
+FILE = Path(__file__).with_name("spaces.npz")
+EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
+RULE = 0.75  # share of the width from which a row of ink is a rule
+INK = 0.4  # darkness of ink, as a share of the darkest
+LEAST_INK = 16.0  # grey levels between paper and ink
+USUAL_SPACE = 0.45  # width of a space in heights, where a line has none
+KINDS = ("digit", "capital", "small", ".,", ":;", "([", ")]", "-'/", "other")
+
+
+def respaced(reading: Reading, crop: Pixels) -> Reading:
+    """Return what was read in a crop (height, width, 3), with spaces where the network sees them.
+
+    The places of the reading are shares of the crop's width.
+    """
+    letters = np.flatnonzero([not character.isspace() for character in reading.characters])
+    if len(letters) < 2:
+        return reading
+    with_space = spaced(features(reading, letters, crop))
+    places = reading.places[letters]
+    at = np.flatnonzero(with_space) + 1
+    return Reading(
+        tuple(np.insert(np.array([reading.characters[number] for number in letters], object), at, " ")),
+        np.insert(places, at, (places[at - 1] + places[at]) / 2),
+        np.insert(reading.scores[letters], at, np.nan),
+        reading.view,
+        reading.spaces,
+    )
+
+
+def spaced(rows: Floats) -> NDArray[np.bool_]:
+    """Tell from the features (n, k) of pairs of neighbours which have a space between them (n,)."""
+    mean, scale, first, first_bias, second, second_bias = _network()
+    hidden = np.maximum((rows - mean) / scale @ first + first_bias, 0)
+    return np.asarray(hidden @ second + second_bias > 0, np.bool_)
+
+
+def features(reading: Reading, letters: NDArray[np.intp], crop: Pixels) -> Floats:
+    """Return the features (n - 1, k) of each two neighbours among the n letters of a reading; lengths in heights."""
+    height, width = crop.shape[:2]
+    middles = reading.places[letters] * width / height
+    paper = widest_blanks(inked_columns(crop), middles * height) / height
+    apart = np.diff(middles)
+    seen = np.diff(letters) > 1
+    chances = np.array(
+        [most_between(reading.spaces, reading.places[left], reading.places[right]) for left, right in pairwise(letters)]
+    )
+    close = ~seen if not seen.all() else seen
+    usual, usual_apart = float(np.median(paper[close])), float(np.median(apart[close]))
+    space = float(np.median(paper[seen])) if seen.any() else USUAL_SPACE
+    numbers = np.stack(
+        [
+            paper,
+            paper - usual,
+            paper / max(space, 0.1),
+            np.minimum(paper / (usual + 0.05), 8) / 8,
+            apart,
+            apart - usual_apart,
+            apart / max(usual_apart, 0.1) / 4,
+            np.log10(chances + 1e-6) / 6,
+            seen,
+            np.full(len(paper), usual),
+            np.full(len(paper), usual_apart),
+            np.full(len(paper), space),
+        ],
+        axis=1,
+    )
+    kinds = np.eye(len(KINDS))[[kind(reading.characters[number]) for number in letters]]
+    return np.asarray(np.concatenate([numbers, kinds[:-1], kinds[1:]], axis=1), np.float64)
+
+
+def most_between(chances: NDArray[np.float32], left: float, right: float) -> float:
+    """Return the highest probability of a space between two places, from those of each step (steps,) of the crop."""
+    first, last = (min(max(int(place * len(chances)), 0), len(chances) - 1) for place in (left, right))
+    return float(chances[first : last + 1].max())
+
+
+def inked_columns(crop: Pixels) -> NDArray[np.bool_]:
+    """Tell which columns (width,) of a line's crop hold ink."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_BGR2GRAY).astype(np.float32)
+    dark = np.abs(grey - np.median(grey))
+    dark /= max(float(np.percentile(dark, 97)), LEAST_INK)
+    edge = int(EDGE * len(dark))
+    dark[:edge] = dark[len(dark) - edge :] = 0
+    dark[(dark > INK).mean(axis=1) >= RULE] = 0
+    # A lone dark pixel in a column is grain.
+    return np.asarray((dark > INK).sum(axis=0) >= 2, np.bool_)
+
+
+def widest_blanks(ink: NDArray[np.bool_], middles: Floats) -> Floats:
+    """Return for each pair of neighbouring places (n,) in pixels the widest run without ink whose middle lies between
+    them (n - 1,)."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], ink, [True]])))
+    starts, ends = edges[::2], edges[1::2]
+    centres, widths = (starts + ends) / 2, ends - starts
+    first, last = np.searchsorted(centres, middles[:-1]), np.searchsorted(centres, middles[1:], side="right")
+    return np.array([widths[a:b].max() if b > a else 0.0 for a, b in zip(first, last, strict=True)], np.float64)
+
+
+def kind(character: str) -> int:
+    """Return the number in KINDS of what a character is."""
+    if character.isdigit():
+        return 0
+    if character.isupper():
+        return 1
+    if character.islower():
+        return 2
+    return next((number for number in range(3, len(KINDS) - 1) if character in KINDS[number]), len(KINDS) - 1)
+
+
+@cache
+def _network() -> tuple[NDArray[np.float32], ...]:
+    with np.load(FILE) as file:
+        names = ("mean", "scale", "first", "first_bias", "second", "second_bias")
+        return tuple(file[name].astype(np.float32) for name in names)
