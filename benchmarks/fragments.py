@@ -57,7 +57,7 @@ def in_order(image: Pixels, polygons: Floats, fragments: list[list[Word]]) -> st
     kept = [number for number, text in enumerate(texts) if text]
     amounts = np.array([is_amount(texts[number]) for number in kept], np.bool_)
     lines = arrange(pieces.polygons[kept], amounts)
-    return "\n".join(" ".join(texts[kept[piece]] for piece in line.fragments) for line in lines)
+    return "\n".join(" ".join(texts[kept[piece]] for piece in line.pieces) for line in lines)
 
 
 def words_of(sheet: Sheet) -> list[Word]:
