@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
@@ -16,9 +17,11 @@ from app.api.options import languages_of
 from app.api.paths import in_path, json_of, operation
 from app.api.reading import Reading, markdown_of, percent_of
 from app.api.schemas import Problem
-from app.errors import BadRequest, InvalidOption, NotFound, UnsupportedMedia
+from app.api.waiting import result_of
+from app.errors import BadRequest, InvalidOption, NotFound, QueueFull, ShuttingDown, UnsupportedMedia
+from app.operations import HEARTBEAT
 from app.shared.operations import FoundOperation
-from app.types import Answer, PageRanges, Request
+from app.types import Answer, IsCancelled, PageRanges, ReportProgress, Request
 
 PREFIXES = ("/v1/convert/", "/v1/status/", "/v1/result/")
 _FORMATS = ("md", "text")
@@ -105,7 +108,8 @@ def blueprint(reading: Reading) -> Blueprint:
         """Say how far a conversion is; with `wait`, as soon as it has ended, or after so many seconds."""
         found = reading.find(id, bytes)
         seconds = request.args.get("wait", 0.0, type=float)
-        found.wait(min(seconds, _MAX_WAIT) if seconds > 0 else 0.0)
+        if seconds > 0 and not found.done:
+            _wait(reading, found, min(seconds, _MAX_WAIT))
         return jsonify(_task(found))
 
     @docling.get("/v1/result/<id>")
@@ -150,6 +154,18 @@ def _json(body: bytes) -> Response:
 def _start(reading: Reading, asked: Asked) -> Response:
     wanted = reading.request(asked.source, pages=asked.pages, language=asked.language)
     return jsonify(_task(reading.start(wanted, partial(_converted, asked, time.monotonic()))))
+
+
+def _wait(reading: Reading, found: FoundOperation[bytes], seconds: float) -> None:
+    """Wait until a task has ended, at most so long, as a request in work. Do not wait where those are too many."""
+    end = time.monotonic() + seconds
+
+    def work(_: ReportProgress, cancelled: IsCancelled) -> None:
+        while not cancelled() and (left := end - time.monotonic()) > 0 and not found.wait(min(left, HEARTBEAT)):
+            continue
+
+    with suppress(QueueFull, ShuttingDown):
+        result_of(reading.operations.submit(work))
 
 
 def _converted(asked: Asked, started: float, answer: Answer) -> bytes:

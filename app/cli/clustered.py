@@ -131,10 +131,12 @@ class Clustered:
                 yield from map(self._outcome, self._done(todo))
 
     def _outcome(self, done: Done) -> Outcome:
-        key = self._work.remember(done.item, done.content, done.size_and_time) if done.content else None
+        content, key = done.content, None
+        if content:
+            content, key = self._work.remember(done.item, content, done.size_and_time)
         if key is None or not done.answer:
             return Outcome(done.item, State.FAILED, reason=done.reason, key=key, lasting=done.lasting)
-        return self._work.done(done.item, done.content, key, records.unpacked(done.answer), done.rendered or {})
+        return self._work.done(done.item, content, key, records.unpacked(done.answer), done.rendered or {})
 
     def _done(self, todo: Sequence[Item]) -> Iterator[Done]:
         import ray

@@ -110,12 +110,13 @@ class Work:
         one that is claimed now, and to be worked on."""
         return self._tried(item, self._early)
 
-    def remember(self, item: Item, content: str, size_and_time: tuple[int, int] | None) -> str:
+    def remember(self, item: Item, read: str, size_and_time: tuple[int, int] | None) -> tuple[str, str]:
         """Remember the content of an input that others read, and of a file its size and time, by which it is known
-        again. Return the key of its answer."""
+        again. Return the content that it had before metadata was written into it, and the key of its answer."""
+        content = self._journal.original_of(read)
         if size_and_time is not None:
             self._journal.remember_file(item.path, *size_and_time, content)
-        return key_of(content, self._answerer)
+        return content, key_of(content, self._answerer)
 
     def done(self, item: Item, content: str, key: str, answer: Answer, rendered: Mapping[str, bytes]) -> Outcome:
         """Return the outcome of an input that others answered, and remember the answer."""

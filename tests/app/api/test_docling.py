@@ -3,14 +3,24 @@
 import base64
 import json
 import math
-from typing import Any
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 import requests
+from flask import Flask
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
+from app.api import docling
+from app.api.chat import Chat
+from app.api.reading import Reading
+from app.operations import Operations
+from app.types import IsCancelled, ReportProgress
 from tests import drawn
 from tests.app.api.test_native import INVOICE
 from tests.conftest import encoded
@@ -120,6 +130,35 @@ def test_formats_pages_and_sources(server: Server) -> None:
         assert refused.json().keys() == {"detail"}
     for files in ({}, {"files": ("a", b""), "file": ("b", b"")}):
         assert "files" in server.post("/v1/convert/file", files=files or None).json()["detail"] or files
+
+
+def test_a_poll_that_waits_is_a_request_in_work() -> None:
+    operations, converted = Operations(2), threading.Event()
+
+    def convert(progress: ReportProgress, cancelled: IsCancelled) -> bytes:
+        converted.wait(30)
+        return b"{}"
+
+    app = Flask(__name__)
+    app.register_blueprint(docling.blueprint(Reading(cast(Chat, SimpleNamespace(operations=operations)))))
+    address = f"/v1/status/poll/{operations.submit(convert, keep=True, detached=True).id}?wait=30"
+
+    def poll() -> Any:
+        return app.test_client().get(address).get_json()["task_status"]
+
+    with ThreadPoolExecutor(1) as pool:
+        try:
+            waiting = pool.submit(poll)
+            wait_until(lambda: operations.in_work == 2)
+            # Another one would hold a thread that nobody has counted on.
+            begun = time.monotonic()
+            assert poll() == "pending"
+            assert time.monotonic() < begun + 10
+            assert not waiting.done()
+        finally:
+            converted.set()
+        assert waiting.result(10) == "success"
+    wait_until(lambda: operations.in_work == 0)
 
 
 def test_conversions_in_the_background(server: Server) -> None:

@@ -3,15 +3,19 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from PIL import Image
 
 from app.cli import objects
 from app.cli.inputs import Finder, Item, Unsteady
+from app.cli.journal import Journal
 from app.cli.main import main
 from app.cli.objects import Objects
+from app.cli.tasks import TASKS
+from app.cli.work import Answerer, Work, key_of
 from tests.conftest import encoded
 from tests.shared import S3Server
 
@@ -32,6 +36,18 @@ def photos(tmp_path: Path, pictures: list[Image.Image]) -> Path:
         pictures[number % 8].rotate(number * 3).save(tmp_path / "photos" / name)
     (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
     return tmp_path / "photos"
+
+
+def test_a_file_with_metadata_that_was_written_has_the_answer_of_its_original(tmp_path: Path) -> None:
+    journal = Journal(None)
+    journal.remember_rewritten("with metadata", "original")
+    answerer = cast(Answerer, SimpleNamespace(identity="a model"))
+    work = Work(answerer, journal, [], TASKS["caption"])
+    item = Item(str(tmp_path / "a.jpg"))
+    content, key = work.remember(item, "with metadata", (5, 6))
+    assert (content, key) == ("original", key_of("original", answerer))
+    assert journal.content_of(item.path, 5, 6) == "original"
+    journal.close()
 
 
 def lines(path: Path) -> list[bytes]:
