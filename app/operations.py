@@ -30,6 +30,7 @@ MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
 _BYTES_BESIDES = 10_000  # the result
 _RETRY_AFTER = 5.0
+_GONE = "there is no such operation: it ended over ten minutes ago, or the service was restarted; send it again"
 _EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
 Result = TypeVar("Result")
@@ -50,8 +51,7 @@ class Operation(Generic[Result]):
         self.context = context.current()
         self.created = self.updated_at = datetime.now(UTC)
         """When it was begun, and when it reported progress last."""
-        self.subscribers = 0
-        """Guarded by the lock of `operations`."""
+        self.subscribers = 0  # guarded by the lock of `operations`
         self._operations = operations
         self._work: Work[Result] | None = work
         self._condition = threading.Condition()
@@ -143,11 +143,7 @@ class Operation(Generic[Result]):
         # Free the request and its image, which the work holds.
         del work
         self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
-        try:
-            self._operations._ended(self)
-        except Exception:
-            # Of the other copies, whatever is wrong: subscribers here get their outcome.
-            log.exception("operation %s could not be shared", self.id)
+        self._operations._ended(self)
         with self._condition:
             self._done = True
             self._condition.notify_all()
@@ -192,8 +188,7 @@ class Operations:
         self._kept: TTLCache[str, Operation[Any]] = TTLCache(
             MAX_KEPT_BYTES, KEEP_SECONDS, getsizeof=lambda operation: operation.size
         )
-        self.draining = False
-        """True when new requests are refused."""
+        self.draining = False  # True when new requests are refused
         self._lock = threading.Lock()
         self.in_work = 0
         """The number of subscribers of all operations."""
@@ -211,17 +206,14 @@ class Operations:
         The caller must call `leave` of what is returned, unless the operation is detached.
 
         Args:
-            work: ordinary blocking code, called with a progress callback and a function that says whether the operation
-                is cancelled.
+            work: blocking code, which gets a progress callback and a function that says whether it is cancelled.
             key: equal for requests that have the same result. An operation with the key None is not shared.
             fresh: whether to start a new operation even if one is running. Later requests share the new one.
             keep: whether the operation can be found by its id while it runs and for some minutes afterwards.
-            detached: whether the operation runs without subscribers, for clients that fetch its result later. It has no
-                key.
+            detached: whether it runs without subscribers and without a key, for clients that fetch its result later.
 
         Raises:
-            QueueFull: `max_requests` requests are in work.
-            Unavailable: the service is shutting down.
+            QueueFull, ShuttingDown: `max_requests` requests are in work; the service is shutting down.
         """
         with self._lock:
             if self.draining:
@@ -257,10 +249,7 @@ class Operations:
         if self._shared is not None:
             operation = self._shared.find(operation_id, operation)
         if operation is None:
-            raise NotFound(
-                "there is no such operation: it ended more than ten minutes ago, or the service was started again "
-                "since; send the document again"
-            )
+            raise NotFound(_GONE)
         return operation
 
     def forget(self, operation: FoundOperation[Any]) -> None:
@@ -295,13 +284,12 @@ class Operations:
     def _ended(self, operation: Operation[Any]) -> None:
         """Stop sharing an operation that has ended, so that later requests do not get its error. Keep it for `find`, if
         it can be found by its id."""
-        # Before its client hears of the end: it may ask another copy for the result at once.
         try:
+            # Before its client hears of the end: it may ask another copy for the result at once.
             self._exchange(operation)
-        finally:
-            self._keep(operation)
-
-    def _keep(self, operation: Operation[Any]) -> None:
+        except Exception:
+            # Whatever is wrong with other copies, subscribers here get their outcome.
+            log.exception("operation %s could not be shared", operation.id)
         # Measured before the lock is taken: a long document takes a while.
         size = operation.size
         with self._lock:

@@ -78,7 +78,7 @@ def drawn(written: str, font: Path, chance: random.Random) -> Pixels:
     track = chance.uniform(-0.04, 0.08) * face.size if chance.random() < 0.25 else 0.0
     wider = chance.uniform(0.8, 2.0) if chance.random() < 0.25 else 1.0
     lengths = [face.getlength(letter) * (wider if letter == " " else 1) + track for letter in written]
-    image = Image.new("L", (round(sum(lengths)) + face.size, 2 * face.size), 255)
+    image = Image.new("L", (round(sum(lengths) + face.size), round(2 * face.size)), 255)
     draw, x = ImageDraw.Draw(image), face.size / 2
     if not track and wider == 1.0:
         draw.text((x, face.size / 3), written, font=face, fill=0)
@@ -89,7 +89,7 @@ def drawn(written: str, font: Path, chance: random.Random) -> Pixels:
     return _scanned(_cropped(np.asarray(image), face.size, chance), chance)
 
 
-def _cropped(image: Pixels, size: int, chance: random.Random) -> Pixels:
+def _cropped(image: Pixels, size: float, chance: random.Random) -> Pixels:
     """Return what a detector would cut out: the ink and a margin, and not less than the height of letters."""
     left, top, wide, high = cv2.boundingRect(255 - image)
     ink = image[top : top + high, left : left + wide]
@@ -100,7 +100,7 @@ def _cropped(image: Pixels, size: int, chance: random.Random) -> Pixels:
 
 def _scanned(image: Pixels, chance: random.Random) -> Pixels:
     height = chance.choice(HEIGHTS)
-    line = image.astype(np.float32)
+    line: NDArray[np.floating] = image.astype(np.float32)
     if 0 < height < len(line):
         width = max(round(line.shape[1] * height / len(line)), 4)
         line = cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
@@ -152,7 +152,7 @@ def fit(rows: NDArray[np.float32], spaces: NDArray[np.bool_], held: NDArray[np.b
     schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, SLOWER)
     kept = torch.from_numpy(np.flatnonzero(~held))
     for _ in range(EPOCHS):
-        for batch in kept[torch.randperm(len(kept))].split(BATCH):
+        for batch in kept[torch.randperm(len(kept))].split(BATCH):  # type: ignore[no-untyped-call]
             loss = nn.functional.binary_cross_entropy_with_logits(network(inputs[batch])[:, 0], wanted[batch])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -163,7 +163,8 @@ def fit(rows: NDArray[np.float32], spaces: NDArray[np.bool_], held: NDArray[np.b
     arrays = [parameter.detach().numpy().T for parameter in network.parameters()]
     names = ("first", "first_bias", "second", "second_bias")
     weights = {name: np.squeeze(array).astype(np.float32) for name, array in zip(names, arrays, strict=True)}
-    np.savez_compressed(out, mean=mean.astype(np.float32), scale=scale.astype(np.float32), **weights)
+    weights |= {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
+    np.savez_compressed(out, allow_pickle=False, **weights)
     missed, invented = (spaces & ~told)[held].sum(), (~spaces & told)[held].sum()
     print(f"held back: {held.sum()} pairs, {spaces[held].sum()} spaces; {missed} missed, {invented} invented")
 
