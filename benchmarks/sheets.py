@@ -9,7 +9,7 @@ from functools import cache
 
 from PIL import Image, ImageDraw, ImageFont
 
-FONTS = (
+_NAMES = (
     "DejaVuSans.ttf",
     "DejaVuSerif.ttf",
     "DejaVuSansCondensed.ttf",
@@ -21,7 +21,7 @@ FONTS = (
     "Loma.ttf",
     "Norasi.ttf",
     "NanumGothic.ttf",
-)  # those of them that are installed; Debian has them in fonts-dejavu, -freefont, -tlwg and -nanum
+)
 SIZES = (13, 14, 17, 20, 24, 30, 34, 42, 50, 67)  # pixels: 9 points at 100 dpi to 12 points at 400 dpi
 MARGIN = 3.0
 _TEXT = """
@@ -35,6 +35,20 @@ nearly true every spring marked new posts harbour built century ships grew too l
 little repair lighthouse younger
 """
 WORDS = _TEXT.split()
+
+
+@cache
+def fonts() -> tuple[str, ...]:
+    """Return the fonts that are installed; Debian has all in fonts-dejavu, -freefont, -tlwg and -nanum."""
+    return tuple(name for name in _NAMES if _is_installed(name))
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        ImageFont.truetype(name, 10)
+    except OSError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Sheet:
     def __init__(self, chance: random.Random, size: int | None = None) -> None:
         self.chance = chance
         self.size = size or chance.choice(SIZES)
-        self.name = chance.choice(FONTS)
+        self.name = chance.choice(fonts())
         self.leading = chance.uniform(1.2, 1.6)
         self.lines: list[str] = []  # in reading order
         self.ink: list[tuple[float, float, str, ImageFont.FreeTypeFont]] = []

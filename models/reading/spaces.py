@@ -34,7 +34,9 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
     letters = np.flatnonzero([not character.isspace() for character in reading.characters])
     if len(letters) < 2:
         return reading
-    with_space = spaced(features(reading, letters, crop))
+    # An underscore may lie below the crop's ink, and looks like paper: what the recogniser saw beside one counts.
+    low = np.array([reading.characters[number] == "_" for number in letters])
+    with_space = np.where(low[:-1] | low[1:], np.diff(letters) > 1, spaced(features(reading, letters, crop)))
     places = reading.places[letters]
     at = np.flatnonzero(with_space) + 1
     return Reading(

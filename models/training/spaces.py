@@ -11,6 +11,7 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -74,22 +75,23 @@ def _number(chance: random.Random) -> str:
 
 def drawn(written: str, font: Path, chance: random.Random) -> Pixels:
     """Return a line as a crop (height, width, 3)."""
-    face = ImageFont.truetype(font, chance.randint(28, 60))
-    track = chance.uniform(-0.04, 0.08) * face.size if chance.random() < 0.25 else 0.0
+    size = chance.randint(28, 60)
+    face = ImageFont.truetype(font, size)
+    track = chance.uniform(-0.04, 0.08) * size if chance.random() < 0.25 else 0.0
     wider = chance.uniform(0.8, 2.0) if chance.random() < 0.25 else 1.0
     lengths = [face.getlength(letter) * (wider if letter == " " else 1) + track for letter in written]
-    image = Image.new("L", (round(sum(lengths) + face.size), round(2 * face.size)), 255)
-    draw, x = ImageDraw.Draw(image), face.size / 2
+    image = Image.new("L", (round(sum(lengths)) + size, 2 * size), 255)
+    draw, x = ImageDraw.Draw(image), size / 2
     if not track and wider == 1.0:
-        draw.text((x, face.size / 3), written, font=face, fill=0)
+        draw.text((x, size / 3), written, font=face, fill=0)
     else:
         for letter, length in zip(written, lengths, strict=True):
-            draw.text((x, face.size / 3), letter, font=face, fill=0)
+            draw.text((x, size / 3), letter, font=face, fill=0)
             x += length
-    return _scanned(_cropped(np.asarray(image), face.size, chance), chance)
+    return _scanned(_cropped(np.asarray(image), size, chance), chance)
 
 
-def _cropped(image: Pixels, size: float, chance: random.Random) -> Pixels:
+def _cropped(image: Pixels, size: int, chance: random.Random) -> Pixels:
     """Return what a detector would cut out: the ink and a margin, and not less than the height of letters."""
     left, top, wide, high = cv2.boundingRect(255 - image)
     ink = image[top : top + high, left : left + wide]
@@ -100,12 +102,12 @@ def _cropped(image: Pixels, size: float, chance: random.Random) -> Pixels:
 
 def _scanned(image: Pixels, chance: random.Random) -> Pixels:
     height = chance.choice(HEIGHTS)
-    line: NDArray[np.floating] = image.astype(np.float32)
+    line: NDArray[np.float64] = image.astype(np.float64)
     if 0 < height < len(line):
         width = max(round(line.shape[1] * height / len(line)), 4)
-        line = cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32)
+        line = cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA).astype(np.float64)
     if chance.random() < 0.4:
-        line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.3, 0.7 if height else 1.8)).astype(np.float32)
+        line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.3, 0.7 if height else 1.8)).astype(np.float64)
     ink, paper = chance.uniform(0, 110), chance.uniform(180, 255)
     line = ink + (paper - ink) * line / 255
     grain = np.random.default_rng(chance.getrandbits(32)).normal(0, 1, line.shape)
@@ -162,9 +164,8 @@ def fit(rows: NDArray[np.float32], spaces: NDArray[np.bool_], held: NDArray[np.b
         told = network(inputs)[:, 0].numpy() > 0
     arrays = [parameter.detach().numpy().T for parameter in network.parameters()]
     names = ("first", "first_bias", "second", "second_bias")
-    weights = {name: np.squeeze(array).astype(np.float32) for name, array in zip(names, arrays, strict=True)}
-    weights |= {"mean": mean.astype(np.float32), "scale": scale.astype(np.float32)}
-    np.savez_compressed(out, allow_pickle=False, **weights)
+    weights: dict[str, Any] = {name: np.squeeze(array) for name, array in zip(names, arrays, strict=True)}
+    np.savez_compressed(out, mean=mean, scale=scale, **weights)
     missed, invented = (spaces & ~told)[held].sum(), (~spaces & told)[held].sum()
     print(f"held back: {held.sum()} pairs, {spaces[held].sum()} spaces; {missed} missed, {invented} invented")
 

@@ -39,6 +39,12 @@ def test_wide_paper_between_letters_is_a_space(text: str, gaps: dict[int, int], 
     assert respaced(reading, crop).text == wanted
 
 
+def test_paper_above_an_underscore_is_no_space() -> None:
+    reading, crop = line("NO_COLOR", {1: 16, 2: 16})
+    crop[:, 64:84] = 255
+    assert respaced(reading, crop).text == "NO_COLOR"
+
+
 def test_a_lone_letter_stays() -> None:
     reading, crop = line("A", {})
     assert respaced(reading, crop) is reading
