@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from models.reading.crops import Floats, Pixels
 from models.reading.ctc import Reading
+from models.reading.widths import has_ideographs
 
 FILE = Path(__file__).with_name("spaces.npz")
 EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
@@ -32,7 +33,8 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
     The places of the reading are shares of the crop's width.
     """
     letters = np.flatnonzero([not character.isspace() for character in reading.characters])
-    if len(letters) < 2:
+    # Ideographs stand apart, without spaces, and the network has seen none.
+    if len(letters) < 2 or has_ideographs(reading.text):
         return reading
     # An underscore may lie below the crop's ink, and looks like paper: what the recogniser saw beside one counts.
     low = np.array([reading.characters[number] == "_" for number in letters])

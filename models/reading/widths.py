@@ -9,6 +9,9 @@ _IDEOGRAPHS = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL")
 def plain_widths(text: str) -> str:
     """Return a text without ideographs or kana with ASCII in place of full-width characters and of the ellipsis."""
     wide = text.translate(_WIDE)
-    if wide == text or any(unicodedata.name(letter, "").startswith(_IDEOGRAPHS) for letter in text):
-        return text
-    return wide
+    return text if wide == text or has_ideographs(text) else wide
+
+
+def has_ideographs(text: str) -> bool:
+    """Tell whether a text has ideographs, kana or hangul."""
+    return any(unicodedata.name(letter, "").startswith(_IDEOGRAPHS) for letter in text)

@@ -45,6 +45,11 @@ def test_paper_above_an_underscore_is_no_space() -> None:
     assert respaced(reading, crop).text == "NO_COLOR"
 
 
+def test_ideographs_get_no_spaces() -> None:
+    reading, crop = line("日本語の本", {1: 18, 3: 18})
+    assert respaced(reading, crop) is reading
+
+
 def test_a_lone_letter_stays() -> None:
     reading, crop = line("A", {})
     assert respaced(reading, crop) is reading
