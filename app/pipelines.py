@@ -203,10 +203,9 @@ class _Seen:
 def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
     if isinstance(described, Exception):
         return _Seen(warnings=(f"no caption: {described}",))
-    warnings = described.warnings
     confidence = described.confidence
     if confidence is None or confidence >= _LEAST_CONFIDENCE:
-        return _Seen(described.text, warnings=warnings)
+        return _Seen(described.text)
     things = zip(described.tags or (), described.tag_scores or (), strict=True)
     warning = (
         f"the caption of {captioner.model.name} was left out, because it is probably wrong (confidence "
@@ -214,7 +213,7 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
         f"POST /models/{_BETTER_CAPTIONER}/load"
     )
     sure = [name for name, score in things if score >= _LEAST_TAG_SCORE]
-    return _Seen(things=sure, warnings=(*warnings, warning))
+    return _Seen(things=sure, warnings=(warning,))
 
 
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:

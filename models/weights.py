@@ -60,7 +60,8 @@ def identity(source: Source) -> Hashable:
     try:
         if sums.is_file():
             return hashlib.sha256(sums.read_bytes()).hexdigest()
-        found = sorted((path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in source.directory.iterdir())
+        files = sorted(path for path in source.directory.iterdir() if path.is_file())
+        found = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     except OSError:
         # It has no weights that could be loaded.
         return str(source.directory)

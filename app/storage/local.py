@@ -19,6 +19,7 @@ from app.storage.base import is_name, name_of
 log = logging.getLogger(__name__)
 
 _PARTIAL = ".partial-"
+_PAUSE = 0.001
 _ABANDONED_AFTER = 86_400.0
 """Seconds after which a partial file counts as abandoned, on file systems without locks."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -102,7 +103,9 @@ class LocalStore:
         with self._lock:
             names = self._to_go()
         for name in names:
-            # The lock is held for one file at a time, so that requests do not wait for thousands.
+            # The lock is held for one file at a time, so that requests do not wait for thousands. A lock is not fair:
+            # without a pause, its next holder would be this thread again.
+            time.sleep(_PAUSE)
             with self._lock:
                 if name in self._in_use:
                     continue

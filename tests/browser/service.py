@@ -89,7 +89,9 @@ class FakeService:
         self.go = threading.Event()
         self.go.set()
         self.jobs: list[Job] = []
-        source = Source(directory=directory, license="MIT")
+        weights = directory / "weights"
+        weights.mkdir(exist_ok=True)
+        source = Source(directory=weights, license="MIT")
         self.registry = registry_of(
             FakeCaptioner("blip-base", source).behave(self._when_free(Prediction(CAPTION))),
             FakeGrounded("kosmos-2", source).behave(self._when_free(Prediction(CAPTION, entities=ENTITIES))),

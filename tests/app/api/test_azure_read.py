@@ -153,5 +153,5 @@ def test_keys_limits_and_a_restart(make_server: Callable[..., Server]) -> None:
     first.kill()
     second = make_server(**settings, port=port)
     assert second.url == first.url
-    with pytest.raises(HttpResponseError, match="started again"):
+    with pytest.raises(HttpResponseError, match="was restarted"):
         long.result()
