@@ -1,8 +1,8 @@
 """handwriting: reads lines of handwriting with a small network that comes with the project.
 
 It is RapidOCR's recogniser, fine-tuned on IAM and on letters of J. D. Hooker (`models/shipped/handwriting/README.md`).
-Each line is also read by the recogniser of print as it comes, and the surer of the two counts, so that print among
-handwriting is not lost.
+A line that it is not sure of is also read by the recogniser of print as it comes, and the surer of the two counts, so
+that print among handwriting is not lost.
 """
 
 from collections.abc import Sequence
@@ -47,8 +47,11 @@ class LoadedHandwriting(Loaded):
 
     def _predict(self, job: Job) -> Prediction:
         crop = pixels_of(job)
-        hand, printed = self._hand.read(crop), self._print.read(crop)
-        reading = printed if printed.confidence > hand.confidence + PRINT_IS_SURER else hand
+        reading = self._hand.read(crop)
+        # Of a line that this one is sure of, the other cannot be so much surer.
+        if reading.confidence + PRINT_IS_SURER < 1:
+            printed = self._print.read(crop)
+            reading = printed if printed.confidence > reading.confidence + PRINT_IS_SURER else reading
         text, confidence = reading.text, reading.confidence
         lines = (Line(text, confidence, WHOLE_IMAGE),) if text else ()
         return Prediction(text, confidence=confidence, lines=lines)
