@@ -80,6 +80,7 @@ class Service:
                 # Refuse before the image is fetched and decoded in vain.
                 self._engine.refuse_if_full(entry.model.name)
 
+            # The wait for a download of the model is no part of fetching.
             clock.lap()
             upload = receive(request, self._fetcher, self._settings.max_upload_bytes)
             fetched = clock.lap() if request.image is None else 0

@@ -5,7 +5,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request
 
-from app.api.bodies import json_fields
+from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.schemas import Problem
@@ -26,15 +26,15 @@ def blueprint(chat: Chat) -> Blueprint:
     @huggingface.post("/hf/<name>/image-to-text")
     def image_to_text(name: str) -> Response:
         """Turn an image into text, or answer a question about it."""
-        image, _ = _image(chat)
-        if question := _question():
+        image, fields = _image(chat)
+        if question := _question(fields):
             return jsonify([{"answer": _answer_to(question, chat, name, image)}])
         return jsonify([{"generated_text": _answer(chat, name, image).text}])
 
     @huggingface.post("/hf/<name>/image-classification")
     def classify(name: str) -> Response:
         """Return the tags of an image with their scores."""
-        image, parameters = _image(chat)
+        image, fields = _image(chat)
         model = chat.entry(name).model
         # Of the taggers, those of images give scores.
         tags = chat.generate(image, model.name, True, model.name if model.tags_images else None).tags
@@ -42,7 +42,8 @@ def blueprint(chat: Chat) -> Blueprint:
             raise InvalidOption(
                 f"{name} gives no scores of tags, which this protocol needs: ask efficientnet-gru, or use /v1 or /api"
             )
-        top = parameters.get("top_k") or _TOP_K
+        given = fields.get("parameters")
+        top = (given.get("top_k") if isinstance(given, dict) else None) or _TOP_K
         if not isinstance(top, int) or top < 1:
             raise BadRequest("top_k must be a positive integer")
         found = sorted(zip(tags.names, tags.scores, strict=True), key=lambda pair: -pair[1])
@@ -88,11 +89,8 @@ def _answer(chat: Chat, name: str, image: Request) -> Answer:
     return chat.generate(image, chat.entry(name).model.name)
 
 
-def _question() -> str:
-    """Return the question of the current request, or nothing: the bytes of an image carry none."""
-    if request.get_data(cache=True)[:1] != b"{":
-        return ""
-    fields = json_fields()
+def _question(fields: Fields) -> str:
+    """Return the question that the fields of a request ask, or nothing."""
     inputs = fields.get("inputs")
     return str(fields.get("question") or (inputs.get("question") if isinstance(inputs, dict) else "") or "")
 
@@ -103,8 +101,8 @@ def _answer_to(question: str, chat: Chat, name: str, image: Request) -> str:
     return chat.answer(Ask(name, question, [image])).text
 
 
-def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
-    """Return the image of the current request, from its body or its JSON, and its parameters.
+def _image(chat: Chat) -> tuple[Request, Fields]:
+    """Return the image of the current request, from its body or its JSON, and the fields of the JSON.
 
     The Content-Type is ignored, because clients send wrong ones: JSON begins with a brace, and no image does.
     """
@@ -117,8 +115,7 @@ def _image(chat: Chat) -> tuple[Request, dict[str, Any]]:
     inputs = fields.get("inputs")
     if isinstance(inputs, dict):
         inputs = inputs.get("image")
-    parameters = fields.get("parameters")
-    return chat.image(inputs), parameters if isinstance(parameters, dict) else {}
+    return chat.image(inputs), fields
 
 
 def _pixels(box: Box, width: int, height: int) -> dict[str, int]:

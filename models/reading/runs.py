@@ -13,10 +13,8 @@ from models.reading.crops import INK, Floats, Pixels
 GAP = 0.4  # narrowest gap between two runs, in heights of the fragment
 EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
 RULE = 0.75  # share of the width from which a row of ink is a rule, and no letters
-RULE_WIDTH, RULE_HEIGHT = (
-    0.15,
-    0.95,
-)  # widest upright rule, in heights, and the share of its height that it has at least
+RULE_WIDTH = 0.15  # widest upright rule, in heights of the fragment
+RULE_HEIGHT = 0.95  # least share of the height that an upright rule has ink in
 SPECK = 0.04  # least ink in a column of pixels, in heights of the fragment
 
 

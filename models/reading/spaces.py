@@ -16,11 +16,10 @@ from numpy.typing import NDArray
 
 from models.reading.crops import Floats, Pixels
 from models.reading.ctc import Reading
+from models.reading.runs import EDGE, RULE
 from models.reading.widths import has_ideographs
 
 FILE = Path(__file__).with_name("spaces.npz")
-EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
-RULE = 0.75  # share of the width from which a row of ink is a rule
 INK = 0.4  # darkness of ink, as a share of the darkest
 LEAST_INK = 16.0  # grey levels between paper and ink
 USUAL_SPACE = 0.45  # width of a space in heights, where a line has none

@@ -150,49 +150,46 @@ def test_an_error_in_the_middle_is_an_event(server: Server) -> None:
     assert ("progress", {"stage": "pages", "done": 1, "found": 2}) in found
 
 
-def test_a_model_that_must_be_downloaded_is_waited_for(
-    make_server: Callable[..., Server], checkpoints: dict[str, Path]
-) -> None:
+@pytest.fixture
+def slow_hub(checkpoints: dict[str, Path]) -> Iterator[Hub]:
+    """A hub that has blip-base, and stops in the middle of it until it is released."""
     hub = Hub({"Salesforce/blip-image-captioning-base": checkpoints["blip-base"]})
-    try:
-        hub.release.clear()
-        server = make_server(hf_endpoint=hub.url, hf_hub_offline="0")
-        response = server.post(
-            "/generate-text?model=blip-base&max_new_tokens=3", data=SMALL, headers=EVENTS, stream=True
-        )
-        stream = parsed(response.iter_content(None))
-        for name, data in stream:
-            assert (name, data["stage"], data["found"]) == ("progress", "downloading", 100)
-            if 0 < data["done"] < 100:
-                break
-        hub.release.set()
-        rest = list(stream)
-        downloading = [data["done"] for name, data in rest if name == "progress" and data["stage"] == "downloading"]
-        assert downloading == sorted(downloading)
-        assert (rest[-1][0], rest[-1][1]["model"]) == ("result", "blip-base")
-        assert len(rest[-1][1]["text"]) > 0
-    finally:
-        hub.close()
+    hub.release.clear()
+    yield hub
+    hub.close()
+
+
+def downloading(server: Server) -> Iterator[tuple[str, Any]]:
+    """Ask for blip-base, and return the events from the middle of its download on."""
+    response = server.post("/generate-text?model=blip-base&max_new_tokens=3", data=SMALL, headers=EVENTS, stream=True)
+    stream = parsed(response.iter_content(None))
+    for name, data in stream:
+        assert (name, data["stage"], data["found"]) == ("progress", "downloading", 100)
+        if 0 < data["done"] < 100:
+            break
+    return stream
+
+
+def test_a_model_that_must_be_downloaded_is_waited_for(make_server: Callable[..., Server], slow_hub: Hub) -> None:
+    stream = downloading(make_server(hf_endpoint=slow_hub.url, hf_hub_offline="0"))
+    slow_hub.release.set()
+    rest = list(stream)
+    done = [data["done"] for name, data in rest if name == "progress" and data["stage"] == "downloading"]
+    assert done == sorted(done)
+    assert (rest[-1][0], rest[-1][1]["model"]) == ("result", "blip-base")
+    assert len(rest[-1][1]["text"]) > 0
 
 
 def test_who_waits_for_a_download_that_is_stopped_hears_of_it(
-    make_server: Callable[..., Server], checkpoints: dict[str, Path]
+    make_server: Callable[..., Server], slow_hub: Hub
 ) -> None:
-    hub = Hub({"Salesforce/blip-image-captioning-base": checkpoints["blip-base"]})
-    try:
-        hub.release.clear()
-        server = make_server(hf_endpoint=hub.url, hf_hub_offline="0")
-        response = server.post("/generate-text?model=blip-base", data=SMALL, headers=EVENTS, stream=True)
-        stream = parsed(response.iter_content(None))
-        while not next(stream)[1]["done"]:
-            pass
-        assert server.post("/models/blip-base/unload").ok
-        hub.release.set()
-        name, problem = list(stream)[-1]
-        assert (name, problem["status"]) == ("error", 503)
-        assert "was stopped" in problem["detail"]
-    finally:
-        hub.close()
+    server = make_server(hf_endpoint=slow_hub.url, hf_hub_offline="0")
+    stream = downloading(server)
+    assert server.post("/models/blip-base/unload").ok
+    slow_hub.release.set()
+    name, problem = list(stream)[-1]
+    assert (name, problem["status"]) == ("error", 503)
+    assert "was stopped" in problem["detail"]
 
 
 def test_a_hub_that_is_gone_is_an_error_event(make_server: Callable[..., Server]) -> None:
