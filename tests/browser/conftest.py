@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Request, Response, expect, sync_playwright
 
 from app.decoding.pool import DecodingPool
 from benchmarks.chromium import FLAGS, find
@@ -14,6 +14,8 @@ from tests.browser.service import FakeService
 
 CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
+# Milliseconds: a machine that also runs other tests may take seconds for what takes a moment alone.
+PATIENCE = 20_000
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +27,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(message)
         pytest.skip(message)
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=path, args=[*FLAGS, *CAMERA])
         yield chromium
@@ -78,7 +81,7 @@ def open_page(browser: Browser) -> Iterator[Callable[..., Page]]:
         context = browser.new_context(
             accept_downloads=True, **{"viewport": {"width": 1200, "height": 800}, "reduced_motion": "reduce"} | options
         )
-        context.set_default_timeout(20_000)
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         opened.append((context, Watched(page, "/".join(url.split("/")[:3]))))
         page.goto(url)
