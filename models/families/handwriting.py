@@ -39,7 +39,7 @@ class LoadedHandwriting(Loaded):
     def __init__(self, directory: Path) -> None:
         from models.reading.recogniser import Recogniser
 
-        self._hand = Recogniser(package_directory(), directory)
+        self._hand = Recogniser(package_directory(), directory, respace=False)
         self._print = Recogniser(package_directory())
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:

@@ -41,9 +41,13 @@ class Recogniser(nn.Module):
         self.head = network.head.head
 
     def forward(self, pixels: Tensor) -> Tensor:
-        maps = self.backbone(pixels).last_hidden_state
-        scores: Tensor = self.head(self.encoder(maps).last_hidden_state)
+        scores: Tensor = self.head(self.steps(pixels))
         return scores
+
+    def steps(self, pixels: Tensor) -> Tensor:
+        """Return what the head scores characters from: (rows, 3, 48, width) -> (rows, width / 8, channels)."""
+        found: Tensor = self.encoder(self.backbone(pixels).last_hidden_state).last_hidden_state
+        return found
 
 
 def read_network(package: Path, own: Path | None = None) -> tuple[Recogniser, list[str]]:
@@ -65,17 +69,20 @@ def read_network(package: Path, own: Path | None = None) -> tuple[Recogniser, li
     return network, characters
 
 
-def write_own(network: Recogniser, characters: Sequence[str], package: Path, directory: Path) -> None:
-    """Write a recogniser's weights in half precision, by the names of the package's constants, and its characters."""
+def write_own(network: Recogniser, characters: Sequence[str] | None, package: Path, directory: Path) -> None:
+    """Write what is other in a recogniser than in the package, in half precision, by the names of the package's
+    constants, and its characters, unless they are the package's."""
     from safetensors.numpy import save_file
 
     model = core().read_model(package)
     constants = _constants(model)
     tensors: dict[str, NDArray[Any]] = {}
     for place in _places(network, model):
-        tensors |= place.taken(constants)
+        taken = place.taken(constants)
+        if any(not _same(values, constants[name]) for name, values in taken.items()):
+            tensors |= taken
     save_file({name: np.ascontiguousarray(values, np.float16) for name, values in tensors.items()}, directory / WEIGHTS)
-    config = {"model_type": MODEL_TYPE, "characters": "".join(characters[1:])}
+    config = {"model_type": MODEL_TYPE} | ({"characters": "".join(characters[1:])} if characters else {})
     (directory / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 
@@ -144,6 +151,10 @@ def _places(network: Recogniser, model: Any) -> Iterator[Place]:
     norms = [norm for block in network.encoder.svtr_block for norm in (block.layer_norm1, block.layer_norm2)]
     for number, norm in enumerate([*norms, network.encoder.norm]):
         yield Place(norm, f"helper.reshape.{2 * number}", f"helper.reshape.{2 * number + 1}")
+
+
+def _same(values: NDArray[Any], before: NDArray[Any]) -> bool:
+    return values.shape == before.shape and bool(np.allclose(values, before, atol=1e-6))
 
 
 def _constants(model: Any) -> dict[str, NDArray[Any]]:

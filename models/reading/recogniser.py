@@ -32,7 +32,7 @@ class Recogniser:
         Args:
             package: the directory of RapidOCR's models.
             own: the directory of weights to use instead of the package's.
-            respace: whether the network of spaces is asked, which knows the package's weights alone.
+            respace: whether the network of spaces is asked, which knows print.
 
         Raises:
             ValueError: the weights are of another network.
@@ -43,7 +43,7 @@ class Recogniser:
             put_weights(network, own / WEIGHTS)
         network.add_outputs([(before_scores(network), 0)])
         self._request = compiled(network, WIDTHS)
-        self._respace = respace and own is None
+        self._respace = respace
 
     def read(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
@@ -74,8 +74,9 @@ def compiled(network: Any, shapes: int) -> Any:
 
 def characters_of(network: Any, own: Path | None) -> list[str]:
     """Return the characters that a network scores: nothing for the blank, then the dictionary, the space last."""
-    if own is not None:
-        return ["", *json.loads((own / CONFIG).read_text(encoding="utf-8"))["characters"]]
+    config = {} if own is None else json.loads((own / CONFIG).read_text(encoding="utf-8"))
+    if "characters" in config:
+        return ["", *config["characters"]]
     return ["", *network.get_rt_info(["framework", "character"]).astype(str).splitlines(), " "]
 
 

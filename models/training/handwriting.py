@@ -6,131 +6,68 @@ precision, as `models/shipped/handwriting` has it, and `log.csv`.
 """
 
 import argparse
-import copy
 import logging
 import math
 import random
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import jiwer
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.networks.recogniser import Recogniser, keep_characters, read_network, write_own
 from models.reading.ctc import decode
 from models.training.command import Parser
 from models.training.line_changes import changed
 from models.training.lines import Line, batches, read_lines, stack
+from models.training.tuning import Plan, State, Tuning, ctc_loss
 
 log = logging.getLogger(__name__)
 
 LATIN = range(0x20, 0x250)  # the characters that the reader keeps of its dictionary, besides those of the lines
-CLIP = 2.0
-WARM_UP = 40  # steps
-FROZEN = 2  # stages of the backbone that stay as they are
-DECAY = 0.05
-AVERAGE = 0.99  # the weight of the past in the running average of the weights, which is what is kept
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How long and how fast to train."""
-
-    minutes: float
-    rate: float
-    batch: int
-    dev_every: int  # steps
 
 
 class Training:
-    """A recogniser in training, and the running average of its weights."""
+    """A recogniser that learns from lines, and is kept where it reads the dev lines best."""
 
     def __init__(self, network: Recogniser, characters: Sequence[str], plan: Plan, package: Path, out: Path) -> None:
         self._network, self._characters, self._plan = network, characters, plan
         self._package, self._out = package, out
         self._numbers = {character: number for number, character in enumerate(characters)}
-        self._average = copy.deepcopy(network).eval()
-        network.train()
-        # The first filters know strokes already. Left as they are, a step costs a seventh less.
-        encoder = network.backbone.backbone.encoder
-        for part in (encoder.convolution, *encoder.blocks[:FROZEN]):
-            part.requires_grad_(False)
-        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [parameter for parameter in trained if parameter.ndim > 1], "weight_decay": DECAY},
-            {"params": [parameter for parameter in trained if parameter.ndim <= 1], "weight_decay": 0.0},
-        ]
-        self._optimiser = torch.optim.AdamW(groups, lr=plan.rate)
         self._best = math.inf
-        self._step = 0
 
     def run(self, lines: Sequence[Line], dev: Sequence[Line], chance: random.Random) -> None:
         """Train until the time is up, and keep the best."""
-        began = time.monotonic()
-        losses: list[float] = []
-        for batch in self._forever(lines, chance):
-            part = (time.monotonic() - began) / (60 * self._plan.minutes)
-            if part >= 1:
-                break
-            losses.append(self._learn(batch, lines, part, chance))
-            if self._step % self._plan.dev_every == 0:
-                self._measure(dev, time.monotonic() - began, losses)
-                losses = []
-        self._measure(dev, time.monotonic() - began, losses)
+
+        def loss(batch: list[Line]) -> Tensor:
+            images = [
+                changed(line.image, (chance.choice(lines).image, chance.choice(lines).image), chance) for line in batch
+            ]
+            with torch.autocast("cpu", torch.bfloat16):
+                scores = self._network(torch.from_numpy(stack(images)).to(memory_format=torch.channels_last))
+            return ctc_loss(scores, [line.text for line in batch], self._numbers)
+
+        tuning = Tuning(self._network, self._plan)
+        tuning.run(self._forever(lines, chance), loss, lambda state: self._measure(dev, state))
 
     def _forever(self, lines: Sequence[Line], chance: random.Random) -> Iterator[list[Line]]:
         while True:
             yield from batches(lines, self._plan.batch, chance)
 
-    def _learn(self, batch: list[Line], lines: Sequence[Line], part: float, chance: random.Random) -> float:
-        """Take one step with a batch, and return its loss. `part` is how much of the time is over, 0..1."""
-        rate = (
-            self._plan.rate * min(1.0, (self._step + 1) / WARM_UP) * (0.02 + 0.98 * (1 + math.cos(math.pi * part)) / 2)
-        )
-        for group in self._optimiser.param_groups:
-            group["lr"] = rate
-        images = [
-            changed(line.image, (chance.choice(lines).image, chance.choice(lines).image), chance) for line in batch
-        ]
-        loss = self._loss(torch.from_numpy(stack(images)), [line.text for line in batch])
-        self._optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self._network.parameters(), CLIP)
-        self._optimiser.step()
-        self._step += 1
-        past = min(AVERAGE, self._step / (self._step + 10))
-        with torch.no_grad():
-            for kept, current in zip(self._average.parameters(), self._network.parameters(), strict=True):
-                kept.lerp_(current, 1 - past)
-        return float(loss.detach())
-
-    def _loss(self, pixels: Tensor, texts: Sequence[str]) -> Tensor:
-        with torch.autocast("cpu", torch.bfloat16):
-            scores = self._network(pixels.to(memory_format=torch.channels_last))
-        steps = scores.float().log_softmax(-1).transpose(0, 1)
-        targets = [[self._numbers[character] for character in text if character in self._numbers] for text in texts]
-        lengths = torch.tensor([len(target) for target in targets])
-        flat = torch.tensor([number for target in targets for number in target])
-        given = torch.full((len(texts),), steps.shape[0])
-        return nn.functional.ctc_loss(steps, flat, given, lengths, zero_infinity=True)
-
-    def _measure(self, dev: Sequence[Line], seconds: float, losses: Sequence[float]) -> None:
+    def _measure(self, dev: Sequence[Line], state: State) -> None:
         """Read the dev lines with the average, tell how well, and keep it if it is the best."""
-        rates = error_rates(self._average, self._characters, dev)
-        loss = sum(losses) / max(len(losses), 1)
+        rates = error_rates(state.network, self._characters, dev)
         told = ", ".join(f"{source} {rate:.2%}" for source, rate in rates.items())
-        log.info("%d steps, %.0f s: loss %.3f; characters wrong: %s", self._step, seconds, loss, told)
+        log.info("%d steps, %.0f s: loss %.3f; characters wrong: %s", state.step, state.seconds, state.loss, told)
         with (self._out / "log.csv").open("a", encoding="utf-8") as file:
-            print(self._step, round(seconds), f"{loss:.4f}", *rates.values(), sep=",", file=file)
+            print(state.step, round(state.seconds), f"{state.loss:.4f}", *rates.values(), sep=",", file=file)
         first = next(iter(rates.values()))
         if first < self._best:
             self._best = first
-            write_own(self._average, self._characters, self._package, self._out)
+            write_own(state.network, self._characters, self._package, self._out)
 
 
 def error_rates(network: Recogniser, characters: Sequence[str], lines: Sequence[Line]) -> dict[str, float]:

@@ -21,7 +21,7 @@ POOL = 24  # batches that are filled together, sorted by width: lines of like wi
 
 @dataclass(frozen=True)
 class Line:
-    """An image of one line, grey (height, width), with its text."""
+    """An image of one line, grey (height, width) or coloured (height, width, 3), with its text."""
 
     image: Pixels
     text: str
@@ -66,7 +66,8 @@ def batches(lines: Sequence[Line], size: int, chance: random.Random) -> Iterator
 
 
 def stack(images: Sequence[Pixels]) -> NDArray[np.float32]:
-    """Return grey images, each made as high as the recogniser knows lines, as one input (rows, 3, 48, width).
+    """Return images, grey or in OpenCV's colours, each made as high as the recogniser knows lines, as one input
+    (rows, 3, 48, width).
 
     They are placed as `read_crop` places them: with a margin, and the edge repeated to the width of the widest.
     """
@@ -76,8 +77,8 @@ def stack(images: Sequence[Pixels]) -> NDArray[np.float32]:
         cv2.copyMakeBorder(image, 0, 0, MARGIN, width - image.shape[1] - MARGIN, cv2.BORDER_REPLICATE)
         for image in small
     ]
-    grey = np.stack(padded)[:, None].astype(np.float32) / 127.5 - 1
-    return np.repeat(grey, 3, axis=1)
+    coloured = [image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in padded]
+    return np.ascontiguousarray(np.stack(coloured).transpose(0, 3, 1, 2), np.float32) / 127.5 - 1
 
 
 def _scaled(image: Pixels) -> Pixels:

@@ -39,6 +39,7 @@ LOCALES = {
     "Telu": ("te",),
 }
 FONTS = Path("/usr/share/fonts")
+SUFFIXES = (".ttf", ".otf", ".ttc")
 HELD_BACK = 5  # one font of so many
 STEPS = 400
 DECAY = 1e-3
@@ -46,12 +47,20 @@ DECAY = 1e-3
 
 def drawn(locale: str, font: Path, chance: random.Random) -> NDArray[np.uint8]:
     """Return a line of some words of a locale, as a crop (height, width, 3)."""
+    return drawn_text(names(locale, chance), font, chance)
+
+
+def names(locale: str, chance: random.Random) -> str:
+    """Return some names of countries and languages as a locale has them."""
     from babel import Locale
 
     words = [*Locale.parse(locale).territories.values(), *Locale.parse(locale).languages.values()]
     text = " ".join(str(word) for word in chance.sample(words, chance.randint(1, 5)))[: chance.randint(12, 60)]
-    if chance.random() < 0.3:
-        text += f" {chance.randint(1, 99999)}"
+    return text + (f" {chance.randint(1, 99999)}" if chance.random() < 0.3 else "")
+
+
+def drawn_text(text: str, font: Path, chance: random.Random) -> NDArray[np.uint8]:
+    """Return a line as a crop (height, width, 3)."""
     face = ImageFont.truetype(font, chance.randint(20, 56), layout_engine=ImageFont.Layout.RAQM)
     left, top, right, bottom = (round(value) for value in face.getbbox(text))
     margin = round((bottom - top) * chance.uniform(0.05, 0.3))
@@ -66,17 +75,22 @@ def drawn(locale: str, font: Path, chance: random.Random) -> NDArray[np.uint8]:
 
 
 @cache
-def fonts(locale: str) -> tuple[Path, ...]:
-    """Return the fonts of this machine that have the letters of a locale."""
+def fonts(locale: str, folders: tuple[Path, ...] = (FONTS,)) -> tuple[Path, ...]:
+    """Return the fonts of some folders that have the letters of a locale."""
     from babel import Locale
 
     letters = {ord(letter) for name in Locale.parse(locale).territories.values() for letter in str(name)}
-    files = (file for file in sorted(FONTS.rglob("*")) if file.suffix in (".ttf", ".otf", ".ttc"))
-    return tuple(file for file in files if letters <= _letters_of(file))
+    return tuple(file for file in font_files(folders) if letters <= letters_of(file))
+
+
+def font_files(folders: Sequence[Path]) -> list[Path]:
+    """Return the files of fonts in folders and below."""
+    return [file for folder in folders for file in sorted(folder.rglob("*")) if file.suffix in SUFFIXES]
 
 
 @cache
-def _letters_of(file: Path) -> frozenset[int]:
+def letters_of(file: Path) -> frozenset[int]:
+    """Return the characters that a font can draw."""
     from fontTools.ttLib import TTFont  # type: ignore[import-untyped]
 
     return frozenset(TTFont(file, fontNumber=0, lazy=True).getBestCmap() or ())

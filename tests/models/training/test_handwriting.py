@@ -72,7 +72,7 @@ def test_own_weights_read_as_the_network_does(tmp_path: Path) -> None:
         network.encoder.conv_block[1].convolution.bias += 0.01
     write_own(network, own, package / FILE, tmp_path)
     crop = np.asarray(drawn.page(["Own weights, read again"], (420, 48), (14, 7), 30))
-    reading = Recogniser(package, tmp_path).read(crop)
+    reading = Recogniser(package, tmp_path, respace=False).read(crop)
     assert reading.text == "Own weights, read again"
     again, read_characters = read_network(package / FILE, tmp_path)
     assert read_characters == own
@@ -91,4 +91,4 @@ def test_a_training_learns_and_writes_what_is_served(lines: Path, tmp_path: Path
     assert float(loss) > 0
     assert all(0 <= float(rate) < 0.5 for rate in rates)
     crop = np.asarray(drawn.page(["minimum 0"], (180, 44), (12, 8), 26))
-    assert Recogniser(package_directory(), tmp_path).read(crop).text.startswith("min")
+    assert Recogniser(package_directory(), tmp_path, respace=False).read(crop).text.startswith("min")
