@@ -22,7 +22,7 @@ from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
-from models.reading.recogniser import Recogniser, compiled, core
+from models.reading.recogniser import PRINT, Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
 from models.reading.widths import plain_widths
@@ -105,7 +105,7 @@ class PageReader:
 
         # The detector meets no size twice, and keeps nothing of what it prepared.
         self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0)
-        self._recogniser = Recogniser(directory)
+        self._recogniser = Recogniser(directory, PRINT)
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,

@@ -17,6 +17,7 @@ from models.reading.crops import Pixels
 from models.reading.ctc import Reading
 from models.reading.recognition import read_crop
 
+PRINT = Path(__file__).parents[1] / "shipped" / "print"  # own weights for print
 FILE = "PP-OCRv6_rec_small.onnx"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

@@ -33,7 +33,8 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
     """
     letters = np.flatnonzero([not character.isspace() for character in reading.characters])
     # Ideographs stand apart, without spaces, and the network has seen none.
-    if len(letters) < 2 or has_ideographs(reading.text):
+    # Two letters have no other gap to compare theirs with.
+    if len(letters) < 3 or has_ideographs(reading.text):
         return reading
     # An underscore may lie below the crop's ink, and looks like paper: what the recogniser saw beside one counts.
     low = np.array([reading.characters[number] == "_" for number in letters])

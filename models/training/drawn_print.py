@@ -19,7 +19,7 @@ Ink = NDArray[np.float32]  # (height, width), 0 where paper is blank, 1 where it
 
 TALL = 40  # pixels: the height of letters, from below to above, that lines are drawn at
 MARGIN = 48  # pixels of paper around them
-HEIGHTS = (15, 34)  # pixels of the crops of small print, of which letters are some 0.65
+HEIGHTS = (16, 34)  # pixels of the crops of small print, of which letters are some 0.65
 
 
 def drawn(text: str, font: Path, chance: random.Random) -> Ink:
@@ -57,15 +57,39 @@ def printed(ink: Ink, chance: random.Random) -> Ink:
         line = cv2.erode(line, kernel).astype(np.float32) if line.mean() > 0.02 else line
     elif draw < 0.45:
         line = cv2.dilate(line, kernel).astype(np.float32)
+    if chance.random() < 0.25:
+        line = _dotted(line, chance)
     if chance.random() < 0.2:
         line = _jittered(line, chance)
+    if chance.random() < 0.06:
+        _cut_off(line, chance)
     if chance.random() < 0.35:
         line *= _fading(line.shape, chance)
     if chance.random() < 0.2:
         line *= _streaks(line.shape, chance)
     if chance.random() < 0.2:
-        line *= (_cloud(line.shape, chance.uniform(2, 5), chance) > chance.uniform(-2.2, -0.9)).astype(np.float32)
+        line *= (_cloud(line.shape, chance.uniform(2, 5), chance) > chance.uniform(-2.4, -1.3)).astype(np.float32)
     return line
+
+
+def _dotted(line: Ink, chance: random.Random) -> Ink:
+    """Make a line of few dots, as needles print it, and let them run into one another."""
+    dots = chance.uniform(9, 20) / TALL
+    size = (max(round(line.shape[1] * dots * chance.uniform(0.8, 1.4)), 4), max(round(len(line) * dots), 4))
+    few = cv2.resize(line, size, interpolation=cv2.INTER_AREA) > chance.uniform(0.3, 0.5)
+    method = chance.choice((cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_CUBIC))
+    many = cv2.resize(few.astype(np.float32), line.shape[::-1], interpolation=method)
+    wide, high = chance.randint(1, 5), chance.randint(1, 3)
+    return np.clip(cv2.dilate(many, np.ones((high, wide), np.uint8)), 0, 1).astype(np.float32)
+
+
+def _cut_off(line: Ink, chance: random.Random) -> None:
+    """Take away the right part of the last letter, as a printer or a fold does; or the left of the first."""
+    reach = MARGIN + round(chance.uniform(0.05, 0.25) * TALL)
+    if chance.random() < 0.7:
+        line[:, -reach:] *= chance.uniform(0, 0.2)
+    else:
+        line[:, :reach] *= chance.uniform(0, 0.2)
 
 
 def _jittered(line: Ink, chance: random.Random) -> Ink:
@@ -95,7 +119,7 @@ def _fading(shape: tuple[int, ...], chance: random.Random) -> Ink:
     cloud = _cloud((8, shape[1]), chance.uniform(20, 160), chance)[:1]
     if chance.random() < 0.4:
         cloud = _cloud(shape, chance.uniform(10, 40), chance)
-    least = chance.uniform(0.08, 0.7)
+    least = chance.uniform(0.15, 0.7)
     kept = np.clip(chance.uniform(0.5, 1.2) + chance.uniform(0.2, 0.7) * cloud, least, 1)
     return np.asarray(kept, np.float32)
 
@@ -106,7 +130,7 @@ def _streaks(shape: tuple[int, ...], chance: random.Random) -> Ink:
     kept = np.ones(shape[side], np.float32)
     for _ in range(max(round(shape[side] / chance.uniform(30, 200)), 1)):
         start = chance.randrange(shape[side])
-        kept[start : start + chance.randint(1, 6)] = chance.uniform(0, 0.6)
+        kept[start : start + chance.randint(1, 6)] = chance.uniform(0.1, 0.6)
     return kept[:, None] if side == 0 else kept[None]
 
 
@@ -161,7 +185,7 @@ def scanned(sheet: Ink, height: int, chance: random.Random) -> Pixels:
     line = cv2.resize(sheet, size, interpolation=method).astype(np.float32)
     if chance.random() < 0.5:
         line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.25, 0.035 * height)).astype(np.float32)
-    grain = np.random.default_rng(chance.getrandbits(32)).normal(0, 1, line.shape).astype(np.float32)
+    grain = np.asarray(np.random.default_rng(chance.getrandbits(32)).normal(0, 1, line.shape), np.float32)
     draw = chance.random()
     if draw < 0.15:
         # A scan in black and white.
@@ -170,7 +194,7 @@ def scanned(sheet: Ink, height: int, chance: random.Random) -> Pixels:
         if chance.random() < 0.5:
             line = cv2.GaussianBlur(line, (0, 0), chance.uniform(0.3, 0.6)).astype(np.float32)
     elif draw < 0.6:
-        line = line + chance.uniform(0.005, 0.08) * grain
+        line = line + chance.uniform(0.005, 0.06) * grain
     line = np.clip(line, 0, 1) ** chance.uniform(0.7, 1.6)
     paper = np.array([chance.uniform(170, 255)] * 3) - np.abs([chance.gauss(0, 5) for _ in range(3)])
     darkest = chance.choice((chance.uniform(0, 70), chance.uniform(40, 150)))

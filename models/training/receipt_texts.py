@@ -47,6 +47,7 @@ TOTAL|SUBTOTAL|TOTAL| GRAND TOTAL|NET TOTAL|TOTAL SALES|TOTAL AMT|CASH|CHANGE|RO
 IdNr|SUMME|MwSt|TOTAL TTC|TVA|IVA
 """
 _CURRENCIES = ("RM", "RM", "RM ", "$", "EUR ", "€", "£", "USD ", "S$", "")
+_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # of codes, where an O would be taken for a zero, and an I for a one
 _UNITS = ("ML", "L", "KG", "G", "GM", "MM", "CM", "PCS", "PC", "S", "X", "W", "V", "M", "OZ", "LB", "INCH", "PKT")
 
 
@@ -131,11 +132,17 @@ def _date(chance: random.Random) -> str:
 
 
 def _code(chance: random.Random) -> str:
-    return chance.choice(("", "", "-", "/", "#", "(")).join(
-        "".join(chance.choice(chance.choice((string.ascii_uppercase, string.digits))) for _ in range(length))
-        for length in (chance.randint(1, 5), chance.randint(1, 7), chance.randint(0, 2))
+    """Runs of letters or digits, such as those of an article or an account."""
+    mark = chance.choice(("", "", "-", "/", "#", "("))
+    lengths = (chance.randint(1, 4), chance.randint(2, 8), chance.choice((0, 0, 1)))
+    kinds = (chance.choice((_LETTERS, _LETTERS, string.digits)), string.digits, _LETTERS)
+    zeros = "0" * chance.choice((0, 0, 1, 2, 3))
+    first, *others = (
+        "".join(chance.choice(kind) for _ in range(length))
+        for kind, length in zip(kinds, lengths, strict=True)
         if length
     )
+    return mark.join([first, zeros + others[0], *others[1:]])
 
 
 def _nonsense(chance: random.Random) -> str:

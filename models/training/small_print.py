@@ -4,7 +4,8 @@ Lines of receipts are drawn in the fonts of this machine and spoilt as printers,
 (`models.training.drawn_print`); their loss is CTC's. Beside them, lines of ordinary print in many languages and scripts
 hold the network where it was: what it sees in them must stay what the package's network sees. The scores of the
 characters stay the package's, too, so that all 18,709 of them can still be read. The output directory gets the network
-in half precision, as `models/shipped/print` has it, and `log.csv`.
+in half precision, as `models/shipped/print` has it: only a part of the way from the package's weights to those learned,
+which are in `whole` below it, to go on from. `log.csv` has the steps, seconds, loss and share of characters wrong.
 """
 
 import argparse
@@ -44,6 +45,8 @@ KEPT = 2.0  # the weight of the loss of ordinary lines
 DEV = 200  # lines of each kind to measure with
 CJK = 0x2E80  # from where characters are ideographs or kana
 HAN = ("zh_Hans", "ja")
+WAY = 0.5  # how far to go from the package's weights to what was learned
+WHOLE = "whole"  # the folder, below that of the output, of the weights that were learned, to go on from
 LONGEST = 1000  # pixels of a line, 48 high, that is trained on
 
 
@@ -168,6 +171,16 @@ def drawn_batches(size: int, fonts: Fonts, characters: Sequence[str], chance: ra
         yield from map(Batch, first, second)
 
 
+def between(first: Recogniser, second: Recogniser, way: float) -> Recogniser:
+    """Return the network a part of the way from one to another, 0..1: it reads as well as the second what that has
+    learned, nearly, and forgets less (Wortsman et al. 2022, https://arxiv.org/abs/2109.01903)."""
+    found = copy.deepcopy(first)
+    with torch.no_grad():
+        for kept, learned in zip(found.parameters(), second.parameters(), strict=True):
+            kept.lerp_(learned, way)
+    return found
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -176,7 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cv2.setNumThreads(options.threads)
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
-    options.out.mkdir(parents=True, exist_ok=True)
+    whole = options.out / WHOLE
+    whole.mkdir(parents=True, exist_ok=True)
     chance = random.Random(options.seed)
     teacher, characters = read_network(options.package)
     network = read_network(options.package, options.start)[0] if options.start else copy.deepcopy(teacher)
@@ -185,17 +199,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     dev = [line for line, _ in zip(small_lines(fonts, random.Random(-1)), range(options.dev), strict=False)]
 
     def measure(state: State) -> None:
-        rate = error_rates(state.network, characters, dev)["small print"]
+        kept = between(teacher, state.network, options.way)
+        rate = error_rates(kept, characters, dev)["small print"]
         log.info(
             "%d steps, %.0f s: loss %.3f; characters wrong: %.2f %%", state.step, state.seconds, state.loss, 100 * rate
         )
         with (options.out / "log.csv").open("a", encoding="utf-8") as file:
             print(state.step, round(state.seconds), f"{state.loss:.4f}", rate, sep=",", file=file)
-        write_own(state.network, None, options.package, options.out)
+        if state.step:
+            write_own(kept, None, options.package, options.out)
+            write_own(state.network, None, options.package, whole)
 
     training = Training(network, teacher, characters, chance)
     tuning = Tuning(network, Plan(options.minutes, options.rate, options.batch, options.dev_every), head=False)
-    measure(State(teacher, 0, 0.0, 0.0))
+    measure(State(copy.deepcopy(network).eval(), 0, 0.0, 0.0))
     tuning.run(drawn_batches(options.batch, fonts, characters, chance), training.loss, measure)
     return 0
 
@@ -208,13 +225,16 @@ def _parser() -> argparse.ArgumentParser:
     assert directory is not None
     parser = Parser(prog="python -m models.training.small_print", description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--start", type=Path, help="a reader to go on from; else that of the package")
+    parser.add_argument(
+        "--start", type=Path, help=f"a reader to go on from, such as OUT/{WHOLE}; else that of the package"
+    )
     parser.add_argument("--package", type=Path, default=directory / FILE, help="the recogniser as ONNX")
     parser.add_argument("--fonts", type=Path, action="append", default=[], help="a folder with more fonts")
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--rate", type=float, default=4e-4)
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--dev-every", type=int, default=100, help="steps between readings of the dev lines")
+    parser.add_argument("--way", type=float, default=WAY, help="how far to go from the package's weights, 0..1")
     parser.add_argument("--dev", type=int, default=DEV, help="lines to measure with")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

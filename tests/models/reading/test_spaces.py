@@ -55,6 +55,12 @@ def test_a_lone_letter_stays() -> None:
     assert respaced(reading, crop) is reading
 
 
+def test_a_space_between_two_letters_stays() -> None:
+    seen = Reading(("1", " ", "X"), np.array([0.2, 0.5, 0.8]), np.array([0.9, np.nan, 0.9]), spaces=np.full(40, 0.9))
+    _, crop = line("1X", {0: 18})
+    assert respaced(seen, crop).text == "1 X"
+
+
 def test_rules_and_grain_are_no_ink() -> None:
     crop = np.full((48, 100, 3), 255, np.uint8)
     crop[24, :] = 0
