@@ -290,11 +290,11 @@ class Operations:
         except Exception:
             # Whatever is wrong with other copies, subscribers here get their outcome.
             log.exception("operation %s could not be shared", operation.id)
-        # Measured before the lock is taken: a long document takes a while.
-        size = operation.size
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]
-            # One that is larger than all that may be kept would drop the others for nothing.
-            if self._by_id.pop(operation.id, None) is not None and size <= MAX_KEPT_BYTES:
+        # Measured without the lock, since a long document takes a while. One that is larger than the limit is not kept.
+        fits = operation.id in self._by_id and operation.size <= MAX_KEPT_BYTES
+        with self._lock:
+            if self._by_id.pop(operation.id, None) is not None and fits:
                 self._kept[operation.id] = operation
