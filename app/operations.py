@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from app import context
 from app.cache import size_of
-from app.errors import NotFound, QueueFull, ServiceError, ShuttingDown
+from app.errors import RETRY_AFTER, NotFound, QueueFull, ServiceError, ShuttingDown
 from app.shared.operations import FoundOperation, SharedOperations
 from app.shared.state import SharedState
 from app.types import IsCancelled, Progress, ReportProgress, Stage
@@ -29,7 +29,6 @@ KEEP_SECONDS = 600.0
 MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
 _BYTES_BESIDES = 10_000  # the result
-_RETRY_AFTER = 5.0
 _GONE = "there is no such operation: it ended over ten minutes ago, or the service was restarted; send it again"
 _EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
@@ -219,7 +218,7 @@ class Operations:
             if self.draining:
                 raise ShuttingDown
             if self.in_work >= self._max_requests:
-                raise QueueFull(f"{self.in_work} requests are in work already", _RETRY_AFTER)
+                raise QueueFull(f"{self.in_work} requests are in work already", RETRY_AFTER)
             operation = None if fresh or key is None else self._running.get(key)
             starts = operation is None
             if operation is None:
