@@ -20,6 +20,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from models.reading.recogniser import CONFIG, WEIGHTS, characters_of, core
 
 MODEL_TYPE = "handwriting-ctc"
+PRINT_TYPE = "print-ctc"  # with the package's characters
 EPSILON = 1e-5  # of the normalisations
 
 
@@ -82,7 +83,9 @@ def write_own(network: Recogniser, characters: Sequence[str] | None, package: Pa
         if any(not _same(values, constants[name]) for name, values in taken.items()):
             tensors |= taken
     save_file({name: np.ascontiguousarray(values, np.float16) for name, values in tensors.items()}, directory / WEIGHTS)
-    config = {"model_type": MODEL_TYPE} | ({"characters": "".join(characters[1:])} if characters else {})
+    config = {"model_type": PRINT_TYPE}
+    if characters is not None:
+        config = {"model_type": MODEL_TYPE, "characters": "".join(characters[1:])}
     (directory / CONFIG).write_text(json.dumps(config, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
 
 

@@ -25,6 +25,7 @@ from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recogniser import PRINT, Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
+from models.reading.second_look import TwoLooks
 from models.reading.widths import plain_widths
 from models.reading.zeros import letters_for_zeros, zeros_for_letters
 
@@ -105,7 +106,8 @@ class PageReader:
 
         # The detector meets no size twice, and keeps nothing of what it prepared.
         self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0)
-        self._recogniser = Recogniser(directory, PRINT)
+        self._recogniser = Recogniser(directory)
+        self._two_looks = TwoLooks(self._recogniser, Recogniser(directory, PRINT))
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,
@@ -158,7 +160,7 @@ class PageReader:
 
     def recognise(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
-        return self._recogniser.read(crop)
+        return self._two_looks.read(crop)
 
     def _part(self, sheet: Sheet, read: list[tuple[str, float]], pieces: list[int], column: int) -> Part:
         """Return pieces that follow one another as one part of a line."""
@@ -188,7 +190,7 @@ class PageReader:
         fragments = self._find(image, may_be_one_line)
         choices = (90, 270) if on_its_side(fragments) else (0, 180)
         samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
-        readings = {choice: [self.recognise(turn(sample, choice)) for sample in samples] for choice in choices}
+        readings = {choice: [self._recogniser.read(turn(sample, choice)) for sample in samples] for choice in choices}
         degrees = max(choices, key=lambda choice: _confidence(readings[choice]))
         # Text that is not read well either way, such as that of an unknown script, is taken to be upright.
         if degrees == 180 and _confidence(readings[180]) < UPSIDE_DOWN:

@@ -150,7 +150,7 @@ def framed(line: Ink, others: tuple[Ink, Ink], chance: random.Random) -> Ink:
             wide = min(strip.shape[1], sheet.shape[1])
             rows = slice(0, len(strip)) if at == 0 else slice(len(sheet) - len(strip), len(sheet))
             sheet[rows, :wide] = np.maximum(sheet[rows, :wide], strip[:, :wide])
-    if chance.random() < 0.08:
+    if chance.random() < 0.05:
         y = len(sheet) - chance.randint(2, 6) if chance.random() < 0.75 else chance.randint(0, 3)
         step = chance.choice((1, 1, 6, 12))
         sheet[y : y + chance.randint(1, 3), ::step] = 1.0

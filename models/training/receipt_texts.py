@@ -46,6 +46,7 @@ TOTAL|SUBTOTAL|TOTAL| GRAND TOTAL|NET TOTAL|TOTAL SALES|TOTAL AMT|CASH|CHANGE|RO
 6%|TAX TOTAL|AMOUNT| AMOUNT DUE|BALANCE|VISA|TOTAL (RM)|TAX (RM)|AMT (RM)|AMOUNT (RM)|VAT|VAT NO|USt-
 IdNr|SUMME|MwSt|TOTAL TTC|TVA|IVA
 """
+TECHNICAL = 0.2  # of all lines: what stands on screens and labels of machines
 _CURRENCIES = ("RM", "RM", "RM ", "$", "EUR ", "€", "£", "USD ", "S$", "")
 _LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ"  # of codes, where an O would be taken for a zero, and an I for a one
 _UNITS = ("ML", "L", "KG", "G", "GM", "MM", "CM", "PCS", "PC", "S", "X", "W", "V", "M", "OZ", "LB", "INCH", "PKT")
@@ -63,6 +64,8 @@ def _phrases(text: str) -> tuple[str, ...]:
 
 def receipt_line(chance: random.Random) -> str:
     """Return a line of a receipt, most of them in capitals."""
+    if chance.random() < TECHNICAL:
+        return _technical(chance)
     kinds = (_label, _label, _item, _item, _amounts, _sentence, _sentence, _address, _code, _amount, _date, _nonsense)
     text = chance.choice(kinds)(chance)
     draw = chance.random()
@@ -154,6 +157,24 @@ def _nonsense(chance: random.Random) -> str:
         for _ in range(chance.randint(1, 3))
     ]
     return chance.choice((" ", " & ", "-", ", ")).join(names) + " " + chance.choice(("", *_phrases(_FORMS)))
+
+
+def _technical(chance: random.Random) -> str:
+    """Names with underscores, paths, numbers in hexadecimal, addresses of pages and of mail: their case counts."""
+    words = [chance.choice(_words(_SHOP)) for _ in range(3)]
+    number = f"{chance.getrandbits(chance.choice((16, 28, 32))):x}"
+    lines = (
+        f"{'_'.join(words[:2]).upper()}={chance.choice((_digits(chance)[:3], '0x' + number.upper(), words[2]))}",
+        f"{'_'.join(words)}({words[0]}_{chance.randint(0, 9)})",
+        f"C:\\{words[0].title()}\\{words[1].title()}\\{words[2].upper()}_{chance.randint(0, 9)}.TXT",
+        f"/{words[0]}/{words[1]}_{words[2]}/{number}.log",
+        f"[{number}] {words[0]} {words[1]}: {words[2]}_id={number}",
+        f"{words[0]}.{words[1]}@{words[2]}.com",
+        f"www.{words[0]}-{words[1]}.com/{words[2]}",
+        f"{number} {words[0]} {number[:4]}",
+        f"__{words[0]}__ = {words[1]}",
+    )
+    return chance.choice(lines)[:48]
 
 
 def _address(chance: random.Random) -> str:

@@ -20,7 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import nn
 
 from models.discovery import discover
-from models.reading.reader import PageReader
+from models.reading.recogniser import Recogniser
 from models.reading.scripts import KNOWN
 
 LOCALES = {
@@ -116,14 +116,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chance = random.Random(0)
     directory = discover()["rapidocr"].source.directory
     assert directory is not None
-    reader = PageReader(directory)
-    rows = [(script, held, reader.recognise(crop).view) for script, held, crop in examples(options.lines, chance)]
+    recogniser = Recogniser(directory)
+    rows = [(script, held, recogniser.read(crop).view) for script, held, crop in examples(options.lines, chance)]
     for folder in options.known:
         files = sorted(file for file in folder.rglob("*") if file.suffix in (".png", ".jpg"))
         for number, file in enumerate(chance.sample(files, min(options.lines, len(files)))):
             image = cv2.imread(str(file))
             assert image is not None
-            rows.append((KNOWN, number % HELD_BACK == 0, reader.recognise(image.astype(np.uint8)).view))
+            rows.append((KNOWN, number % HELD_BACK == 0, recogniser.read(image.astype(np.uint8)).view))
     fit(rows, options.out)
     return 0
 

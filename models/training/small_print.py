@@ -45,7 +45,7 @@ KEPT = 2.0  # the weight of the loss of ordinary lines
 DEV = 200  # lines of each kind to measure with
 CJK = 0x2E80  # from where characters are ideographs or kana
 HAN = ("zh_Hans", "ja")
-WAY = 0.5  # how far to go from the package's weights to what was learned
+WAY = 0.6  # how far to go from the package's weights to what was learned
 WHOLE = "whole"  # the folder, below that of the output, of the weights that were learned, to go on from
 LONGEST = 1000  # pixels of a line, 48 high, that is trained on
 
