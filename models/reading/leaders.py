@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from models.reading.crops import Floats, Pixels
+from models.reading.crops import Floats, Pixels, cut
+from models.reading.geometry import Flags
 from models.reading.runs import inked
 
 LEADER = "...."  # what stands for one in the text, however long it is
@@ -13,6 +14,20 @@ DOTS = 5  # least number of dots
 LARGEST_DOT = 0.3  # height and width of one, in heights of the text
 UNEVEN = 0.25  # largest share of dots whose distance from the one before differs from the usual
 TOLERANCE = 0.25  # by how much a distance differs from the usual at most, as a share of it
+SPAN = 0.5  # least share of the strip from the first dot to the last
+
+
+def led(image: Pixels, polygons: Floats) -> Flags:
+    """Tell to which texts of a page, polygons (n, 4, 2) in its pixels, a leader leads from another on their row."""
+    boxes = np.concatenate([polygons.min(axis=1), polygons.max(axis=1)], axis=1)
+    found = np.zeros(len(polygons), np.bool_)
+    for number, (left, top, _, bottom) in enumerate(boxes):
+        middle = (top + bottom) / 2
+        before = np.flatnonzero((boxes[:, 2] < left) & (boxes[:, 1] < middle) & (middle < boxes[:, 3]))
+        if len(before):
+            strip = between(polygons[before[boxes[before, 2].argmax()]], polygons[number])
+            found[number] = strip is not None and is_leader(cut(image, strip))
+    return found
 
 
 def between(left: Floats, right: Floats) -> Floats | None:
@@ -26,10 +41,16 @@ def between(left: Floats, right: Floats) -> Floats | None:
 def is_leader(strip: Pixels) -> bool:
     """Tell whether a strip of paper (height, width, 3) between two texts holds dots at even distances, and no more."""
     ink: NDArray[np.uint8] = inked(strip, rules=True).astype(np.uint8)
-    count, _, stats, centres = cv2.connectedComponentsWithStats(ink, connectivity=8)
-    dots, size = stats[1:], LARGEST_DOT * len(strip)
-    if count - 1 < DOTS or bool((dots[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]] > max(size, 2)).any()):
+    _, _, stats, centres = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    width = strip.shape[1]
+    size = max(LARGEST_DOT * len(strip), 2)
+    lefts, widths = stats[1:, cv2.CC_STAT_LEFT], stats[1:, cv2.CC_STAT_WIDTH]
+    # What is narrow and touches an end is of the text there.
+    own = (widths > size) | ((lefts > 0) & (lefts + widths < width))
+    dots, places = stats[1:][own], np.sort(np.asarray(centres[1:, 0], np.float64)[own])
+    if len(dots) < DOTS or bool((dots[:, [cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT]] > size).any()):
         return False
-    pitches = np.diff(np.sort(np.asarray(centres[1:, 0], np.float64)))
+    pitches = np.diff(places)
     usual = float(np.median(pitches))
-    return float((np.abs(pitches - usual) > TOLERANCE * usual).mean()) <= UNEVEN
+    uneven = float((np.abs(pitches - usual) > TOLERANCE * usual).mean())
+    return uneven <= UNEVEN and float(places[-1] - places[0]) >= SPAN * width

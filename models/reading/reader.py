@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN
 from models.reading import leaders
-from models.reading.amounts import is_amount
+from models.reading.amounts import kinds_of
 from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
-from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, sides, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
 from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recogniser import Recogniser, compiled, core
@@ -35,6 +35,7 @@ CANDIDATES = 10_000  # fragments on one page
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
+NARROW = 0.6  # width of a fragment, in heights of the others, from which it may be a line on its side
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is, and its script
 UPSIDE_DOWN = 0.75  # least confidence of their readings for a page to be turned by 180 degrees
@@ -141,9 +142,11 @@ class PageReader:
         marked = sheet.marked()
         read = with_marks(sheet.marks, marked, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
-        amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
+        # A column of what leaders lead to belongs to what stands to its left, as one of amounts does.
+        kinds = kinds_of([read[number][0] for number in kept])
+        np.logical_or(kinds.amounts, leaders.led(sheet.image, sheet.pieces.polygons[kept]), out=kinds.amounts)
         lines = []
-        for line in arrange(sheet.pieces.polygons[kept], amounts, layout):
+        for line in arrange(sheet.pieces.polygons[kept], kinds, layout):
             parts = [
                 self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
             ]
@@ -169,16 +172,18 @@ class PageReader:
     def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
         """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
         among others."""
-        readings = [self._read_fragment(cut(sheet.image, fragment)) for fragment in sheet.fragments]
+        usual = float(np.median(np.minimum(*sides(sheet.fragments)))) if len(sheet.fragments) else 0.0
+        readings = [self._read_fragment(cut(sheet.image, fragment), usual) for fragment in sheet.fragments]
         parts = [
             readings[owner].part(start, end)
             for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
         ]
         return [(corrected(part.text), part.confidence) for part in parts]
 
-    def _read_fragment(self, crop: Pixels) -> Reading:
-        """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts."""
-        if crop.shape[0] < TALL * crop.shape[1]:
+    def _read_fragment(self, crop: Pixels, usual: float) -> Reading:
+        """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts; but
+        one that is too narrow to be a line on its side, by the usual height of lines, is a character or two."""
+        if crop.shape[0] < TALL * crop.shape[1] or crop.shape[1] < NARROW * usual:
             return self.recognise(crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.reading.crops import Pixels
-from models.reading.leaders import between, is_leader
+from models.reading.leaders import between, is_leader, led
 
 HEIGHT = 36
 
@@ -44,3 +44,18 @@ def test_a_strip_lies_between_texts_far_apart() -> None:
     assert found is not None
     assert found.tolist() == [[100, 0], [400, 2], [400, 38], [100, 36]]
     assert between(left, left + np.array([180, 0])) is None
+
+
+def test_grain_and_the_ends_of_the_texts_are_no_leader() -> None:
+    grain = np.full((HEIGHT, 232, 3), 255, np.uint8)
+    grain[[4, 8, 12, 16, 18], 0] = 220
+    assert not is_leader(grain)
+    ends = strip(*range(0, 60, 10), width=400)
+    assert not is_leader(ends), "dots beside one text lead to no other"
+
+
+def test_what_a_leader_leads_to_is_told() -> None:
+    page = np.full((200, 800, 3), 255, np.uint8)
+    page[20 : 20 + HEIGHT, 100:700] = strip(*range(20, 590, 16))
+    texts = np.array([[[x, y], [x + 90, y], [x + 90, y + HEIGHT], [x, y + HEIGHT]] for y in (20, 80) for x in (5, 705)])
+    assert led(page, texts.astype(np.float64)).tolist() == [False, True, False, False]
