@@ -25,6 +25,7 @@ from models.reading.pieces import Pieces, cut_pieces
 from models.reading.recogniser import Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
+from models.reading.underscores import counted, with_underscores
 from models.reading.widths import plain_widths
 from models.reading.zeros import letters_for_zeros, zeros_for_letters
 
@@ -128,6 +129,7 @@ class PageReader:
         degrees, upright, fragments, script = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
+        fragments = fragments if whole else with_underscores(upright, fragments)
         found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
@@ -184,7 +186,7 @@ class PageReader:
         """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts; but
         one that is too narrow to be a line on its side, by the usual height of lines, is a character or two."""
         if crop.shape[0] < TALL * crop.shape[1] or crop.shape[1] < NARROW * usual:
-            return self.recognise(crop)
+            return counted(self.recognise(crop), crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)
 
