@@ -35,6 +35,7 @@ VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
 HEADING = 1.1  # least height of a heading that stands across some columns and leaves others blank
+LARGE_HEADING, BLANK, NEAREST = 1.25, 2.2, 3  # height of one in a column, blank beside it, and how many bands it ends
 NUMBER_WIDTH = 5.0  # widest number of a page
 USUAL_GAP, CLOSE_GAP = 0.5, 0.25  # quantiles of the gaps between rows: the usual one, and one between close rows
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
@@ -104,7 +105,7 @@ def column_bands(boxes: Floats, kinds: Kinds, bands: list[Indices], height: floa
         gutter = find_gutter(boxes, kinds, np.concatenate(bands[:end]), height, columns=True)
         if gutter is None:
             continue
-        heading = first_heading(boxes, bands[:end], height)
+        heading = first_heading(boxes, bands[:end], gutter, height)
         above = find_gutter(boxes, kinds, np.concatenate(bands[:heading]), height, columns=True) if heading else None
         if above is not None:
             return heading, above
@@ -112,15 +113,23 @@ def column_bands(boxes: Floats, kinds: Kinds, bands: list[Indices], height: floa
     return 0, 0.0
 
 
-def first_heading(boxes: Floats, bands: list[Indices], height: float) -> int:
-    """Return the number of the first of some bands that is a heading across two columns or more of those above it and
-    below it, beside which others are blank; 0 for none."""
+def first_heading(boxes: Floats, bands: list[Indices], gutter: float, height: float) -> int:
+    """Return the number of the first of some bands that is a heading beside which columns are blank: across two or more
+    of those above it and below it, or where those on both sides of the gutter end above it and begin below; 0 for none.
+    """
     for number in range(1, len(bands) - 1):
         left, top, right, bottom = boxes[bands[number][0]]
         if len(bands[number]) > 1 or bottom - top < HEADING * height:
             continue
-        parts = ([band for band in part if len(band) > 1] for part in (bands[:number], bands[number + 1 :]))
-        strips = [blank_strips(*boxes[np.concatenate(part)][:, [0, 2]].T) for part in parts if part]
+        parts = (bands[:number], bands[number + 1 :])
+        if bottom - top >= LARGE_HEADING * height and right < gutter:
+            # The paragraphs of the other column may end there by chance: their gap is narrower.
+            ends, begins = (np.concatenate(part) for part in (parts[0][-NEAREST:], parts[1][:NEAREST]))
+            ends, begins = boxes[ends][boxes[ends, 0] > gutter], boxes[begins][boxes[begins, 0] > gutter]
+            if len(ends) and len(begins) and begins[:, 1].min() - ends[:, 3].max() >= BLANK * height:
+                return number
+        several = ([band for band in part if len(band) > 1] for part in parts)
+        strips = [blank_strips(*boxes[np.concatenate(part)][:, [0, 2]].T) for part in several if part]
         crossed = [
             bool(((left < starts) & (starts + widths < right) & (widths >= GUTTER * height)).any())
             for starts, widths in strips

@@ -25,6 +25,7 @@ LEAST_INK = 16.0  # grey levels between paper and ink
 USUAL_SPACE = 0.45  # width of a space in heights, where a line has none
 GRID_LETTERS = 10  # least letters of a line of a monospaced font
 USUALLY_OFF, OFF_GRID, ON_GRID = 0.12, 0.3, 0.95  # cells by which half and which share of them are off the grid at most
+NARROW = "()[]{}:;.,'\"|!"
 KINDS = ("digit", "capital", "small", ".,", ":;", "([", ")]", "-'/", "other")
 
 
@@ -41,8 +42,10 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
     low = np.array([reading.characters[number] == "_" for number in letters])
     with_space = np.where(low[:-1] | low[1:], np.diff(letters) > 1, spaced(features(reading, letters, crop)))
     places = reading.places[letters]
+    # Punctuation is narrow, and has more paper around it than letters where all have cells of one width.
+    narrow = np.array([reading.characters[number] in NARROW for number in letters])
     cells, sure = on_grid(places)
-    with_space = np.where(sure, cells > 1, with_space)
+    with_space &= ~(sure & (cells == 1) & (narrow[:-1] | narrow[1:]))
     at = np.flatnonzero(with_space) + 1
     return Reading(
         tuple(np.insert(np.array([reading.characters[number] for number in letters], object), at, " ")),

@@ -17,12 +17,12 @@ from models.reading.runs import inked
 BELOW, BESIDE = 0.35, 1.5  # how far around a fragment bars are looked for
 WIDTHS = (0.25, 2.0)  # of a bar; longer ones are blanks to fill in
 THICKEST = 0.15
-FOOT = 0.7  # least distance of a bar from the top of the fragment
+FOOT, LOWEST = 0.7, 1.1  # distance of a bar from the top of the fragment
 ABOVE = 0.4  # height of the paper above a bar in which no letter stands
 BARE = 0.2  # largest share of a bar's length with ink in that paper: neighbours lean over its ends
 NEAR = 0.4  # widest gap between a bar and the text that it belongs to
 SPACE = 0.35  # narrowest space beside a bar
-MARGIN = 0.08  # paper below a bar
+MARGIN = 0.12  # paper below a bar
 
 Bars = NDArray[np.intp]  # (n, 4): left, top, right, bottom in pixels, from left to right
 
@@ -33,7 +33,14 @@ def find_bars(crop: Pixels, height: float, top: float) -> Bars:
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     left, above, width, thick, area = stats[1:].T
     fits = (width >= WIDTHS[0] * height) & (width <= WIDTHS[1] * height) & (above >= top + FOOT * height)
-    fits &= (thick <= max(THICKEST * height, 2)) & (width >= 3 * thick) & (area >= 0.8 * width * thick)
+    # What touches the edge are the tops of the letters below, or a rule.
+    fits &= (left > 0) & (left + width < ink.shape[1]) & (above + thick < ink.shape[0] - 1)
+    fits &= (
+        (above <= top + LOWEST * height)
+        & (thick <= max(THICKEST * height, 2))
+        & (width >= 3 * thick)
+        & (area >= 0.8 * width * thick)
+    )
     found = [
         (x, y, x + wide, y + high)
         for x, y, wide, high in zip(left[fits], above[fits], width[fits], thick[fits], strict=True)

@@ -163,3 +163,14 @@ def test_the_address_of_a_short_letter_stands_apart_from_its_references() -> Non
         [block(50, top, width, 1) for top, width in ((200, 330), (270, 150), (340, 130), (410, 90))]
     )
     assert cut(address, references, letter) == [{0}, {1}, {2}]
+
+
+@pytest.mark.parametrize(("blank", "expected"), [(70, [{0}, {1}, {2, 3}, {4}]), (40, [{0, 2, 3}, {1, 4}])])
+def test_a_large_heading_in_a_column_begins_a_section_where_the_other_column_is_blank(
+    blank: int, expected: list[set[int]]
+) -> None:
+    """A gap as narrow as one between paragraphs, which the other column may have beside a heading, does not count."""
+    heading, middle, high = np.array([[50.0, 500, 300, 528]]), 514, 11 * STEP + HEIGHT
+    upper = block(50, 490 - high, 400, 12), block(500, middle - blank / 2 - high, 400, 12)
+    lower = block(50, 540, 400, 8), block(500, middle + blank / 2, 400, 8)
+    assert cut(*upper, heading, *lower) == expected

@@ -6,7 +6,7 @@ import pytest
 
 from models.reading.crops import Pixels
 from models.reading.ctc import Reading
-from models.reading.spaces import on_grid, inked_columns, respaced, widest_blanks
+from models.reading.spaces import inked_columns, on_grid, respaced, widest_blanks
 
 
 def line(text: str, gaps: dict[int, int]) -> tuple[Reading, Pixels]:

@@ -41,11 +41,11 @@ def test_other_ink_is_none(mark: tuple[float, float, float, float]) -> None:
 
 
 def test_a_fragment_reaches_as_far_as_its_underscores() -> None:
-    page = line(*letters(50, 90), (20, 42, 44, 45), (64, 42, 84, 45))
+    page = line(*letters(50, 90), (20, 41, 44, 44), (64, 41, 84, 44))
     (found,) = with_underscores(page, np.array([box(46, 2, 106, 38)], np.float64))
     (left, top), (right, bottom) = found.min(axis=0), found.max(axis=0)
     assert left < 20
-    assert bottom > 45
+    assert bottom > 44
     assert (top, right) == (2, 106)
 
 
@@ -60,7 +60,7 @@ def reading(text: str, *places: float) -> Reading:
 
 
 def test_underscores_are_as_many_as_their_bar_is_long() -> None:
-    crop = line(*letters(10, 30, 90, 110), (46, 36, 86, 39), width=130, height=HEIGHT)
+    crop = line(*letters(10, 30, 90, 110), (46, 36, 86, 38), width=130, height=HEIGHT)
     read = counted(reading("ab_ cd", 16 / 130, 36 / 130, 66 / 130, 80 / 130, 96 / 130, 116 / 130), crop)
     assert read.text == "ab__cd"
     assert len(read.places) == len(read.scores) == 6
@@ -68,6 +68,12 @@ def test_underscores_are_as_many_as_their_bar_is_long() -> None:
 
 
 def test_a_wide_space_beside_an_underscore_stays() -> None:
-    crop = line(*letters(10, 30, 110, 130), (46, 36, 66, 39), width=150, height=HEIGHT)
+    crop = line(*letters(10, 30, 110, 130), (46, 36, 66, 38), width=150, height=HEIGHT)
     read = counted(reading("ab_ cd", 16 / 150, 36 / 150, 56 / 150, 90 / 150, 116 / 150, 136 / 150), crop)
     assert read.text == "ab_ cd"
+
+
+def test_the_tops_of_the_letters_below_are_none() -> None:
+    page = line(*letters(50, 90), *((left, 44, left + 14, 60) for left in range(20, 140, 20)), height=90)
+    fragment = np.array([box(46, 2, 106, 38)], np.float64)
+    assert np.array_equal(with_underscores(page, fragment), fragment)
