@@ -21,7 +21,9 @@ from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, sides, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
+from models.reading.marks import begun_by_marks
 from models.reading.pieces import Pieces, cut_pieces
+from models.reading.raised import raised
 from models.reading.recogniser import Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
@@ -129,7 +131,7 @@ class PageReader:
         degrees, upright, fragments, script = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
-        fragments = fragments if whole else with_underscores(upright, fragments)
+        fragments = fragments if whole else begun_by_marks(upright, with_underscores(upright, fragments))
         found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
@@ -240,7 +242,7 @@ def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str,
 
 def corrected(text: str) -> str:
     """Return what was read with the characters that look like others as they are meant."""
-    return zeros_for_letters(letters_for_zeros(plain_widths(text)))
+    return raised(zeros_for_letters(letters_for_zeros(plain_widths(text))))
 
 
 def corners(image: Pixels) -> Floats:

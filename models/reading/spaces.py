@@ -24,7 +24,7 @@ INK = 0.4  # darkness of ink, as a share of the darkest
 LEAST_INK = 16.0  # grey levels between paper and ink
 USUAL_SPACE = 0.45  # width of a space in heights, where a line has none
 GRID_LETTERS = 10  # least letters of a line of a monospaced font
-USUALLY_OFF, OFF_GRID, ON_GRID = 0.12, 0.3, 0.95  # cells by which half and which share of them are off the grid at most
+USUALLY_OFF, OFF_GRID, ON_GRID = 0.1, 0.3, 0.95  # cells by which half and which share of them are off the grid at most
 NARROW = "()[]{}:;.,'\"|!"
 KINDS = ("digit", "capital", "small", ".,", ":;", "([", ")]", "-'/", "other")
 
