@@ -27,6 +27,7 @@ PROSE_FILL = 0.6  # share of a column's width that the mean row of running text 
 MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
 NARROW_GUTTER = 0.8  # so has one narrower than this: the spaces of a few rows stand above one another by chance
+MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list
 SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
 ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
@@ -245,6 +246,9 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
+    # The bullets and numbers of a list belong to its rows.
+    if float(np.ptp(left[:, [0, 2]])) <= MARK_WIDTH * height:
+        return False
     # Beside text whose rows are all about as long, short lines are no cells of its rows.
     whole = any(is_running(side, height) for side in (left, right))
     return (whole or counts[0] <= SIDEBAR * running) and pitch(min(rows, key=len)) <= TIGHT * height

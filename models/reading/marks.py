@@ -16,7 +16,7 @@ HEIGHTS, WIDEST = (0.2, 0.8), 1.0  # of a mark
 DASH = 0.35, 0.75  # between which heights a dash is
 FILL = 0.2  # least share of its box with ink: a seven has about a quarter
 FOOT = 0.85  # lowest end of a mark: what is lower is a stop or a comma
-APART = 0.1  # paper between it and the line
+APART, FAR = 0.1, 1.3  # paper between it and the line
 HOLE = 0.4  # share of its box within a ring: more is the button of a form
 MARGIN = 0.1  # paper before it
 MOST = 3  # characters of a mark
@@ -63,7 +63,7 @@ def mark_before(strip: Pixels, height: float) -> float | None:
     other = ~fits & (left + width < ink.shape[1] - MARGIN * height) & (area > 2)
     if not 1 <= fits.sum() <= MOST or other.any() or any(map(is_ring, (labels == part for part in parts))):
         return None
-    return float(left[fits].min())
+    return float(left[fits].min()) if float((left + width)[fits].max()) >= ink.shape[1] - FAR * height else None
 
 
 def is_ring(ink: NDArray[np.bool_]) -> bool:

@@ -174,3 +174,8 @@ def test_a_large_heading_in_a_column_begins_a_section_where_the_other_column_is_
     upper = block(50, 490 - high, 400, 12), block(500, middle - blank / 2 - high, 400, 12)
     lower = block(50, 540, 400, 8), block(500, middle + blank / 2, 400, 8)
     assert cut(*upper, heading, *lower) == expected
+
+
+def test_the_marks_of_a_list_belong_to_its_rows() -> None:
+    """Also where some are not found."""
+    assert cut(block(50, 100, 8, 3), block(85, 100, 400, 5)) == [{0, 1}]
