@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from flask import Flask
+    from flask import Blueprint, Flask
 
     from app.api.auth import Keys
+    from app.api.downloads import Downloads
     from app.cache import Cache
     from app.config import Settings
     from app.engine.base import Engine
@@ -181,67 +182,58 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     Raises:
         SettingsError: as build_service does.
     """
-    from flask import Blueprint, Flask
+    from flask import Flask
 
-    from app.api import (
-        auth,
-        azure_read,
-        docling,
-        docs,
-        health,
-        huggingface,
-        images,
-        kserve,
-        loaders,
-        metrics,
-        models,
-        native,
-        ollama,
-        openai,
-        photoprism,
-        problems,
-        ui,
-    )
-    from app.api.chat import Chat
+    from app.api import auth, docs, health, images, metrics, models, native, problems, ui
     from app.api.downloads import Downloads
-    from app.api.reading import Reading
 
     keyring = auth.Keys(settings.read_keys())
     service = service or build_service(settings)
     operations = operations or build_operations(settings)
     downloads = Downloads(settings.models_allowed, keyring)
-    chat = Chat(service, operations, downloads, settings.max_upload_bytes)
-    reading = Reading(chat)
-    protocols: dict[ModuleType, Blueprint] = {
-        openai: openai.blueprint(chat),
-        ollama: ollama.blueprint(chat),
-        huggingface: huggingface.blueprint(chat),
-        photoprism: photoprism.blueprint(chat),
-        azure_read: azure_read.blueprint(reading),
-        docling: docling.blueprint(reading),
-        loaders: loaders.blueprint(reading),
-        kserve: kserve.blueprint(chat, __version__),
-    }
+    doors = _doors(service, operations, downloads, settings.max_upload_bytes)
     app = Flask(__name__)
     _guard(app, settings, keyring, operations.state)
-    shaped = [(door, blueprint.name) for door, blueprint in protocols.items() if hasattr(door, "error_of")]
+    shaped = [(door, blueprint.name) for door, blueprint in doors.items() if hasattr(door, "error_of")]
     problems.register(
         app,
         {name: door.error_of for door, name in shaped},
         {prefix: door.error_of for door, _ in shaped for prefix in door.PREFIXES},
     )
     for blueprint in (
-        *protocols.values(),
+        *doors.values(),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service, downloads),
         health.blueprint(service, operations),
         metrics.blueprint(service, operations, (settings.queue_size, settings.max_requests), __version__),
-        docs.blueprint(__version__, {path: said for door in protocols for path, said in door.paths().items()}),
+        docs.blueprint(__version__, {path: said for door in doors for path, said in door.paths().items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(blueprint)
     return app
+
+
+def _doors(
+    service: Service, operations: Operations, downloads: Downloads, max_bytes: int
+) -> dict[ModuleType, Blueprint]:
+    """Return the front doors of other programs' protocols, each with its routes."""
+    from app.api import azure_read, docling, huggingface, kserve, loaders, ollama, openai, photoprism
+    from app.api.chat import Chat
+    from app.api.reading import Reading
+
+    chat = Chat(service, operations, downloads, max_bytes)
+    reading = Reading(chat)
+    return {
+        openai: openai.blueprint(chat),
+        ollama: ollama.blueprint(chat),
+        huggingface: huggingface.blueprint(chat),
+        photoprism: photoprism.blueprint(chat),
+        kserve: kserve.blueprint(chat, __version__),
+        azure_read: azure_read.blueprint(reading),
+        docling: docling.blueprint(reading),
+        loaders: loaders.blueprint(reading),
+    }
 
 
 def _guard(app: Flask, settings: Settings, keyring: Keys, state: SharedState | None) -> None:

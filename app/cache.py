@@ -52,8 +52,8 @@ class ResultCache:
             value: the result.
             started: when its computation began, in seconds of the monotonic clock.
         """
-        size = size_of(key) + size_of(value)
-        if size > self._limit:
+        # Where nothing is cached, nothing is measured, either.
+        if not self._limit or (size := size_of(key) + size_of(value)) > self._limit:
             return
         with self._lock:
             stored = self._items.get(key)

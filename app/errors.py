@@ -10,6 +10,9 @@ from typing import Self
 
 from models.errors import InvalidJob, ModelError, ModelUnavailable, UnknownModel
 
+RETRY_AFTER = 5.0
+"""Seconds after which a client may ask again where something is busy, and nothing tells how long."""
+
 
 class ServiceError(Exception):
     """Base of all errors that clients see. `retry_after` is in seconds."""

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from app import context
 from app.cache import size_of
-from app.errors import NotFound, QueueFull, ServiceError, ShuttingDown
+from app.errors import RETRY_AFTER, NotFound, QueueFull, ServiceError, ShuttingDown
 from app.shared.operations import FoundOperation, SharedOperations
 from app.shared.state import SharedState
 from app.types import IsCancelled, Progress, ReportProgress, Stage
@@ -29,7 +29,6 @@ KEEP_SECONDS = 600.0
 MAX_KEPT_BYTES = 200_000_000
 """Memory for finished operations; the oldest go first."""
 _BYTES_BESIDES = 10_000  # the result
-_RETRY_AFTER = 5.0
 _GONE = "there is no such operation: it ended over ten minutes ago, or the service was restarted; send it again"
 _EXCHANGE_EVERY = 0.5  # seconds, with other copies
 
@@ -219,7 +218,7 @@ class Operations:
             if self.draining:
                 raise ShuttingDown
             if self.in_work >= self._max_requests:
-                raise QueueFull(f"{self.in_work} requests are in work already", _RETRY_AFTER)
+                raise QueueFull(f"{self.in_work} requests are in work already", RETRY_AFTER)
             operation = None if fresh or key is None else self._running.get(key)
             starts = operation is None
             if operation is None:
@@ -290,11 +289,11 @@ class Operations:
         except Exception:
             # Whatever is wrong with other copies, subscribers here get their outcome.
             log.exception("operation %s could not be shared", operation.id)
-        # Measured before the lock is taken: a long document takes a while.
-        size = operation.size
         with self._lock:
             if self._running.get(operation.key) is operation:
                 del self._running[operation.key]
-            # One that is larger than all that may be kept would drop the others for nothing.
-            if self._by_id.pop(operation.id, None) is not None and size <= MAX_KEPT_BYTES:
+        # Measured without the lock, since a long document takes a while. One that is larger than the limit is not kept.
+        fits = operation.id in self._by_id and operation.size <= MAX_KEPT_BYTES
+        with self._lock:
+            if self._by_id.pop(operation.id, None) is not None and fits:
                 self._kept[operation.id] = operation

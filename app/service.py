@@ -27,8 +27,6 @@ from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, 
 from app.upload import Upload, as_url_errors, receive
 from models.registry import Entry, Registry, State
 
-_RETRY_AFTER = 5.0
-
 
 class Service:
     """Answers requests with the models of a registry.
@@ -184,7 +182,7 @@ class Service:
         with errors.as_service_errors():
             entry = self._registry.entry(name)
         if not self._engine.unload(entry.model.name):
-            raise errors.ModelBusy(f"{entry.model.name} is in use: try again later", _RETRY_AFTER)
+            raise errors.ModelBusy(f"{entry.model.name} is in use: try again later", errors.RETRY_AFTER)
         return entry
 
     def queued(self, entry: Entry) -> int:
@@ -207,7 +205,7 @@ class Service:
         entry = self.default()
         if not entry.on_machine:
             reason = f": {entry.error}" if entry.error else ""
-            raise errors.Unavailable(f"{entry.model.name} is {entry.state}{reason}", _RETRY_AFTER)
+            raise errors.Unavailable(f"{entry.model.name} is {entry.state}{reason}", errors.RETRY_AFTER)
         return entry
 
     def preload(self, names: Iterable[str]) -> None:

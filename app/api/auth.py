@@ -58,6 +58,11 @@ class Keys:
         key: ApiKey | None = g.key
         return key
 
+    @property
+    def have_rates(self) -> bool:
+        """True when a key has a rate limit of its own."""
+        return any(key.rate for key in self._keys)
+
     def opens(self, header: Header) -> bool:
         """True when the service has no keys, or a request with these headers carries one of them."""
         return not self._digests or self._find(header) is not None

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from app.api.bodies import json_fields
-from app.api.chat import Chat
+from app.api.gateway import Gateway
 from app.api.options import languages_of, page_ranges
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.problems import problem_of
@@ -54,7 +54,7 @@ def blueprint(reading: Reading) -> Blueprint:
     def analyze(model: str) -> Response:
         """Begin to read a document."""
         wanted = reading.request(
-            _document(reading.chat),
+            _document(reading.gateway),
             reading.reader(model, _MODELS),
             page_ranges(request.args.get("pages") or None),
             "pdf" if "pdf" in request.args.get("output", "").split(",") else None,
@@ -106,10 +106,10 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     return {"error": {"code": code, "message": problem.detail, "innererror": inner}}, {}
 
 
-def _document(chat: Chat) -> Request:
+def _document(gateway: Gateway) -> Request:
     """Return the document of the current request: in JSON as base64 or an address, or as the body."""
     if request.mimetype != "application/json":
-        request.max_content_length = chat.max_bytes
+        request.max_content_length = gateway.max_bytes
         if not (body := request.get_data(cache=True)):
             raise BadRequest("the body is empty: send a document")
         return Request(body)
@@ -117,7 +117,7 @@ def _document(chat: Chat) -> Request:
     sources = [fields[name] for name in ("base64Source", "urlSource") if fields.get(name)]
     if len(sources) != 1:
         raise BadRequest("send the document as base64Source, or its address as urlSource")
-    return chat.image(sources[0])
+    return gateway.image(sources[0])
 
 
 def _operation(found: FoundOperation[Answer], model: str, markdown: bool) -> dict[str, Any]:

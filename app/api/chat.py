@@ -3,20 +3,17 @@
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Any
 
 from app import intent
 from app.alt_text import shorten
-from app.api.bodies import source_of
-from app.api.downloads import Downloads
+from app.api.gateway import Gateway, merged, names_none
 from app.api.waiting import Steps, result_of, steps_of
-from app.errors import InvalidOption, ModelNotFound, Unavailable
-from app.operations import Operations
+from app.errors import InvalidOption
 from app.pipelines import ALT_TEXT
-from app.service import Service
-from app.types import Answer, Request, RequestOptions, Tags, Timings, Wanted
+from app.types import Answer, Request, RequestOptions, Tags, Timings
 from models.base import CutWarning, Task
 from models.registry import READER, Entry
 
@@ -24,8 +21,6 @@ MAX_TEXT = 100_000
 MAX_INSTRUCTION = 20_000
 _ANY_OBJECT = '{"type":"object"}'
 _TITLE_LENGTH = 60
-_DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
-"""Model names that clients send when the user has chosen none."""
 _QUOTED = re.compile(
     r"<(?P<tag>TEXT_CONTENT|chat_history)>(?P<within>.*?)</(?P=tag)>|^\s*Conversation:[ \t]*$(?P<rest>.*)", re.S | re.M
 )
@@ -62,51 +57,8 @@ class Reply:
     timings: Timings = field(default_factory=Timings)
 
 
-class Chat:
-    """Answers what chat clients ask, with the service."""
-
-    MAX_IMAGES = 16
-
-    def __init__(self, service: Service, operations: Operations, downloads: Downloads, max_bytes: int) -> None:
-        self.service = service
-        self.operations = operations
-        self.may_download = downloads.named
-        self.max_bytes = max_bytes
-
-    def image(self, source: Any) -> Request:
-        """Return the image that a URL, a `data:` URL or plain base64 stands for, without options.
-
-        Raises:
-            BadRequest, TooLarge: as `source_of` does.
-        """
-        return source_of(source, self.max_bytes)
-
-    def entry(self, name: str) -> Entry:
-        """Return the model that a client names, with or without a tag such as `:latest`.
-
-        Raises:
-            ModelNotFound: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
-        """
-        models = self.service.models()
-        entries = {alias: entry for entry in models for alias in (entry.model.name, *entry.model.aliases)}
-        if _names_none(name):
-            return self._checked(self.service.default())
-        entry = entries.get(name) or entries.get(name.partition(":")[0])
-        if entry is None:
-            raise ModelNotFound(f"model {name[:100]!r} not found: GET /models lists those that there are")
-        return self._checked(entry)
-
-    def load(self, entry: Entry) -> None:
-        """Start loading a model."""
-        self.service.load(entry.model.name, self.may_download)
-
-    def _checked(self, entry: Entry) -> Entry:
-        """Return an entry whose model is on this machine, or may be downloaded: chat clients name models that nobody
-        here has chosen."""
-        name = entry.model.name
-        if not entry.on_machine and name not in self.may_download:
-            raise ModelNotFound(f"model {name!r} is not on this machine: POST /models/{name}/load fetches it")
-        return entry
+class Chat(Gateway):
+    """Answers the prompts of chat clients."""
 
     def answer(self, ask: Ask) -> Reply:
         """Answer a client, and wait for it while the client is there."""
@@ -117,8 +69,7 @@ class Chat:
         # A front end asks for a title of the conversation when its first answer is there.
         if not ask.images or (ask.again and ask.said and re.search(r"\btitle\b", ask.prompt, re.I)):
             return (yield from self._of_text(ask))
-        if len(ask.images) > self.MAX_IMAGES:
-            raise InvalidOption(f"send at most {self.MAX_IMAGES} images at once")
+        self.check_number(ask.images)
         if (entry := self._instructed(ask)) is not None:
             return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)
@@ -136,7 +87,7 @@ class Chat:
         answers, text = yield from self._answers(ask.images, options)
         if wish.text == "title":
             text = _title(text)
-        names, scores = _merged(answers) if wish.tags else ((), None)
+        names, scores = merged(answers) if wish.tags else ((), None)
         confidence = answers[0].pages[0].confidence if len(answers) == 1 else None
         said = intent.render(wish, text, names, scores, confidence) or "(no text found)"
         # Of the JSON of tags nothing is cut off.
@@ -171,36 +122,14 @@ class Chat:
         """Ask the service about one image after the other; return the answers, and their texts as one."""
         answers: list[Answer] = []
         for image in images:
-            answers += [(yield from self._generate(image, options))]
+            answers += [(yield from self.generate_in_steps(image, options))]
         return answers, "\n\n".join(answer.text for answer in answers if answer.text)
-
-    def generate(
-        self, image: Request, model: str, tags: bool = False, tagger: str | None = None, task: Wanted | None = None
-    ) -> Answer:
-        """Ask the service about one image.
-
-        Raises:
-            Unavailable: tags are wanted, and none can be made.
-        """
-        return result_of(self._generate(image, RequestOptions(model=model, task=task, tags=tags, tagger=tagger)))
-
-    def _generate(self, image: Request, options: RequestOptions) -> Steps[Answer]:
-        asked = replace(image, options=options, may_download=self.may_download)
-        answer = yield from steps_of(self.operations.submit(partial(self.service.generate, asked), asked.key))
-        if options.tags and (answer.tags is None or answer.tags.names is None):
-            raise Unavailable("; ".join(answer.tags.warnings) if answer.tags else "no tags could be made")
-        return answer
 
     def _limit(self, model: str, asked: int | None) -> int | None:
         """Return the limit of tokens that a client asks for, where it is below the model's own; clients send thousands
         for models that write more."""
         own = {entry.model.name: entry.model.max_new_tokens for entry in self.service.models()}.get(model)
         return asked if asked is not None and own is not None and asked < own else None
-
-    @staticmethod
-    def labels(answers: Sequence[Answer]) -> list[dict[str, Any]]:
-        """Return the tags of some answers as objects."""
-        return intent.labels(*_merged(answers))
 
     def _plan(self, ask: Ask) -> tuple[str, intent.Wish]:
         """Return the model to run and what the client wants. A model with a single task overrides the prompt."""
@@ -213,7 +142,7 @@ class Chat:
             return entry.model.name, _own("read", ask)
         wish = intent.wish_of(ask.prompt, ask.schema, ask.as_json)
         if wish.text == "read":
-            reads = Task.READ_PAGE in entry.model.tasks and not _names_none(ask.model)
+            reads = Task.READ_PAGE in entry.model.tasks and not names_none(ask.model)
             return (entry if reads else self.entry(READER)).model.name, wish
         if wish.text == "alt-text":
             self._alt_text_on_machine()
@@ -242,11 +171,6 @@ class Chat:
         return steps_of(self.operations.submit(work, ("tags", text, None, self.may_download)))
 
 
-def _names_none(name: str) -> bool:
-    """Return whether a client's user has chosen no model."""
-    return name in _DEFAULTS or re.match(r"https?://", name) is not None
-
-
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
     """Return the wish for a model with a single task. A JSON schema may still determine the shape of the answer."""
     if ask.schema is not None:
@@ -273,15 +197,3 @@ def _together(answers: Sequence[Answer]) -> Timings:
     """Return how long several answers took, one after the other."""
     names = [field.name for field in fields(Timings)]
     return Timings(**{name: sum(getattr(answer.timings, name) for answer in answers) for name in names})
-
-
-def _merged(answers: Sequence[Answer]) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
-    """Return the tags of all answers, each once; with scores where all have them."""
-    found: dict[str, float | None] = {}
-    for answer in answers:
-        tags = answer.tags or Tags()
-        names = tags.names or ()
-        for name, score in zip(names, tags.scores or [None] * len(names), strict=True):
-            found.setdefault(name, score)
-    scores = [score for score in found.values() if score is not None]
-    return tuple(found), tuple(scores) if found and len(scores) == len(found) else None

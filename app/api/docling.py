@@ -11,8 +11,8 @@ from typing import Any, Self
 from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import Fields, json_fields
-from app.api.chat import Chat
 from app.api.forms import multipart
+from app.api.gateway import Gateway
 from app.api.options import languages_of
 from app.api.paths import in_path, json_of, operation
 from app.api.reading import Reading, markdown_of, percent_of
@@ -61,7 +61,7 @@ class Asked:
         )
 
     @classmethod
-    def of_json(cls, chat: Chat) -> Self:
+    def of_json(cls, gateway: Gateway) -> Self:
         """Read the JSON of the current request. Options that this service does not have are ignored."""
         fields = json_fields()
         sources = fields.get("sources")
@@ -75,7 +75,7 @@ class Asked:
         if not all(isinstance(given, list) for given in (formats, pages, named)):
             raise BadRequest("to_formats, page_range and ocr_lang must be lists")
         name = source.get("filename") or str(source.get("url") or "").rpartition("/")[2]
-        document = chat.image(source.get("base64_string") or source.get("url"))
+        document = gateway.image(source.get("base64_string") or source.get("url"))
         return cls(document, str(name), [str(format) for format in formats], _pages(pages), languages_of(named))
 
 
@@ -91,7 +91,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @docling.post("/v1/convert/source")
     def convert_source() -> Response:
         """Convert a document that is in the JSON, or at an address."""
-        return _convert(reading, Asked.of_json(reading.chat))
+        return _convert(reading, Asked.of_json(reading.gateway))
 
     @docling.post("/v1/convert/file/async")
     def convert_file_later() -> Response:
@@ -101,7 +101,7 @@ def blueprint(reading: Reading) -> Blueprint:
     @docling.post("/v1/convert/source/async")
     def convert_source_later() -> Response:
         """Begin to convert a document that is in the JSON, or at an address."""
-        return _start(reading, Asked.of_json(reading.chat))
+        return _start(reading, Asked.of_json(reading.gateway))
 
     @docling.get("/v1/status/poll/<id>")
     def poll(id: str) -> Response:

@@ -14,11 +14,11 @@ from typing import Any
 from flask import Blueprint, Response, g, jsonify, request
 
 from app.api.bodies import Fields, fields_of
-from app.api.chat import Chat
+from app.api.gateway import Gateway
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Answer as NativeAnswer
 from app.api.schemas import Problem
-from app.errors import BadRequest, InvalidOption, NotFound
+from app.errors import BadRequest, NotFound
 from app.types import Answer, Request
 from models.registry import Entry
 
@@ -28,7 +28,7 @@ _OUTPUTS = ("text", "answer")
 _LENGTH = struct.Struct("<I")
 
 
-def blueprint(chat: Chat, version: str) -> Blueprint:
+def blueprint(gateway: Gateway, version: str) -> Blueprint:
     """Return the routes of KServe's protocol."""
     kserve = Blueprint("kserve", __name__)
 
@@ -45,27 +45,26 @@ def blueprint(chat: Chat, version: str) -> Blueprint:
     @kserve.get("/v2/health/ready")
     def ready() -> Response:
         """Say that the default model is on this machine."""
-        chat.service.check_ready()
+        gateway.service.check_ready()
         return jsonify({"ready": True})
 
     @kserve.get("/v2/models/<name>")
     def model(name: str) -> Response:
         """Describe a model."""
-        return jsonify(_metadata(_entry(chat, name)))
+        return jsonify(_metadata(_entry(gateway, name)))
 
     @kserve.get("/v2/models/<name>/ready")
     def model_ready(name: str) -> Response:
         """Say that a model is on this machine."""
-        return jsonify({"name": _entry(chat, name).model.name, "ready": True})
+        return jsonify({"name": _entry(gateway, name).model.name, "ready": True})
 
     @kserve.post("/v2/models/<name>/infer")
     def infer(name: str) -> Response:
         """Ask a model about images."""
-        entry, (fields, tail) = _entry(chat, name), _parts()
-        images, shape = _images(chat, fields, tail)
-        if len(images) > chat.MAX_IMAGES:
-            raise InvalidOption(f"send at most {chat.MAX_IMAGES} images at once")
-        answers = [chat.generate(image, entry.model.name) for image in images]
+        entry, (fields, tail) = _entry(gateway, name), _parts()
+        images, shape = _images(gateway, fields, tail)
+        gateway.check_number(images)
+        answers = [gateway.generate(image, entry.model.name) for image in images]
         head = {"model_name": entry.model.name, "model_version": "1"}
         if isinstance(fields.get("id"), str):
             head["id"] = fields["id"]
@@ -79,8 +78,8 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     return {"error": problem.detail}, {}
 
 
-def _entry(chat: Chat, name: str) -> Entry:
-    entry = chat.entry(name)
+def _entry(gateway: Gateway, name: str) -> Entry:
+    entry = gateway.entry(name)
     if not entry.model.turns_image_into_text:
         raise NotFound(f"the model {name[:100]} does not turn images into text")
     return entry
@@ -108,7 +107,7 @@ def _parts() -> tuple[Fields, bytes]:
     return fields_of(body[: int(length)]), body[int(length) :]
 
 
-def _images(chat: Chat, fields: Fields, tail: bytes) -> tuple[list[Request], list[int]]:
+def _images(gateway: Gateway, fields: Fields, tail: bytes) -> tuple[list[Request], list[int]]:
     """Return the images of the one input, and its shape."""
     inputs = fields.get("inputs")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -121,11 +120,11 @@ def _images(chat: Chat, fields: Fields, tail: bytes) -> tuple[list[Request], lis
     size = _parameters(tensor).get("binary_data_size")
     images: list[Request]
     if size is None:
-        images = [chat.image(text) for text in _flat(tensor.get("data"))]
+        images = [gateway.image(text) for text in _flat(tensor.get("data"))]
     else:
         if size != len(tail):
             raise BadRequest(f"binary_data_size is not the {len(tail)} bytes after the JSON")
-        images = [_image(chat, element) for element in _elements(tail)]
+        images = [_image(gateway, element) for element in _elements(tail)]
     shape = tensor.get("shape")
     if (
         not isinstance(shape, list)
@@ -138,10 +137,10 @@ def _images(chat: Chat, fields: Fields, tail: bytes) -> tuple[list[Request], lis
     return images, shape
 
 
-def _image(chat: Chat, element: bytes) -> Request:
+def _image(gateway: Gateway, element: bytes) -> Request:
     """Return the image of an element, which is a file, or the text of an address."""
     if element[:8].lower().startswith((b"data:", b"http://", b"https://")):
-        return chat.image(element.decode(errors="replace"))
+        return gateway.image(element.decode(errors="replace"))
     return Request(element)
 
 

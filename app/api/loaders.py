@@ -44,7 +44,7 @@ def blueprint(reading: Reading) -> Blueprint:
 
 def _read(reading: Reading) -> Answer:
     """Read the document that is the body of the current request; the type that the client says is not believed."""
-    request.max_content_length = reading.chat.max_bytes
+    request.max_content_length = reading.gateway.max_bytes
     if not (body := request.get_data(cache=True)):
         raise BadRequest("the body is empty: send a document")
     return reading.answer(reading.request(Request(body)))

@@ -6,18 +6,19 @@ from typing import Any
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from app import intent
 from app.api.bodies import Fields, json_fields
-from app.api.chat import Chat
+from app.api.gateway import Gateway, merged
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
-from app.errors import BadRequest, InvalidOption, NotFound
+from app.errors import BadRequest, NotFound
 from app.types import Request
 
 PREFIXES = ("/api/v1/vision/",)
 _METHODS = ["GET", "POST"]
 
 
-def blueprint(chat: Chat) -> Blueprint:
+def blueprint(gateway: Gateway) -> Blueprint:
     """Return the routes of PhotoPrism's protocol."""
     photoprism = Blueprint("photoprism", __name__)
 
@@ -30,14 +31,14 @@ def blueprint(chat: Chat) -> Blueprint:
         g.vision_id = str(fields.get("id") or uuid.uuid4())[:200]
         if task not in ("caption", "labels"):
             raise NotFound(f"the task {task[:50]} is not supported: use caption or labels")
-        model = chat.entry(name or str(fields.get("model") or "")).model.name
-        answers = [chat.generate(image, model, task == "labels") for image in _images(chat, fields, task)]
+        model = gateway.entry(name or str(fields.get("model") or "")).model.name
+        answers = [gateway.generate(image, model, task == "labels") for image in _images(gateway, fields, task)]
         result: Fields
         if task == "caption":
             confidence = answers[0].pages[0].confidence
             result = {"caption": {"text": answers[0].text} | ({} if confidence is None else {"confidence": confidence})}
         else:
-            result = {"labels": chat.labels(answers)}
+            result = {"labels": intent.labels(*merged(answers))}
         about = {"name": answers[0].model, "version": "latest"}
         return jsonify({"id": g.vision_id, "code": 200, "model": about, "result": result})
 
@@ -49,14 +50,13 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     return {"id": g.get("vision_id", problem.request_id), "code": problem.status, "error": problem.detail}, {}
 
 
-def _images(chat: Chat, fields: Fields, task: str) -> list[Request]:
+def _images(gateway: Gateway, fields: Fields, task: str) -> list[Request]:
     images = fields.get("images") or ([fields["url"]] if fields.get("url") else [])
     if not isinstance(images, list) or not images:
         raise BadRequest("send an image: its address as url, or a list of data: URLs as images")
-    if len(images) > chat.MAX_IMAGES:
-        raise InvalidOption(f"send at most {chat.MAX_IMAGES} images at once")
+    gateway.check_number(images)
     # An answer has one caption: that of the first image.
-    return [chat.image(image) for image in (images[:1] if task == "caption" else images)]
+    return [gateway.image(image) for image in (images[:1] if task == "caption" else images)]
 
 
 _described = partial(operation, "PhotoPrism", "As PhotoPrism's service answers.", "`code`, `error`.")

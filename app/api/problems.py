@@ -10,13 +10,12 @@ from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
 from app.api.schemas import Problem
-from app.errors import PredictionFailed, ServiceError, TooLarge, Unavailable
+from app.errors import RETRY_AFTER, PredictionFailed, ServiceError, TooLarge, Unavailable
 from app.metrics import ERRORS
 from models.errors import is_out_of_memory
 
 log = logging.getLogger(__name__)
 
-_RETRY_MEMORY_AFTER = 5.0
 
 Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
 """Converts a problem to the JSON of another protocol's error, and headers for the response."""
@@ -52,7 +51,7 @@ def _known(error: Exception) -> ServiceError:
         log.error("request %s failed", request_id, exc_info=error)
     _let_go(error)
     if is_out_of_memory(error):
-        error = Unavailable("there is not enough memory for this now: try again later", _RETRY_MEMORY_AFTER)
+        error = Unavailable("there is not enough memory for this now: try again later", RETRY_AFTER)
     elif not isinstance(error, ServiceError):
         error = ServiceError("an unexpected error occurred; the service's log has the details under this request_id")
     ERRORS.labels(error.code).inc()

@@ -36,6 +36,8 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int, state: SharedState
     limiter = Limiter(
         keys.client,
         app=app,
+        # Where nobody has a limit, no request pays for looking.
+        enabled=bool(rate) or keys.have_rates,
         application_limits=[ApplicationLimit(rate_of_client, exempt_when=is_open)],
         strategy="fixed-window",
         storage_uri=state.url if state else "memory://",

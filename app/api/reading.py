@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn, TypeVar
 
-from app.api.chat import Chat
+from app.api.gateway import Gateway
 from app.api.rate_limit import count_left
 from app.api.waiting import result_of
 from app.errors import InvalidOption, NotFound, ServiceError
@@ -23,10 +23,10 @@ Finished = TypeVar("Finished")
 class Reading:
     """Reads documents with the service."""
 
-    def __init__(self, chat: Chat) -> None:
-        """`chat` knows models by the names that clients give, and images in the ways in which they come."""
-        self.chat = chat
-        self.operations = chat.operations
+    def __init__(self, gateway: Gateway) -> None:
+        """`gateway` knows models by the names that clients give, and images in the ways in which they come."""
+        self.gateway = gateway
+        self.operations = gateway.operations
 
     def reader(self, name: str, others: Iterable[str] = ()) -> str:
         """Return the model that reads for a program.
@@ -39,7 +39,7 @@ class Reading:
             ModelNotFound: there is none, or it is not on this machine.
             InvalidOption: it does not read.
         """
-        model = self.chat.entry(READER if name in others or not name else name).model
+        model = self.gateway.entry(READER if name in others or not name else name).model
         if task_of(model, "read") is None:
             raise InvalidOption(f"{model.name} does not read documents: ask for {READER}")
         return model.name
@@ -62,11 +62,11 @@ class Reading:
             language: of its text; None where it is not known.
         """
         options = RequestOptions(model=model or self.reader(""), task="read", pages=pages, language=language)
-        return replace(source, options=options, export=export, may_download=self.chat.may_download)
+        return replace(source, options=options, export=export, may_download=self.gateway.may_download)
 
     def answer(self, request: Request) -> Answer:
         """Read a document, and wait for the answer while the program is there."""
-        return result_of(self.operations.submit(partial(self.chat.service.generate, request), request.key))
+        return result_of(self.operations.submit(partial(self.gateway.service.generate, request), request.key))
 
     def start(self, request: Request, finish: Callable[[Answer], Finished]) -> Operation[Finished]:
         """Begin to read a document, whether the program stays or not; it is found again by its id. A
@@ -80,7 +80,7 @@ class Reading:
 
         def work(progress: ReportProgress, cancelled: IsCancelled) -> Finished:
             try:
-                return finish(self.chat.service.generate(request, progress, cancelled))
+                return finish(self.gateway.service.generate(request, progress, cancelled))
             finally:
                 release()
 

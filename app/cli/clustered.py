@@ -70,13 +70,9 @@ class Worker:
             answer = self._local.answer(item, data)
             rendered = {name: self._local.export(answer, RENDERED[name], item, data or b"") for name in self._formats}
             return Done(item, content, size_and_time, records.packed(answer), rendered)
-        except ItemFailed as failed:
-            return Done(item, content, size_and_time, reason=str(failed), lasting=failed.lasting)
-        except OSError as error:
-            return Done(item, reason=error.strerror or str(error))
         except Exception as error:
-            # One bad file does not stop the others, whatever it has found wrong with this program.
-            return Done(item, reason=f"an error of i2t: {type(error).__name__}: {error}")
+            failed = ItemFailed.of(error)
+            return Done(item, content, size_and_time, reason=str(failed), lasting=failed.lasting)
 
     def _read(self, item: Item, path: str) -> tuple[str, bytes | None, tuple[int, int] | None]:
         if item.is_url:

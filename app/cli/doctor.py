@@ -131,7 +131,7 @@ def _programs(settings: Settings) -> Iterator[Finding]:
     install = {"exiftool": "apt install libimage-exiftool-perl", "tesseract": "apt install tesseract-ocr"}
     uses = {
         "exiftool": "--write-metadata and --only-missing need it",
-        "tesseract": "nothing here needs it; it is a second opinion on what was read",
+        "tesseract": "it reads Cyrillic, Greek, Arabic and other scripts, with a package for each language",
     }
     for name, how in install.items():
         where = shutil.which(name)

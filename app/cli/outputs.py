@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from app.cli import atomic
 from app.cli.exits import NoOutput, ReaderGone
@@ -31,6 +31,16 @@ class ItemFailed(Exception):
     def __init__(self, reason: str, lasting: bool = False) -> None:
         super().__init__(reason)
         self.lasting = lasting
+
+    @classmethod
+    def of(cls, error: Exception) -> Self:
+        """Return an error in the work on one input as its failure: one bad file does not stop the others, whatever it
+        has found wrong with this program."""
+        if isinstance(error, cls):
+            return error
+        if isinstance(error, OSError):
+            return cls(error.strerror or str(error))
+        return cls(f"an error of i2t: {type(error).__name__}: {error}")
 
 
 class Need(Enum):

@@ -126,15 +126,11 @@ class Work:
     def _tried(self, item: Item, do: Callable[[Item], Tried]) -> Outcome | Tried:
         try:
             return do(item)
-        except ItemFailed as failed:
-            return Outcome(item, State.FAILED, reason=str(failed), lasting=failed.lasting)
-        except OSError as error:
-            return Outcome(item, State.FAILED, reason=error.strerror or str(error))
         except CommandError:
             raise
         except Exception as error:
-            # One bad file does not stop the others, whatever it has found wrong with this program.
-            return Outcome(item, State.FAILED, reason=f"an error of i2t: {type(error).__name__}: {error}")
+            failed = ItemFailed.of(error)
+            return Outcome(item, State.FAILED, reason=str(failed), lasting=failed.lasting)
 
     def _early(self, item: Item) -> Outcome | None:
         if item.error is not None:

@@ -158,9 +158,6 @@ class ImagePages(Pages):
         self.format = first.facts["format"]
         self.count = first.facts["frames"]
         self.jpeg = first.facts["jpeg"]
-        if self.count == 1:
-            # There is no further page, so the worker need not keep the file.
-            self.close()
 
     @property
     def warnings(self) -> tuple[str, ...]:

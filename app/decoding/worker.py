@@ -163,7 +163,11 @@ class _Worker:
         assert self._file is not None
         if header["page"] is None:
             return self._file.facts(), None
-        return self._file.page(**header["page"])
+        facts, made = self._file.page(**header["page"])
+        if facts.get("frames") == 1:
+            # There is no further page.
+            self.close()
+        return facts, made
 
 
 def _keep_memory() -> None:

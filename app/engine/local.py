@@ -16,14 +16,12 @@ from collections.abc import Sequence
 from app import context
 from app.engine.base import Ticket
 from app.engine.measure import measured_batch, report_predictions, report_waits
-from app.errors import PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
+from app.errors import RETRY_AFTER, PredictionFailed, QueueFull, QueueTimeout, ShuttingDown, Unavailable
 from models.base import Job, Loaded, Prediction
 from models.errors import ModelError, is_out_of_memory
 from models.registry import Entry, Registry, State
 
 log = logging.getLogger(__name__)
-
-RETRY_BUSY_AFTER = 5.0
 
 
 class LocalTicket(Ticket):
@@ -69,7 +67,7 @@ class LocalTicket(Ticket):
 
     def _too_late(self) -> QueueTimeout:
         return QueueTimeout(
-            f"{self._worker.name} stayed busy for {self._timeout:g} seconds: try again later", RETRY_BUSY_AFTER
+            f"{self._worker.name} stayed busy for {self._timeout:g} seconds: try again later", RETRY_AFTER
         )
 
 
@@ -136,7 +134,7 @@ class Worker:
             if self._closed:
                 raise ShuttingDown()
             if len(self._queue) >= self._queue_size:
-                raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_BUSY_AFTER)
+                raise QueueFull(f"{len(self._queue)} requests wait for {self.name} already", RETRY_AFTER)
 
     def close(self) -> None:
         with self.changed:
@@ -238,9 +236,7 @@ class Worker:
 
     def _failed(self, error: BaseException) -> Exception:
         if is_out_of_memory(error):
-            return Unavailable(
-                f"{self.name} ran out of memory: send less at once, or try again later", RETRY_BUSY_AFTER
-            )
+            return Unavailable(f"{self.name} ran out of memory: send less at once, or try again later", RETRY_AFTER)
         return PredictionFailed(f"{self.name} failed; the service's log has the reason")
 
     def _finish(self, ticket: LocalTicket, outcome: Prediction | Exception) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.engine.local import LocalEngine
-from app.errors import QueueTimeout, ServiceError
+from app.errors import RETRY_AFTER, QueueTimeout, ServiceError
 from models.backends import threads
 from models.base import Job, Model, Options, Placement, Prediction
 from models.errors import ModelError
@@ -30,7 +30,6 @@ Pixels = NDArray[np.uint8]
 BATCHES_AT_ONCE = 2
 """How many batches a replica takes: one is at work while the next collects."""
 _POLL = 0.5
-_RETRY_BUSY_AFTER = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +96,7 @@ class Replica:
         left = deadline - time.time()
         try:
             if left <= 0:
-                raise QueueTimeout(f"{self._name} stayed busy: try again later", _RETRY_BUSY_AFTER)
+                raise QueueTimeout(f"{self._name} stayed busy: try again later", RETRY_AFTER)
             ticket = self._engine.submit(self._name, Job(image, text, options), left)
             while not ticket.wait(_POLL):
                 if gone.is_set():

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.engine.ray_replica import deployment_of, max_ongoing
-from app.engine.ray_ticket import RETRY_AFTER, RayTicket
-from app.errors import QueueFull, ShuttingDown
+from app.engine.ray_ticket import RayTicket
+from app.errors import RETRY_AFTER, QueueFull, ShuttingDown
 from models.base import Job, Placement, Prediction
 from models.errors import ModelUnavailable
 from models.registry import Entry, Registry, State

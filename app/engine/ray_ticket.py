@@ -11,7 +11,7 @@ from app import context, metrics
 from app.engine.base import Ticket
 from app.engine.measure import report_predictions
 from app.engine.ray_replica import Outcome, pixels_of
-from app.errors import QueueFull, QueueTimeout, Unavailable
+from app.errors import RETRY_AFTER, QueueFull, QueueTimeout, Unavailable
 from models.base import Job, Prediction
 
 if TYPE_CHECKING:
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RETRY_AFTER = 5.0
 PATIENCE = 900.0
 """Seconds for which jobs wait for a deployment that does not start: the cluster may have no room for it."""
 _MOST_REPETITIONS = 10

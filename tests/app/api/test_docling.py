@@ -17,7 +17,7 @@ from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from app.api import docling
-from app.api.chat import Chat
+from app.api.gateway import Gateway
 from app.api.reading import Reading
 from app.operations import Operations
 from app.types import IsCancelled, ReportProgress
@@ -140,7 +140,7 @@ def test_a_poll_that_waits_is_a_request_in_work() -> None:
         return b"{}"
 
     app = Flask(__name__)
-    app.register_blueprint(docling.blueprint(Reading(cast(Chat, SimpleNamespace(operations=operations)))))
+    app.register_blueprint(docling.blueprint(Reading(cast(Gateway, SimpleNamespace(operations=operations)))))
     address = f"/v1/status/poll/{operations.submit(convert, keep=True, detached=True).id}?wait=30"
 
     def poll() -> Any:
