@@ -27,6 +27,7 @@ from models.reading.raised import raised
 from models.reading.recogniser import Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
+from models.reading.struck import SURE, UNSURE, unstruck
 from models.reading.underscores import counted, with_underscores
 from models.reading.widths import plain_widths
 from models.reading.zeros import letters_for_zeros, zeros_for_letters
@@ -188,9 +189,16 @@ class PageReader:
         """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts; but
         one that is too narrow to be a line on its side, by the usual height of lines, is a character or two."""
         if crop.shape[0] < TALL * crop.shape[1] or crop.shape[1] < NARROW * usual:
-            return counted(self.recognise(crop), crop)
+            return counted(self._look_twice(crop), crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)
+
+    def _look_twice(self, crop: Pixels) -> Reading:
+        """Read a crop, and where that is unsure and strokes go through its letters, without these."""
+        reading = self.recognise(crop)
+        clean = unstruck(crop) if reading.text and reading.confidence < UNSURE else None
+        second = reading if clean is None else self.recognise(clean)
+        return second if second.confidence > SURE else reading
 
     def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats, str | None]:
         """Return by how many degrees the page must be turned, the page so turned, its fragments, and their script."""
