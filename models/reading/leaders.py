@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 
 from models.reading.crops import Floats, Pixels, cut
 from models.reading.geometry import Flags
-from models.reading.runs import inked
+from models.reading.runs import inked, runs
 
 LEADER = "...."  # what stands for one in the text, however long it is
 LEAST_GAP = 3.0  # narrowest gap between two texts that is looked at, in heights
-DOTS = 5  # least number of dots
+DOTS, MANY_DOTS = 5, 8  # least number of dots between two texts, and within one
 LARGEST_DOT = 0.3  # height and width of one, in heights of the text
 UNEVEN = 0.25  # largest share of dots whose distance from the one before differs from the usual
 TOLERANCE = 0.25  # by how much a distance differs from the usual at most, as a share of it
@@ -28,6 +28,39 @@ def led(image: Pixels, polygons: Floats) -> Flags:
             strip = between(polygons[before[boxes[before, 2].argmax()]], polygons[number])
             found[number] = strip is not None and is_leader(cut(image, strip))
     return found
+
+
+def without_dots(ink: Flags) -> Flags:
+    """Return the ink (height, width) of a line without the dots of leaders, which a detector takes for text of it."""
+    height, width = ink.shape
+    if width < LEAST_GAP * height:
+        return ink
+    count, labels, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
+    size = max(LARGEST_DOT * height, 2)
+    small = (stats[:, cv2.CC_STAT_WIDTH] <= size) & (stats[:, cv2.CC_STAT_HEIGHT] <= size) & (np.arange(count) > 0)
+    dots = np.flatnonzero(small)
+    if len(dots) < MANY_DOTS:
+        return ink
+    low = np.abs(centres[dots, 1] - np.median(centres[dots, 1])) <= LARGEST_DOT * height / 2
+    dots = dots[low][np.argsort(centres[dots[low], 0])]
+    pitches = np.diff(centres[dots, 0])
+    usual = float(np.median(pitches))
+    even = np.abs(pitches - usual) <= max(TOLERANCE * usual, 1)
+    if even.sum() < MANY_DOTS - 1 or usual > height:
+        return ink
+    own = np.zeros(count, np.bool_)
+    own[dots[:-1][even]] = own[dots[1:][even]] = True
+    return np.asarray(ink & ~own[labels], np.bool_)
+
+
+def widest_text(crop: Pixels) -> Pixels:
+    """Return the longest text in the crop of a line (height, width, 3) with a leader; without one, the crop."""
+    ink = inked(crop)
+    if without_dots(ink) is ink:
+        return crop
+    found = runs(crop, without_dots) * crop.shape[1]
+    start, end = found[np.ptp(found, axis=1).argmax()].round().astype(int)
+    return crop[:, start : max(end, start + 1)]
 
 
 def between(left: Floats, right: Floats) -> Floats | None:

@@ -133,7 +133,7 @@ class PageReader:
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
         fragments = fragments if whole else begun_by_marks(upright, with_underscores(upright, fragments))
-        found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
+        found = [WHOLE if whole else runs(cut(upright, fragment), leaders.without_dots) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
         return Sheet(degrees, upright, fragments, cut_pieces(fragments, found), boxes, marks, script)
@@ -204,7 +204,7 @@ class PageReader:
         """Return by how many degrees the page must be turned, the page so turned, its fragments, and their script."""
         fragments = self._find(image, may_be_one_line)
         choices = (90, 270) if on_its_side(fragments) else (0, 180)
-        samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
+        samples = [leaders.widest_text(cut(image, polygon)) for polygon in longest(fragments, SAMPLES)]
         readings = {choice: [self.recognise(turn(sample, choice)) for sample in samples] for choice in choices}
         degrees = max(choices, key=lambda choice: _confidence(readings[choice]))
         # Text that is not read well either way, such as that of an unknown script, is taken to be upright.
@@ -274,8 +274,9 @@ def joined(image: Pixels, parts: Sequence[Part], polygons: Sequence[Floats]) -> 
         strip = leaders.between(left, right)
         if strip is not None and leaders.is_leader(cut(image, strip)):
             # Of some leaders, the first dots are read with the text.
-            text = f"{text.rstrip(' .')} {leaders.LEADER}"
-        text = f"{text} {part.text}"
+            text = f"{text.rstrip(' .')} {leaders.LEADER} {part.text.lstrip(' .')}"
+        else:
+            text = f"{text} {part.text}"
     return text
 
 

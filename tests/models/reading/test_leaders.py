@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from models.reading.crops import Pixels
-from models.reading.leaders import between, is_leader, led
+from models.reading.leaders import between, is_leader, led, widest_text, without_dots
+from models.reading.runs import runs
 
 HEIGHT = 36
 
@@ -59,3 +60,21 @@ def test_what_a_leader_leads_to_is_told() -> None:
     page[20 : 20 + HEIGHT, 100:700] = strip(*range(20, 590, 16))
     texts = np.array([[[x, y], [x + 90, y], [x + 90, y + HEIGHT], [x, y + HEIGHT]] for y in (20, 80) for x in (5, 705)])
     assert led(page, texts.astype(np.float64)).tolist() == [False, True, False, False]
+
+
+def test_dots_within_a_line_are_no_text_of_it() -> None:
+    line = strip(*range(120, 500, 16))
+    line[8:30, 10:100] = line[8:30, 520:590] = 0
+    line[10:28, 40:60] = 255
+    found = runs(line, without_dots) * line.shape[1]
+    assert found.round().tolist() == [[10, 100], [520, 590]]
+    full_stops = strip(100, 300, 500)
+    assert np.array_equal(without_dots(full_stops[..., 0] == 0), full_stops[..., 0] == 0)
+
+
+def test_the_longest_text_of_a_line_with_a_leader_is_cut_out() -> None:
+    """What tells a script is looked for in letters: dots look like that of another one."""
+    line = strip(*range(120, 500, 16))
+    line[8:30, 10:100] = line[8:30, 520:590] = 0
+    assert widest_text(line).shape == (HEIGHT, 90, 3)
+    assert widest_text(line[:, :110]).shape == (HEIGHT, 110, 3)
