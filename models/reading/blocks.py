@@ -15,12 +15,21 @@ from typing import NamedTuple
 import numpy as np
 
 from models.reading.amounts import Kinds
-from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.geometry import (
+    Flags,
+    Floats,
+    Indices,
+    are_beside,
+    blank_strips,
+    pitch,
+    row_middles,
+    typical_height,
+)
+from models.reading.headings import GUTTER, first_heading, is_split
 from models.reading.tables import find_tables, is_running
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
-GUTTER = 0.5  # narrowest gap between two columns
 PROSE_WIDTH = 5.5  # narrowest column of running text
 PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
 PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
@@ -35,8 +44,6 @@ FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
 VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
-HEADING = 1.1  # least height of a heading that stands across some columns and leaves others blank
-LARGE_HEADING, BLANK, NEAREST = 1.25, 2.2, 3  # height of one in a column, blank beside it, and how many bands it ends
 NUMBER_WIDTH = 5.0  # widest number of a page
 USUAL_GAP, CLOSE_GAP = 0.5, 0.25  # quantiles of the gaps between rows: the usual one, and one between close rows
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
@@ -106,38 +113,16 @@ def column_bands(boxes: Floats, kinds: Kinds, bands: list[Indices], height: floa
         gutter = find_gutter(boxes, kinds, np.concatenate(bands[:end]), height, columns=True)
         if gutter is None:
             continue
+        split = next((number for number in range(end) if is_split(boxes, bands[number], gutter, height)), None)
+        if split is not None:
+            before = find_gutter(boxes, kinds, np.concatenate(bands[:split]), height, columns=True) if split else None
+            return (split, before) if before is not None else (0, 0.0)
         heading = first_heading(boxes, bands[:end], gutter, height)
         above = find_gutter(boxes, kinds, np.concatenate(bands[:heading]), height, columns=True) if heading else None
         if above is not None:
             return heading, above
         return end - ends_in_number(boxes, bands[:end], height), gutter
     return 0, 0.0
-
-
-def first_heading(boxes: Floats, bands: list[Indices], gutter: float, height: float) -> int:
-    """Return the number of the first of some bands that is a heading beside which columns are blank: across two or more
-    of those above it and below it, or where those on both sides of the gutter end above it and begin below; 0 for none.
-    """
-    for number in range(1, len(bands) - 1):
-        left, top, right, bottom = boxes[bands[number][0]]
-        if len(bands[number]) > 1 or bottom - top < HEADING * height:
-            continue
-        parts = (bands[:number], bands[number + 1 :])
-        if bottom - top >= LARGE_HEADING * height and right < gutter:
-            # The paragraphs of the other column may end there by chance: their gap is narrower.
-            ends, begins = (np.concatenate(part) for part in (parts[0][-NEAREST:], parts[1][:NEAREST]))
-            ends, begins = boxes[ends][boxes[ends, 0] > gutter], boxes[begins][boxes[begins, 0] > gutter]
-            if len(ends) and len(begins) and begins[:, 1].min() - ends[:, 3].max() >= BLANK * height:
-                return number
-        several = ([band for band in part if len(band) > 1] for part in parts)
-        strips = [blank_strips(*boxes[np.concatenate(part)][:, [0, 2]].T) for part in several if part]
-        crossed = [
-            bool(((left < starts) & (starts + widths < right) & (widths >= GUTTER * height)).any())
-            for starts, widths in strips
-        ]
-        if crossed == [True, True]:
-            return number
-    return 0
 
 
 def ends_in_number(boxes: Floats, bands: list[Indices], height: float) -> bool:
@@ -265,16 +250,6 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
         return True
     needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
     return pitch(max(rows, key=len)) <= TIGHT * height and gap >= needed * height
-
-
-def pitch(middles: Floats) -> float:
-    """Return the usual distance of rows, two or more, from one to the next."""
-    return float(np.median(np.diff(middles)))
-
-
-def are_beside(left: Floats, right: Floats) -> bool:
-    """Tell whether two sets of boxes share some height."""
-    return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))
 
 
 def is_prose(boxes: Floats, rows: int, height: float) -> bool:

@@ -135,3 +135,13 @@ def row_middles(boxes: Floats, height: float) -> Floats:
 def typical_height(boxes: Floats) -> float:
     """Return the median height of boxes (n, 4), at least one pixel."""
     return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)
+
+
+def pitch(middles: Floats) -> float:
+    """Return the usual distance of rows, two or more, from one to the next."""
+    return float(np.median(np.diff(middles)))
+
+
+def are_beside(left: Floats, right: Floats) -> bool:
+    """Tell whether two sets of boxes share some height."""
+    return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))

@@ -43,6 +43,8 @@ def without_dots(ink: Flags) -> Flags:
         return ink
     low = np.abs(centres[dots, 1] - np.median(centres[dots, 1])) <= LARGEST_DOT * height / 2
     dots = dots[low][np.argsort(centres[dots[low], 0])]
+    if len(dots) < MANY_DOTS:
+        return ink
     pitches = np.diff(centres[dots, 0])
     usual = float(np.median(pitches))
     even = np.abs(pitches - usual) <= max(TOLERANCE * usual, 1)

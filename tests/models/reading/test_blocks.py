@@ -179,3 +179,10 @@ def test_a_large_heading_in_a_column_begins_a_section_where_the_other_column_is_
 def test_the_marks_of_a_list_belong_to_its_rows() -> None:
     """Also where some are not found."""
     assert cut(block(50, 100, 8, 3), block(85, 100, 400, 5)) == [{0, 1}]
+
+
+def test_a_heading_whose_space_stands_over_the_gutter_is_one() -> None:
+    heading = np.array([[50.0, 50, 454, 80], [470, 50, 800, 80]])
+    assert cut(heading, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0}, {1}, {2}]
+    small = np.array([[50.0, 56, 440, 76], [476, 56, 800, 76]])
+    assert cut(small, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0, 1}, {0, 2}], "rows of both columns"

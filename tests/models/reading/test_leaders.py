@@ -78,3 +78,10 @@ def test_the_longest_text_of_a_line_with_a_leader_is_cut_out() -> None:
     line[8:30, 10:100] = line[8:30, 520:590] = 0
     assert widest_text(line).shape == (HEIGHT, 90, 3)
     assert widest_text(line[:, :110]).shape == (HEIGHT, 110, 3)
+
+
+def test_specks_at_all_heights_are_no_dots() -> None:
+    specks = np.zeros((HEIGHT, 600), np.bool_)
+    for number, x in enumerate(range(20, 180, 20)):
+        specks[2 + 4 * number, x] = True
+    assert without_dots(specks) is specks
