@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.sheets import Sheet
-from models.reading.amounts import is_amount
+from models.reading.amounts import kinds_of
 from models.reading.crops import Floats, Pixels, cut
 from models.reading.geometry import rotate
 from models.reading.layout import arrange
@@ -55,8 +55,7 @@ def in_order(image: Pixels, polygons: Floats, fragments: list[list[Word]]) -> st
         for owner, (start, end) in zip(pieces.owners, pieces.bounds, strict=True)
     ]
     kept = [number for number, text in enumerate(texts) if text]
-    amounts = np.array([is_amount(texts[number]) for number in kept], np.bool_)
-    lines = arrange(pieces.polygons[kept], amounts)
+    lines = arrange(pieces.polygons[kept], kinds_of([texts[number] for number in kept]))
     return "\n".join(" ".join(texts[kept[piece]] for piece in line.pieces) for line in lines)
 
 

@@ -16,9 +16,9 @@ from models.reading.geometry import Floats, turn_back
 
 _MOST_CHARACTERS, _MOST_ROWS = 50_000, 2_000
 """Of a page; more are not for people to read."""
-_SAME_ROW, _BACK = 0.5, 0.5
+_SAME_ROW, _BACK, _TOUCHING = 0.5, 0.5, 0.05
 """Share of the lower height that words of a row have in common; how far a word may begin before the end of the last,
-in heights."""
+and how far from it where both are one, in heights."""
 _WORD = re.compile(r"\S+")
 _HYPHEN = "\x02"
 """What PDFium makes of a hyphen at the end of a line."""
@@ -87,6 +87,8 @@ class _Words:
         found = [match for match, is_inside in zip(found, inside, strict=True) if is_inside]
         self._corners = corners[inside]
         self._turns = np.array([self._turn(match.start()) for match in found], np.intp) - page.get_rotation() // 90
+        # Where a raised or lowered character touches a word, PDFium begins a line.
+        self._after_break = [" " not in text[max(match.start() - 2, 0) : match.start()] for match in found]
         self.texts = [_whole(match[0].replace(_HYPHEN, "-")) for match in found]
         self.boxes = np.concatenate([self._corners.min(axis=(1, 2)), self._corners.max(axis=(1, 2))], axis=1)
         self.unmapped = sum(pdfium.FPDFText_HasUnicodeMapError(layer, match.start()) == 1 for match in found)
@@ -101,12 +103,15 @@ class _Words:
             points = turn_back(self._corners[among], -90 * turn % 360) * (size if turn % 2 == 0 else size[::-1])
             boxes[among] = np.concatenate([points.min(axis=2), points.max(axis=2)], axis=2)
         row: list[_Placed] = []
-        for text, turn, (first, last) in zip(self.texts, turns.tolist(), boxes.tolist(), strict=True):
-            word = _Placed.of(text, turn, first, last)
+        words = map(_Placed.of, self.texts, turns.tolist(), *boxes.transpose(1, 0, 2).tolist())
+        for word, after_break in zip(words, self._after_break, strict=True):
             if row and not word.follows(row[-1]):
                 yield self._row(row)
                 row = []
-            row.append(word)
+            if row and after_break and word.touches(row[-1]):
+                row[-1] = row[-1].joined(word)
+            else:
+                row.append(word)
         if row:
             yield self._row(row)
 
@@ -156,6 +161,15 @@ class _Placed(NamedTuple):
         backward = first[0] > last[0]
         left, right = (last[0], first[2]) if backward else (first[0], last[2])
         return cls(text, turn, left, right, (first[1], first[3]), (last[1], last[3]), backward)
+
+    def touches(self, other: "_Placed") -> bool:
+        """Tell whether no paper is between the word and the one before it, both written from left to right."""
+        gap = abs(self.left - other.right)
+        return gap <= _TOUCHING * (other.last[1] - other.last[0]) and not (self.backward or other.backward)
+
+    def joined(self, other: "_Placed") -> "_Placed":
+        """Return this word with one that touches its end."""
+        return self._replace(text=self.text + other.text, right=other.right, last=other.last)
 
     def follows(self, other: "_Placed") -> bool:
         """Tell whether the word stands on one row with the one before it, and comes after it."""

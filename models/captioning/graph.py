@@ -100,10 +100,7 @@ class _Weights:
 def _encoder(weights: _Weights, config: dict[str, Any]) -> ov.Model:
     side, variant = config["image_size"], config["encoder"]["variant"]
     pixels = ops.parameter([-1, 3, side, side], ov.Type.f32, name="pixels")
-    features = _trunk(weights, pixels, variant)
-    if config.get("mirrored"):
-        again = _mirrored(_trunk(weights, _mirrored(pixels), variant))
-        features = ops.multiply(ops.add(features, again), ops.constant(np.float32(0.5)))
+    features = (_mean_of_both if config.get("mirrored") else _trunk)(weights, pixels, variant)
     pooled = ops.reduce_mean(features, ops.constant([2, 3]))
     words = ops.sigmoid(weights.linear(pooled, "words.1"))
     classes = ops.softmax(weights.linear(pooled, "encoder.cnn.classifier"), 1)
@@ -114,6 +111,14 @@ def _encoder(weights: _Weights, config: dict[str, Any]) -> ov.Model:
     encoded = [*states.outputs(), keys, values]
     outputs = {f"encoded.{index}": node for index, node in enumerate(encoded)}
     return named(outputs | {"extra.0": ops.concat([words, classes], 1)}, {"pixels": pixels})
+
+
+def _mean_of_both(weights: _Weights, pixels: Any, variant: str) -> Any:
+    """Return the mean of the feature maps of images and of their mirror images."""
+    # One batch of both: two trunks would hold their weights twice.
+    both = _trunk(weights, ops.concat([pixels, _mirrored(pixels)], 0), variant)
+    straight, again = ops.split(both, ops.constant(0), 2).outputs()
+    return ops.multiply(ops.add(straight, _mirrored(again)), ops.constant(np.float32(0.5)))
 
 
 def _trunk(weights: _Weights, pixels: Any, variant: str) -> Any:

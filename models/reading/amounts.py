@@ -1,8 +1,37 @@
-"""Numbers with their unit, as the cells of tables and the prices of receipts are."""
+"""What the texts of a page say of its layout: numbers with their unit, and captions."""
 
 import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from models.reading.geometry import Flags
 
 _AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
+_CAPTION = re.compile(
+    r"(?:fig(?:ure|ura|\.)?|abb(?:ildung|\.)?|bild|photo|foto|plate|pl\.|tab(?:le|elle|leau|\.)?|chart|map|exhibit)"
+    r"(?:\s?[\dIVX]+|\s?:)",
+    re.IGNORECASE,
+)
+
+
+class Kinds(NamedTuple):
+    """What some texts are, where it is known."""
+
+    amounts: Flags  # (n,), numbers with their unit at most
+    captions: Flags  # (n,), the beginnings of captions
+
+
+def kinds_of(texts: Sequence[str]) -> Kinds:
+    """Tell what texts are."""
+    amounts, captions = map(is_amount, texts), (_CAPTION.match(text) is not None for text in texts)
+    return Kinds(np.array([*amounts], np.bool_), np.array([*captions], np.bool_))
+
+
+def unknown(count: int) -> Kinds:
+    """Return the kinds of so many texts that are not read yet."""
+    return Kinds(np.zeros(count, np.bool_), np.zeros(count, np.bool_))
 
 
 def is_amount(text: str) -> bool:

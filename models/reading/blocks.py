@@ -6,7 +6,7 @@ on its two sides is read apart. Columns of running text are; so are blocks of sh
 date of a letter, unless their rows belong together, as those of a table or a receipt do.
 
 Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with their left and right edges at the ink.
-`amounts` (n,) is true for boxes that hold a number with its unit: a column of them belongs to what stands to its left.
+A column of amounts belongs to what stands to its left.
 """
 
 from itertools import pairwise
@@ -14,18 +14,29 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.amounts import Kinds
+from models.reading.geometry import (
+    Flags,
+    Floats,
+    Indices,
+    are_beside,
+    blank_strips,
+    pitch,
+    row_middles,
+    typical_height,
+)
+from models.reading.headings import GUTTER, first_heading, is_split
 from models.reading.tables import find_tables, is_running
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
-GUTTER = 0.5  # narrowest gap between two columns
 PROSE_WIDTH = 5.5  # narrowest column of running text
 PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
 PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
 MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
 NARROW_GUTTER = 0.8  # so has one narrower than this: the spaces of a few rows stand above one another by chance
+MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list
 SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
 ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
@@ -34,6 +45,7 @@ VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
 NUMBER_WIDTH = 5.0  # widest number of a page
+USUAL_GAP, CLOSE_GAP = 0.5, 0.25  # quantiles of the gaps between rows: the usual one, and one between close rows
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
 
 
@@ -44,33 +56,33 @@ class Block(NamedTuple):
     is_table: bool = False
 
 
-def blocks(boxes: Floats, amounts: Flags, members: Indices) -> list[Block]:
+def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
     """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
     bands, height = cut_bands(boxes, members), typical_height(boxes)
     found: list[Block] = []
     start = 0
-    for first, last in find_tables(boxes, amounts, bands):
-        found += columns(boxes, amounts, bands[start:first], height)
+    for first, last in find_tables(boxes, kinds.amounts, bands):
+        found += columns(boxes, kinds, bands[start:first], height)
         found.append(Block(np.concatenate(bands[first:last]), is_table=True))
         start = last
-    return found + columns(boxes, amounts, bands[start:], height)
+    return found + columns(boxes, kinds, bands[start:], height)
 
 
-def columns(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> list[Block]:
+def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) -> list[Block]:
     """Cut bands without tables into columns, and what spans these into sections."""
     found: list[Block] = []
     rest: list[Indices] = []
     while bands:
-        count, gutter = column_bands(boxes, amounts, bands, height)
+        count, gutter = column_bands(boxes, kinds, bands, height)
         if not count:
             rest.append(bands[0])
             bands = bands[1:]
             continue
-        found += map(Block, sections(boxes, amounts, rest, height))
+        found += map(Block, sections(boxes, kinds, rest, height))
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
         left = boxes[block, 2] <= gutter
-        found += blocks(boxes, amounts, block[left]) + blocks(boxes, amounts, block[~left])
-    return [*found, *map(Block, sections(boxes, amounts, rest, height))]
+        found += blocks(boxes, kinds, block[left]) + blocks(boxes, kinds, block[~left])
+    return [*found, *map(Block, sections(boxes, kinds, rest, height))]
 
 
 def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
@@ -82,7 +94,7 @@ def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
     return [members[band == number] for number in range(len(starts) + 1)]
 
 
-def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> tuple[int, float]:
+def column_bands(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) -> tuple[int, float]:
     """Return how many of the bands, from the first on, stand in columns, and the x of their gutter; 0 for none."""
     every = boxes[np.concatenate(bands)]
     left, right = every[:, 0].min() - height, every[:, 2].max() + height
@@ -98,9 +110,18 @@ def column_bands(boxes: Floats, amounts: Flags, bands: list[Indices], height: fl
             break
     tried = cut[:: -(-len(cut) // MOST_ENDS)][::-1] if cut else []
     for end in dict.fromkeys([*cut[-1:], *tried]):
-        gutter = find_gutter(boxes, amounts, np.concatenate(bands[:end]), height, columns=True)
-        if gutter is not None:
-            return end - ends_in_number(boxes, bands[:end], height), gutter
+        gutter = find_gutter(boxes, kinds, np.concatenate(bands[:end]), height, columns=True)
+        if gutter is None:
+            continue
+        split = next((number for number in range(end) if is_split(boxes, bands[number], gutter, height)), None)
+        if split is not None:
+            before = find_gutter(boxes, kinds, np.concatenate(bands[:split]), height, columns=True) if split else None
+            return (split, before) if before is not None else (0, 0.0)
+        heading = first_heading(boxes, bands[:end], gutter, height)
+        above = find_gutter(boxes, kinds, np.concatenate(bands[:heading]), height, columns=True) if heading else None
+        if above is not None:
+            return heading, above
+        return end - ends_in_number(boxes, bands[:end], height), gutter
     return 0, 0.0
 
 
@@ -116,20 +137,26 @@ def ends_in_number(boxes: Floats, bands: list[Indices], height: float) -> bool:
     )
 
 
-def sections(boxes: Floats, amounts: Flags, bands: list[Indices], height: float) -> list[Indices]:
+def sections(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) -> list[Indices]:
     """Cut bands without columns where blocks of short lines stand side by side, between one wide gap and the next."""
-    if not bands:
-        return []
+    return _joined(_sections(boxes, kinds, bands, height, USUAL_GAP))
+
+
+def _sections(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float, usual: float) -> list[Indices]:
+    """Return the sections, with an empty one before and after each block of short lines."""
     found: list[Indices] = []
-    for section in cut_sections(boxes, bands, height):
-        gutter = find_gutter(boxes, amounts, section, height, columns=False)
+    for part in cut_sections(boxes, bands, height, usual):
+        section = np.concatenate(part)
+        gutter = find_gutter(boxes, kinds, section, height, columns=False)
         if gutter is None:
-            found.append(section)
+            # The lines of a short letter stand farther apart than those of its address.
+            finer = _sections(boxes, kinds, part, height, CLOSE_GAP) if usual > CLOSE_GAP else []
+            found += finer if any(not len(block) for block in finer) else [section]
             continue
         left = boxes[section, 2] <= gutter
         for side in (section[left], section[~left]):
-            found += [np.array([], np.intp), *sections(boxes, amounts, [side], height), np.array([], np.intp)]
-    return _joined(found)
+            found += [np.array([], np.intp), *sections(boxes, kinds, [side], height), np.array([], np.intp)]
+    return found
 
 
 def _joined(parts: list[Indices]) -> list[Indices]:
@@ -141,18 +168,22 @@ def _joined(parts: list[Indices]) -> list[Indices]:
     return [np.concatenate(block) for block in joined if block]
 
 
-def cut_sections(boxes: Floats, bands: list[Indices], height: float) -> list[Indices]:
-    """Join bands that follow one another as closely as rows do."""
+def cut_sections(boxes: Floats, bands: list[Indices], height: float, usual: float) -> list[list[Indices]]:
+    """Join bands that follow one another as closely as rows do: as that share of the gaps between them, at most."""
+    if not bands:
+        return []
     gaps = [float(boxes[below, 1].min() - boxes[above, 3].max()) for above, below in pairwise(bands)]
-    usual = max(float(np.median(gaps)), 0.0) if gaps else 0.0
+    # Rows of one band overlap: those side by side that do not meet.
+    within = [0.0] * sum(len(row_middles(boxes[band], height)) - 1 for band in bands)
+    limit = max(float(np.quantile([*gaps, *within], usual)), 0.0) + SECTION_GAP * height if gaps else 0.0
     joined = [[bands[0]]]
     for gap, band in zip(gaps, bands[1:], strict=True):
-        joined += [[]] if gap > usual + SECTION_GAP * height else []
+        joined += [[]] if gap > limit else []
         joined[-1].append(band)
-    return [np.concatenate(section) for section in joined]
+    return joined
 
 
-def find_gutter(boxes: Floats, amounts: Flags, members: Indices, height: float, columns: bool) -> float | None:
+def find_gutter(boxes: Floats, kinds: Kinds, members: Indices, height: float, columns: bool) -> float | None:
     """Return the x of the widest blank strip that separates columns of running text, or blocks of short lines."""
     starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
     starts, widths = starts[widths >= GUTTER * height], widths[widths >= GUTTER * height]
@@ -163,11 +194,12 @@ def find_gutter(boxes: Floats, amounts: Flags, members: Indices, height: float, 
         gap = float(widths[index])
         whole = members[place <= index], members[place > index]
         if columns:
-            found = are_columns(boxes[left], boxes[right], gap, height) and not (
-                max(amounts[right].mean(), amounts[whole[1]].mean()) >= 0.5
-            )
+            found = are_columns(boxes[left], boxes[right], gap, height)
+            found = found and not number_beside(kinds.amounts, right, whole[1])
         else:
-            found = are_blocks(boxes, whole, number_beside(amounts, left, right), gap, height)
+            found = are_captions(boxes, kinds.captions, whole) or are_blocks(
+                boxes, whole, number_beside(kinds.amounts, left, right), gap, height
+            )
         if found:
             return float(starts[index])
     return None
@@ -176,6 +208,11 @@ def find_gutter(boxes: Floats, amounts: Flags, members: Indices, height: float, 
 def number_beside(amounts: Flags, left: Indices, right: Indices) -> bool:
     """Tell whether one of two sets of boxes is mostly amounts."""
     return bool(max(amounts[left].mean(), amounts[right].mean()) >= 0.5)
+
+
+def are_captions(boxes: Floats, captions: Flags, sides: tuple[Indices, Indices]) -> bool:
+    """Tell whether a caption begins at the top of either of two sets of boxes, as under pictures side by side."""
+    return all(bool(captions[side[boxes[side, 1].argmin()]]) for side in sides)
 
 
 def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
@@ -194,6 +231,9 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
+    # The bullets and numbers of a list belong to its rows.
+    if float(np.ptp(left[:, [0, 2]])) <= MARK_WIDTH * height:
+        return False
     # Beside text whose rows are all about as long, short lines are no cells of its rows.
     whole = any(is_running(side, height) for side in (left, right))
     return (whole or counts[0] <= SIDEBAR * running) and pitch(min(rows, key=len)) <= TIGHT * height
@@ -210,16 +250,6 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
         return True
     needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
     return pitch(max(rows, key=len)) <= TIGHT * height and gap >= needed * height
-
-
-def pitch(middles: Floats) -> float:
-    """Return the usual distance of rows, two or more, from one to the next."""
-    return float(np.median(np.diff(middles)))
-
-
-def are_beside(left: Floats, right: Floats) -> bool:
-    """Tell whether two sets of boxes share some height."""
-    return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))
 
 
 def is_prose(boxes: Floats, rows: int, height: float) -> bool:

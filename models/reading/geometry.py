@@ -13,6 +13,7 @@ Flags = NDArray[np.bool_]
 SLANT_ASPECT = 3.0  # fragments longer than this tell the slant of the page
 SLANT_SPREAD = 1.0  # degrees by which the fragments of a page differ from one another, most of them
 MAX_SLANT = 30.0  # degrees; steeper fragments say nothing of the page
+ASKEW, ASKEW_ASPECT = 12.0, 2.0  # degrees from the page's slant, and length in heights, of what is written across it
 TALL = 1.5  # fragments this much higher than wide hold text on its side
 ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
 LINE_CROP_ASPECT = 4.0  # an image this much wider than high may be one line
@@ -21,10 +22,7 @@ LINE_CROP_FILL = 0.6  # and is, if a fragment takes this share of its height
 
 def slant(points: Floats) -> float:
     """Return the slant of a page in degrees (clockwise positive), from fragments (n, 4, 2)."""
-    along = (points[:, 1] - points[:, 0] + points[:, 2] - points[:, 3]) / 2
-    across = (points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1]) / 2
-    length, height = np.linalg.norm(along, axis=1), np.linalg.norm(across, axis=1)
-    angles = np.degrees(np.arctan2(along[:, 1], along[:, 0]))
+    angles, length, height = slopes(points)
     telling = (length > SLANT_ASPECT * height) & (np.abs(angles) < MAX_SLANT)
     if not telling.any():
         return 0.0
@@ -32,6 +30,22 @@ def slant(points: Floats) -> float:
     # The median finds most of the page; the mean around it is more exact, by the square of the length.
     near = np.abs(angles - weighted_median(angles, length)) <= SLANT_SPREAD
     return float(np.average(angles[near], weights=length[near] ** 2))
+
+
+def slopes(points: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return slopes (n,) of fragments (n, 4, 2) in degrees (clockwise positive), and their lengths and heights (n,)."""
+    along = (points[:, 1] - points[:, 0] + points[:, 2] - points[:, 3]) / 2
+    across = (points[:, 3] - points[:, 0] + points[:, 2] - points[:, 1]) / 2
+    angles = np.degrees(np.arctan2(along[:, 1], along[:, 0]))
+    return angles, np.linalg.norm(along, axis=1), np.linalg.norm(across, axis=1)
+
+
+def askew(points: Floats) -> Flags:
+    """Tell which fragments (n, 4, 2) are written across the others, as watermarks and stamps are."""
+    angles, length, height = slopes(points)
+    off = np.abs(angles - slant(points))
+    found = (length > ASKEW_ASPECT * height) & (off > ASKEW) & (off < 90 - ASKEW)
+    return found if not found.all() else np.zeros(len(points), np.bool_)
 
 
 def weighted_median(values: Floats, weights: Floats) -> float:
@@ -121,3 +135,13 @@ def row_middles(boxes: Floats, height: float) -> Floats:
 def typical_height(boxes: Floats) -> float:
     """Return the median height of boxes (n, 4), at least one pixel."""
     return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)
+
+
+def pitch(middles: Floats) -> float:
+    """Return the usual distance of rows, two or more, from one to the next."""
+    return float(np.median(np.diff(middles)))
+
+
+def are_beside(left: Floats, right: Floats) -> bool:
+    """Tell whether two sets of boxes share some height."""
+    return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))

@@ -12,11 +12,12 @@ from typing import Literal, cast
 import numpy as np
 
 from models.base import Options
+from models.reading.amounts import Kinds, unknown
 from models.reading.blocks import Block, blocks
 from models.reading.geometry import (
-    Flags,
     Floats,
     Indices,
+    askew,
     enclose,
     rotate,
     row_overlap,
@@ -57,19 +58,21 @@ def layout_of(options: Options, automatic: Layout = "auto") -> Layout:
     return automatic if chosen is None or chosen == "auto" else cast("Layout", chosen)
 
 
-def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto") -> list[TextLine]:
+def arrange(points: Floats, kinds: Kinds | None = None, layout: Layout = "auto") -> list[TextLine]:
     """Join pieces (n, 4, 2) into lines, in reading order: blocks left to right, lines top to bottom.
 
-    `amounts` (n,) is true for pieces that hold a number with its unit, where their texts are known. `rows` and `plain`
-    take the page for one block; `columns` and `plain` leave texts of one row that stand far apart lines of their own.
+    `kinds` says what the texts of the pieces are, where they are known. `rows` and `plain` take the page for one block;
+    `columns` and `plain` leave texts of one row that stand far apart lines of their own. What is written across the
+    page comes last, each piece a line.
     """
     if not len(points):
         return []
     angle = slant(points)
     boxes = upright_boxes(points, angle)
-    amounts = np.zeros(len(points), np.bool_) if amounts is None else amounts
-    everything = np.arange(len(boxes))
-    cut = blocks(boxes, amounts, everything) if layout in ("auto", "columns") else [Block(everything)]
+    kinds = unknown(len(points)) if kinds is None else kinds
+    across = askew(points)
+    everything = np.flatnonzero(~across)
+    cut = blocks(boxes, kinds, everything) if layout in ("auto", "columns") else [Block(everything)]
     reach = np.inf if layout in ("auto", "rows") else LINE_GAP
     lines: list[TextLine] = []
     paragraph = 0
@@ -83,6 +86,9 @@ def arrange(points: Floats, amounts: Flags | None = None, layout: Layout = "auto
             places = column[group].tolist() if is_table and layout == "auto" else None
             polygon = line_polygon(points[group], angle)
             lines.append(TextLine(polygon, group.tolist(), paragraph - 1, number, places))
+    for number in np.flatnonzero(across).tolist():
+        lines.append(TextLine(points[number], [number], paragraph, lines[-1].block + 1))
+        paragraph += 1
     return lines
 
 

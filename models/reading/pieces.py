@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.reading.amounts import unknown
 from models.reading.blocks import blocks
-from models.reading.geometry import Floats, Indices, slant, upright_boxes
+from models.reading.geometry import Floats, Indices, askew, slant, upright_boxes
 
 CELL_GAP = 0.9  # widest gap within a piece, in heights of its fragment
 
@@ -54,7 +55,9 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
 def _block_numbers(points: Floats) -> Indices:
     numbers = np.zeros(len(points), np.intp)
     boxes = upright_boxes(points, slant(points))
-    for number, (members, _) in enumerate(blocks(boxes, np.zeros(len(boxes), np.bool_), np.arange(len(boxes)))):
+    # What is written across the page says nothing of its blocks.
+    along = np.flatnonzero(~askew(points))
+    for number, (members, _) in enumerate(blocks(boxes, unknown(len(boxes)), along)):
         numbers[members] = number
     return numbers
 

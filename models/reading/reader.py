@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN
 from models.reading import leaders
-from models.reading.amounts import is_amount
+from models.reading.amounts import kinds_of
 from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
-from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, turn_back
+from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, sides, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
+from models.reading.marks import begun_by_marks
 from models.reading.pieces import Pieces, cut_pieces
+from models.reading.raised import raised
 from models.reading.recogniser import PRINT, Recogniser, compiled, core
 from models.reading.runs import runs
 from models.reading.scripts import unknown_script
 from models.reading.second_look import TwoLooks
+from models.reading.struck import SURE, UNSURE, unstruck
+from models.reading.underscores import counted, with_underscores
 from models.reading.widths import plain_widths
 from models.reading.zeros import letters_for_zeros, zeros_for_letters
 
@@ -36,6 +40,7 @@ CANDIDATES = 10_000  # fragments on one page
 LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
+NARROW = 0.6  # width of a fragment, in heights of the others, from which it may be a line on its side
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is, and its script
 UPSIDE_DOWN = 0.75  # least confidence of their readings for a page to be turned by 180 degrees
@@ -129,7 +134,8 @@ class PageReader:
         degrees, upright, fragments, script = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
-        found = [WHOLE if whole else runs(cut(upright, fragment)) for fragment in fragments]
+        fragments = fragments if whole else begun_by_marks(upright, with_underscores(upright, fragments))
+        found = [WHOLE if whole else runs(cut(upright, fragment), leaders.without_dots) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
         return Sheet(degrees, upright, fragments, cut_pieces(fragments, found), boxes, marks, script)
@@ -143,9 +149,11 @@ class PageReader:
         marked = sheet.marked()
         read = with_marks(sheet.marks, marked, self._read_pieces(sheet))
         kept = [number for number, (text, confidence) in enumerate(read) if text and confidence >= LEAST_CONFIDENCE]
-        amounts = np.array([is_amount(read[number][0]) for number in kept], np.bool_)
+        # A column of what leaders lead to belongs to what stands to its left, as one of amounts does.
+        kinds = kinds_of([read[number][0] for number in kept])
+        np.logical_or(kinds.amounts, leaders.led(sheet.image, sheet.pieces.polygons[kept]), out=kinds.amounts)
         lines = []
-        for line in arrange(sheet.pieces.polygons[kept], amounts, layout):
+        for line in arrange(sheet.pieces.polygons[kept], kinds, layout):
             parts = [
                 self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
             ]
@@ -171,25 +179,34 @@ class PageReader:
     def _read_pieces(self, sheet: Sheet) -> list[tuple[str, float]]:
         """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
         among others."""
-        readings = [self._read_fragment(cut(sheet.image, fragment)) for fragment in sheet.fragments]
+        usual = float(np.median(np.minimum(*sides(sheet.fragments)))) if len(sheet.fragments) else 0.0
+        readings = [self._read_fragment(cut(sheet.image, fragment), usual) for fragment in sheet.fragments]
         parts = [
             readings[owner].part(start, end)
             for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
         ]
         return [(corrected(part.text), part.confidence) for part in parts]
 
-    def _read_fragment(self, crop: Pixels) -> Reading:
-        """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts."""
-        if crop.shape[0] < TALL * crop.shape[1]:
-            return self.recognise(crop)
+    def _read_fragment(self, crop: Pixels, usual: float) -> Reading:
+        """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts; but
+        one that is too narrow to be a line on its side, by the usual height of lines, is a character or two."""
+        if crop.shape[0] < TALL * crop.shape[1] or crop.shape[1] < NARROW * usual:
+            return counted(self._look_twice(crop), crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)
+
+    def _look_twice(self, crop: Pixels) -> Reading:
+        """Read a crop, and where that is unsure and strokes go through its letters, without these."""
+        reading = self.recognise(crop)
+        clean = unstruck(crop) if reading.text and reading.confidence < UNSURE else None
+        second = reading if clean is None else self.recognise(clean)
+        return second if second.confidence > SURE else reading
 
     def _upright(self, image: Pixels, may_be_one_line: bool) -> tuple[int, Pixels, Floats, str | None]:
         """Return by how many degrees the page must be turned, the page so turned, its fragments, and their script."""
         fragments = self._find(image, may_be_one_line)
         choices = (90, 270) if on_its_side(fragments) else (0, 180)
-        samples = [cut(image, polygon) for polygon in longest(fragments, SAMPLES)]
+        samples = [leaders.widest_text(cut(image, polygon)) for polygon in longest(fragments, SAMPLES)]
         readings = {choice: [self._recogniser.read(turn(sample, choice)) for sample in samples] for choice in choices}
         degrees = max(choices, key=lambda choice: _confidence(readings[choice]))
         # Text that is not read well either way, such as that of an unknown script, is taken to be upright.
@@ -235,7 +252,7 @@ def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str,
 
 def corrected(text: str) -> str:
     """Return what was read with the characters that look like others as they are meant."""
-    return zeros_for_letters(letters_for_zeros(plain_widths(text)))
+    return raised(zeros_for_letters(letters_for_zeros(plain_widths(text))))
 
 
 def corners(image: Pixels) -> Floats:
@@ -259,8 +276,9 @@ def joined(image: Pixels, parts: Sequence[Part], polygons: Sequence[Floats]) -> 
         strip = leaders.between(left, right)
         if strip is not None and leaders.is_leader(cut(image, strip)):
             # Of some leaders, the first dots are read with the text.
-            text = f"{text.rstrip(' .')} {leaders.LEADER}"
-        text = f"{text} {part.text}"
+            text = f"{text.rstrip(' .')} {leaders.LEADER} {part.text.lstrip(' .')}"
+        else:
+            text = f"{text} {part.text}"
     return text
 
 

@@ -4,11 +4,14 @@ A detector joins what stands close together, also across the gutter between two 
 pixels: along the fragment, where no column of pixels has ink.
 """
 
+from collections.abc import Callable
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from models.reading.crops import INK, Floats, Pixels
+from models.reading.geometry import Flags
 
 GAP = 0.4  # narrowest gap between two runs, in heights of the fragment
 EDGE = 0.1  # share of the height at the top and at the bottom that the lines above and below may reach into
@@ -18,9 +21,12 @@ RULE_HEIGHT = 0.95  # least share of the height that an upright rule has ink in
 SPECK = 0.04  # least ink in a column of pixels, in heights of the fragment
 
 
-def runs(crop: Pixels) -> Floats:
-    """Return start and end (n, 2) of the runs of text in a crop (height, width, 3), as shares of its width."""
-    ink = inked(crop)
+def runs(crop: Pixels, only: Callable[[Flags], Flags] | None = None) -> Floats:
+    """Return start and end (n, 2) of the runs of text in a crop (height, width, 3), as shares of its width.
+
+    `only` takes from the ink (height, width) what is no text.
+    """
+    ink = inked(crop) if only is None else only(inked(crop))
     height, width = ink.shape
     columns = np.flatnonzero(ink.sum(axis=0) >= max(1.0, SPECK * height))
     if not len(columns):

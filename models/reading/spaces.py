@@ -23,6 +23,9 @@ FILE = Path(__file__).with_name("spaces.npz")
 INK = 0.4  # darkness of ink, as a share of the darkest
 LEAST_INK = 16.0  # grey levels between paper and ink
 USUAL_SPACE = 0.45  # width of a space in heights, where a line has none
+GRID_LETTERS = 20  # least letters of a line of a monospaced font
+USUALLY_OFF, OFF_GRID, ON_GRID = 0.1, 0.3, 0.95  # cells by which half and which share of them are off the grid at most
+NARROW = "()[]{}:;.,'\"|!"
 KINDS = ("digit", "capital", "small", ".,", ":;", "([", ")]", "-'/", "other")
 
 
@@ -40,6 +43,10 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
     low = np.array([reading.characters[number] == "_" for number in letters])
     with_space = np.where(low[:-1] | low[1:], np.diff(letters) > 1, spaced(features(reading, letters, crop)))
     places = reading.places[letters]
+    # Punctuation is narrow, and has more paper around it than letters where all have cells of one width.
+    narrow = np.array([reading.characters[number] in NARROW for number in letters])
+    cells, sure = on_grid(places)
+    with_space &= ~(sure & (cells == 1) & (narrow[:-1] | narrow[1:]))
     at = np.flatnonzero(with_space) + 1
     return Reading(
         tuple(np.insert(np.array([reading.characters[number] for number in letters], object), at, " ")),
@@ -48,6 +55,23 @@ def respaced(reading: Reading, crop: Pixels) -> Reading:
         reading.view,
         reading.spaces,
     )
+
+
+def on_grid(places: Floats) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return by how many cells neighbours among letters, at places (n,), are apart, and of which that is sure (n - 1,):
+    of those of a monospaced font, where all stand on a grid."""
+    apart = np.diff(places)
+    median = float(np.median(apart))
+    close = apart[(apart > 0.5 * median) & (apart < 1.5 * median)]
+    if len(places) < GRID_LETTERS or not len(close):
+        return apart, np.zeros(len(apart), np.bool_)
+    cells = np.append(0, np.cumsum(np.round(apart / close.mean())))
+    for _ in range(2):
+        width, first = np.polyfit(cells, places, 1)
+        cells = np.round((places - first) / max(float(width), 1e-6))
+    off = np.abs(places - first - width * cells) / max(float(width), 1e-6)
+    is_grid = float(np.median(off)) <= USUALLY_OFF and float((off <= OFF_GRID).mean()) >= ON_GRID
+    return np.diff(cells), (np.maximum(off[:-1], off[1:]) <= OFF_GRID) & is_grid
 
 
 def spaced(rows: Floats) -> NDArray[np.bool_]:

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from models.found import Box, Line, Part, Polygon
-from models.reading.amounts import is_amount
+from models.reading.amounts import kinds_of
 from models.reading.geometry import Floats, turn_back
 from models.reading.layout import Layout, arrange, line_polygon
 from models.reading.pieces import cut_pieces, parts_of
@@ -105,7 +105,7 @@ def _arranged(rows: Sequence[Row], size: tuple[float, float], degrees: int, layo
         return tuple(a), tuple(b), tuple(c), tuple(d)
 
     lines = []
-    for line in arrange(pieces.polygons, np.array([is_amount(text) for text in texts], np.bool_), layout):
+    for line in arrange(pieces.polygons, kinds_of(texts), layout):
         parts = tuple(
             Part(
                 " ".join(texts[piece] for piece in cell),

@@ -160,6 +160,12 @@ def test_columns_are_read_one_after_the_other_whatever_the_order_in_the_file(
     assert " ".join(read(text_of(data, pool))).split() == pdftotext(data, tmp_path).split()
 
 
+def test_a_raised_digit_is_of_the_word_that_it_touches(pool: DecodingPool) -> None:
+    """As PDFium tells a line from the next, the digit begins one; "note" in Helvetica is 23.3 points wide."""
+    page = [(60, 100, "A note"), (60 + 11.34 + 23.35, 95.5, "4"), (60 + 11.34 + 23.35 + 6.67, 100, ", and more")]
+    assert read(text_of(born([page]), pool)) == ["A note4, and more"]
+
+
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_lines_have_their_places_on_the_page_as_it_is_shown(turn: int, pool: DecodingPool) -> None:
     text = text_of(born([[(119, 168.4, "placed words")]], turn), pool)

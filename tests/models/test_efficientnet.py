@@ -1,5 +1,7 @@
 """EfficientNet-Lite as published, and captioners on it: without torch they say what they say with it."""
 
+import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import torch
 from PIL import Image
 
 from models.base import Job, Loaded, Options, Placement
+from models.captioning import graph
 from models.captioning.efficientnet import EfficientNetLite
 from models.captioning.tags import Tagger, calibrated
 from models.discovery import discover, with_local_paths
@@ -79,6 +82,15 @@ Recurrent("mine", Source()).load(Path({str(captioner)!r}), Placement(device="cpu
 print(sorted({{"torch", "transformers"}} & set(sys.modules)))
 """
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_look_at_the_mirror_image_holds_no_weights_twice(captioner: Path) -> None:
+    config = json.loads((captioner / "config.json").read_text(encoding="utf-8"))
+    counts = []
+    for mirrored in (False, True):
+        encoder, _ = graph.build(captioner, config | {"mirrored": mirrored})
+        counts.append(Counter(operation.get_type_name() for operation in encoder.get_ops())["Convolution"])
+    assert counts[0] == counts[1] > 0
 
 
 def test_classes_of_one_tag_add_up_and_words_are_merged_with_them() -> None:

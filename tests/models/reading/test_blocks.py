@@ -1,10 +1,12 @@
 """Where a page is cut into blocks, and where it is not."""
 
+from collections.abc import Sequence
 from itertools import groupby
 
 import numpy as np
 import pytest
 
+from models.reading.amounts import Kinds
 from models.reading.blocks import blocks, cut_bands, is_prose
 from models.reading.geometry import Floats, blank_strips, row_middles, typical_height
 
@@ -18,12 +20,15 @@ def block(left: float, top: float, width: float, rows: int) -> Floats:
     return np.stack([left * ones, tops, (left + width) * ones, tops + HEIGHT], axis=1)
 
 
-def cut(*parts: Floats, amounts: int | None = None) -> list[set[int]]:
-    """Cut a page of parts, its boxes shuffled; return of which parts each block is. One part may hold amounts."""
+def cut(*parts: Floats, amounts: int | None = None, captions: Sequence[int] = ()) -> list[set[int]]:
+    """Cut a page of parts, its boxes shuffled; return of which parts each block is. One part may hold amounts, some
+    begin with a caption."""
     boxes = np.concatenate(parts)
     source = np.concatenate([np.full(len(part), number) for number, part in enumerate(parts)])
     order = np.random.default_rng(0).permutation(len(boxes))
-    found = blocks(boxes[order], source[order] == amounts, np.arange(len(boxes)))
+    firsts = np.concatenate([np.arange(len(part)) == 0 for part in parts])
+    kinds = Kinds(source[order] == amounts, (firsts & np.isin(source, captions))[order])
+    found = blocks(boxes[order], kinds, np.arange(len(boxes)))
     assert sorted(np.concatenate([members for members, _ in found])) == list(range(len(boxes))), (
         "every box is in one block"
     )
@@ -134,3 +139,50 @@ def test_running_text_fills_its_rows() -> None:
 
 def test_typical_height_is_never_nothing() -> None:
     assert typical_height(np.array([[0.0, 5.0, 10.0, 5.0]])) == 1
+
+
+def test_captions_of_pictures_side_by_side_are_read_apart() -> None:
+    first, second, text = block(50, 300, 400, 2), block(520, 300, 350, 1), block(50, 460, 820, 6)
+    assert cut(first, second, text, captions=(0, 1)) == [{0}, {1}, {2}]
+    assert cut(first, second, text) == [{0, 1, 2}], "other texts of one row are on one line"
+
+
+def test_a_heading_across_some_of_the_columns_ends_those_above_it() -> None:
+    def columns(top: float) -> tuple[Floats, ...]:
+        return tuple(block(left, top, 400, 9) for left in (50, 500, 950))
+
+    heading = block(50, 480, 700, 1)
+    heading[:, 1] -= 8
+    assert cut(*columns(100), heading, *columns(530)) == [{0}, {1}, {2}, {3}, {4}, {5}, {6}]
+
+
+def test_the_address_of_a_short_letter_stands_apart_from_its_references() -> None:
+    """The lines of the letter stand farther apart than those of the address, and are as many."""
+    address, references = block(50, 40, 150, 3), block(480, 54, 140, 3)
+    letter = np.concatenate(
+        [block(50, top, width, 1) for top, width in ((200, 330), (270, 150), (340, 130), (410, 90))]
+    )
+    assert cut(address, references, letter) == [{0}, {1}, {2}]
+
+
+@pytest.mark.parametrize(("blank", "expected"), [(70, [{0}, {1}, {2, 3}, {4}]), (40, [{0, 2, 3}, {1, 4}])])
+def test_a_large_heading_in_a_column_begins_a_section_where_the_other_column_is_blank(
+    blank: int, expected: list[set[int]]
+) -> None:
+    """A gap as narrow as one between paragraphs, which the other column may have beside a heading, does not count."""
+    heading, middle, high = np.array([[50.0, 500, 300, 528]]), 514, 11 * STEP + HEIGHT
+    upper = block(50, 490 - high, 400, 12), block(500, middle - blank / 2 - high, 400, 12)
+    lower = block(50, 540, 400, 8), block(500, middle + blank / 2, 400, 8)
+    assert cut(*upper, heading, *lower) == expected
+
+
+def test_the_marks_of_a_list_belong_to_its_rows() -> None:
+    """Also where some are not found."""
+    assert cut(block(50, 100, 8, 3), block(85, 100, 400, 5)) == [{0, 1}]
+
+
+def test_a_heading_whose_space_stands_over_the_gutter_is_one() -> None:
+    heading = np.array([[50.0, 50, 454, 80], [470, 50, 800, 80]])
+    assert cut(heading, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0}, {1}, {2}]
+    small = np.array([[50.0, 56, 440, 76], [476, 56, 800, 76]])
+    assert cut(small, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0, 1}, {0, 2}], "rows of both columns"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.reading.amounts import Kinds
 from models.reading.geometry import Floats, is_line_crop, longest, on_its_side, rotate, slant, weighted_median
 from models.reading.layout import TextLine, arrange, line_polygon
 
@@ -79,9 +80,10 @@ def test_what_stands_far_apart_on_a_row_is_one_line() -> None:
     """As on a receipt: the name, far from it the price."""
     names, prices = rows(8, words=1, width=120), rows(8, words=1, left=450, width=60)
     points = np.concatenate([prices, names])
-    found = arrange(points, np.arange(16) < 8)
+    kinds = Kinds(np.arange(16) < 8, np.zeros(16, np.bool_))
+    found = arrange(points, kinds)
     assert [line.pieces for line in found] == [[i + 8, i] for i in range(8)]
-    apart = arrange(points, np.arange(16) < 8, layout="columns")
+    apart = arrange(points, kinds, layout="columns")
     assert [line.pieces for line in apart] == [[i + shift] for i in range(8) for shift in (8, 0)]
 
 
@@ -159,3 +161,11 @@ def test_fragments_without_an_extent_are_lines_all_the_same(size: tuple[float, f
     lines: list[TextLine] = arrange(np.array([fragment(10, 10, *size), *rows(2)]))
     assert sorted(i for line in lines for i in line.pieces) == list(range(7))
     assert all(np.isfinite(line.polygon).all() for line in lines)
+
+
+def test_a_watermark_is_a_line_of_its_own_and_hides_no_gutter() -> None:
+    columns = np.concatenate([rows(12, words=1, width=400), rows(12, words=1, left=490, width=400)])
+    mark = rotate(fragment(300, 150, 300) - 400, 30) + 400
+    lines = arrange(np.concatenate([columns, mark[None]]))
+    assert [line.pieces for line in lines] == [[number] for number in range(25)]
+    assert lines[-1].paragraph > lines[-2].paragraph

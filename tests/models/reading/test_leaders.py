@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from models.reading.crops import Pixels
-from models.reading.leaders import between, is_leader
+from models.reading.leaders import between, is_leader, led, widest_text, without_dots
+from models.reading.runs import runs
 
 HEIGHT = 36
 
@@ -44,3 +45,43 @@ def test_a_strip_lies_between_texts_far_apart() -> None:
     assert found is not None
     assert found.tolist() == [[100, 0], [400, 2], [400, 38], [100, 36]]
     assert between(left, left + np.array([180, 0])) is None
+
+
+def test_grain_and_the_ends_of_the_texts_are_no_leader() -> None:
+    grain = np.full((HEIGHT, 232, 3), 255, np.uint8)
+    grain[[4, 8, 12, 16, 18], 0] = 220
+    assert not is_leader(grain)
+    ends = strip(*range(0, 60, 10), width=400)
+    assert not is_leader(ends), "dots beside one text lead to no other"
+
+
+def test_what_a_leader_leads_to_is_told() -> None:
+    page = np.full((200, 800, 3), 255, np.uint8)
+    page[20 : 20 + HEIGHT, 100:700] = strip(*range(20, 590, 16))
+    texts = np.array([[[x, y], [x + 90, y], [x + 90, y + HEIGHT], [x, y + HEIGHT]] for y in (20, 80) for x in (5, 705)])
+    assert led(page, texts.astype(np.float64)).tolist() == [False, True, False, False]
+
+
+def test_dots_within_a_line_are_no_text_of_it() -> None:
+    line = strip(*range(120, 500, 16))
+    line[8:30, 10:100] = line[8:30, 520:590] = 0
+    line[10:28, 40:60] = 255
+    found = runs(line, without_dots) * line.shape[1]
+    assert found.round().tolist() == [[10, 100], [520, 590]]
+    full_stops = strip(100, 300, 500)
+    assert np.array_equal(without_dots(full_stops[..., 0] == 0), full_stops[..., 0] == 0)
+
+
+def test_the_longest_text_of_a_line_with_a_leader_is_cut_out() -> None:
+    """What tells a script is looked for in letters: dots look like that of another one."""
+    line = strip(*range(120, 500, 16))
+    line[8:30, 10:100] = line[8:30, 520:590] = 0
+    assert widest_text(line).shape == (HEIGHT, 90, 3)
+    assert widest_text(line[:, :110]).shape == (HEIGHT, 110, 3)
+
+
+def test_specks_at_all_heights_are_no_dots() -> None:
+    specks = np.zeros((HEIGHT, 600), np.bool_)
+    for number, x in enumerate(range(20, 180, 20)):
+        specks[2 + 4 * number, x] = True
+    assert without_dots(specks) is specks

@@ -6,7 +6,7 @@ import pytest
 
 from models.reading.crops import Pixels
 from models.reading.ctc import Reading
-from models.reading.spaces import inked_columns, respaced, widest_blanks
+from models.reading.spaces import inked_columns, on_grid, respaced, widest_blanks
 
 
 def line(text: str, gaps: dict[int, int]) -> tuple[Reading, Pixels]:
@@ -72,3 +72,16 @@ def test_rules_and_grain_are_no_ink() -> None:
 def test_blanks_are_measured_between_the_middles_of_neighbours() -> None:
     ink = np.array([True] * 5 + [False] * 10 + [True] * 5 + [False] * 3 + [True] * 5)
     assert widest_blanks(ink, np.array([2.0, 17.0, 25.0])).tolist() == [10, 3]
+
+
+def test_letters_of_a_monospaced_font_stand_on_a_grid() -> None:
+    cells = np.array([number for number in range(24) if number not in (4, 10)])
+    rounded = np.round(cells * 3.1 + 1)
+    apart, sure = on_grid(rounded)
+    assert sure.all()
+    assert apart.tolist() == np.diff(cells).tolist()
+
+
+def test_letters_of_other_fonts_do_not() -> None:
+    widths = np.random.default_rng(0).uniform(1.5, 5, 40)
+    assert not on_grid(np.cumsum(widths))[1].any()

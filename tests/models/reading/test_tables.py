@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from models.reading.amounts import Kinds
 from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Flags, Floats
 from models.reading.tables import column_numbers, find_tables
@@ -44,7 +45,9 @@ def test_a_table_is_one_block_whose_first_column_belongs_to_the_others() -> None
     table = grid(GOODS, QUANTITY, PRICE, rows=6, top=330)
     boxes = np.concatenate([address, data, table])
     amounts = np.concatenate([np.zeros(12, bool), np.arange(18) % 3 > 0])
-    found = [sorted(members.tolist()) for members, _ in blocks(boxes, amounts, np.arange(30))]
+    found = [
+        sorted(members.tolist()) for members, _ in blocks(boxes, Kinds(amounts, np.zeros(30, np.bool_)), np.arange(30))
+    ]
     assert found == [list(range(4)), list(range(4, 12)), list(range(12, 30))]
 
 
