@@ -71,8 +71,9 @@ class Tuning:
         began = time.monotonic()
         losses: list[float] = []
         for batch in batches:
-            part = (time.monotonic() - began) / (60 * self._plan.minutes)
-            if part >= 1:
+            part = min((time.monotonic() - began) / (60 * self._plan.minutes), 1.0)
+            # To draw the first lines may take longer than there is; one step is taken all the same.
+            if part == 1 and self._step:
                 break
             losses.append(self._learn(loss(batch), part))
             if self._step % self._plan.dev_every == 0:
