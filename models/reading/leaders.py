@@ -32,9 +32,11 @@ def led(image: Pixels, polygons: Floats) -> Flags:
 
 def without_dots(ink: Flags) -> Flags:
     """Return the ink (height, width) of a line without the dots of leaders, which a detector takes for text of it."""
-    height, width = ink.shape
-    if width < LEAST_GAP * height:
+    rows = np.flatnonzero(ink.any(axis=1))
+    if not len(rows) or ink.shape[1] < LEAST_GAP * len(ink):
         return ink
+    # Of the ink, because beside the paper of a loose fragment small letters are as small as dots.
+    height = rows[-1] - rows[0] + 1
     count, labels, stats, centres = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     size = max(LARGEST_DOT * height, 2)
     small = (stats[:, cv2.CC_STAT_WIDTH] <= size) & (stats[:, cv2.CC_STAT_HEIGHT] <= size) & (np.arange(count) > 0)

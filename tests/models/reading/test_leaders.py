@@ -85,3 +85,11 @@ def test_specks_at_all_heights_are_no_dots() -> None:
     for number, x in enumerate(range(20, 180, 20)):
         specks[2 + 4 * number, x] = True
     assert without_dots(specks) is specks
+
+
+def test_small_letters_in_a_loose_fragment_are_no_dots() -> None:
+    ink = np.zeros((51, 600), np.bool_)
+    for x in range(20, 580, 15):
+        ink[24:37, x : x + 11] = True
+    ink[14:45, 20:24] = True  # one letter that reaches above and below the others
+    assert without_dots(ink) is ink
