@@ -13,7 +13,7 @@ install: $(VENV)/.installed
 # make test ARGS="-k healthz"
 # Two files at a time: what a file's tests share is made once.
 test: $(VENV)/.installed-dev
-	$(BIN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(BIN) -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN) -m ruff check
