@@ -229,8 +229,12 @@ class PageReader:
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
-            maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
-        return np.asarray(maps[0, 0], np.float32)
+            found: NDArray[np.float32] = np.array(
+                self._detector.infer([tensor])[0], np.float32
+            )  # (1, 1, height, width)
+            # What a large page takes, hundreds of megabytes, would stay for the next one.
+            self._detector.get_compiled_model().release_memory()
+        return np.asarray(found[0, 0], np.float32)
 
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)
