@@ -1,9 +1,9 @@
 """RapidOCR: reads pages of print, and handwriting less well, with networks that come inside its package.
 
 PP-OCR's detector and recogniser (Cui et al., https://arxiv.org/abs/2507.05595 and its successors) as packaged by
-https://github.com/RapidAI/RapidOCR, on OpenVINO; the recogniser with weights for small print that come with the project
-(`models/shipped/print/README.md`). `rapidocr` reads a page; `rapidocr-lines` cuts it into lines for a
-model that reads only one.
+https://github.com/RapidAI/RapidOCR, on OpenVINO. `rapidocr` reads a page; what it is not sure of it reads again, with
+weights for small print that come with the project (`models/shipped/print/README.md`). `rapidocr-lines` cuts a page into
+lines for a model that reads only one.
 """
 
 import importlib.util
@@ -124,7 +124,7 @@ def package_directory() -> Path:
 
 def _weights() -> Source:
     directory = package_directory()
-    own = Path(__file__).parents[1] / "shipped" / "print"  # the recogniser's weights
+    own = Path(__file__).parents[1] / "shipped" / "print"  # the weights for small print
     files = (*directory.glob("*.onnx"), *own.glob("*.safetensors"))
     size = sum(file.stat().st_size for file in files)
     return Source(revision=None, license="Apache-2.0", size_bytes=size, directory=directory)

@@ -71,8 +71,8 @@ def read_network(package: Path, own: Path | None = None) -> tuple[Recogniser, li
 
 
 def write_own(network: Recogniser, characters: Sequence[str] | None, package: Path, directory: Path) -> None:
-    """Write what is other in a recogniser than in the package, in half precision, by the names of the package's
-    constants, and its characters, unless they are the package's."""
+    """Write the weights that differ from the package's, in half precision, by the names of the package's constants, and
+    the characters; None for those of the package."""
     from safetensors.numpy import save_file
 
     model = core().read_model(package)

@@ -112,7 +112,7 @@ class PageReader:
         # The detector meets no size twice, and keeps nothing of what it prepared.
         self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0)
         self._recogniser = Recogniser(directory)
-        self._two_looks = TwoLooks(self._recogniser, Recogniser(directory, PRINT))
+        self._two_looks = TwoLooks(self._recogniser, lambda: Recogniser(directory, PRINT))
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,
@@ -191,12 +191,12 @@ class PageReader:
         """Read a crop. A tall one is also read turned by 90 and 270 degrees, and the most confident reading counts; but
         one that is too narrow to be a line on its side, by the usual height of lines, is a character or two."""
         if crop.shape[0] < TALL * crop.shape[1] or crop.shape[1] < NARROW * usual:
-            return counted(self._look_twice(crop), crop)
+            return counted(self._read_through_strokes(crop), crop)
         readings = [self.recognise(turn(crop, degrees)) for degrees in (0, 90, 270)]
         return max(readings, key=lambda reading: reading.confidence)
 
-    def _look_twice(self, crop: Pixels) -> Reading:
-        """Read a crop, and where that is unsure and strokes go through its letters, without these."""
+    def _read_through_strokes(self, crop: Pixels) -> Reading:
+        """Read a crop; again without the strokes through its letters, if it has any and the reading is unsure."""
         reading = self.recognise(crop)
         clean = unstruck(crop) if reading.text and reading.confidence < UNSURE else None
         second = reading if clean is None else self.recognise(clean)
@@ -229,12 +229,11 @@ class PageReader:
 
     def _probabilities(self, tensor: NDArray[np.float32]) -> NDArray[np.float32]:
         with TURN:
-            found: NDArray[np.float32] = np.array(
-                self._detector.infer([tensor])[0], np.float32
-            )  # (1, 1, height, width)
+            maps: NDArray[np.float32] = self._detector.infer([tensor])[0]  # (1, 1, height, width)
+            found = np.array(maps[0, 0], np.float32)
             # What a large page takes, hundreds of megabytes, would stay for the next one.
             self._detector.get_compiled_model().release_memory()
-        return np.asarray(found[0, 0], np.float32)
+        return found
 
     def _polygons(self, probabilities: NDArray[np.float32], size: tuple[int, int]) -> Floats:
         polygons, _ = self._boxes(probabilities[None, None], size)

@@ -5,6 +5,8 @@ of which the first is sure, stays as it is and is read once. So does what the se
 other characters than ASCII's, and with underscores, which look like the rules of forms.
 """
 
+from collections.abc import Callable
+from functools import cached_property
 from typing import Protocol
 
 from models.reading.crops import Pixels
@@ -23,8 +25,17 @@ class Reader(Protocol):
 class TwoLooks:
     """Reads lines with one reader, and those that it is not sure of with another."""
 
-    def __init__(self, first: Reader, second: Reader) -> None:
-        self._first, self._second = first, second
+    def __init__(self, first: Reader, load_second: Callable[[], Reader]) -> None:
+        """Args:
+        first: reads every line.
+        load_second: called once, for the first doubtful line: the second reader takes 100 MB, and finding lines needs
+            none.
+        """
+        self._first, self._load_second = first, load_second
+
+    @cached_property
+    def _second(self) -> Reader:
+        return self._load_second()
 
     def read(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""

@@ -27,16 +27,16 @@ MARGIN = 0.12  # paper below a bar
 Bars = NDArray[np.intp]  # (n, 4): left, top, right, bottom in pixels, from left to right
 
 
-def find_bars(crop: Pixels, height: float, top: float) -> Bars:
-    """Return the underscores in a crop of a line of so many pixels' height, which begins at `top`."""
+def find_bars(crop: Pixels, height: float) -> Bars:
+    """Return the underscores in a crop that begins at the top of a line of `height` pixels."""
     ink = inked(crop, rules=True)
     _, _, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     left, above, width, thick, area = stats[1:].T
-    fits = (width >= WIDTHS[0] * height) & (width <= WIDTHS[1] * height) & (above >= top + FOOT * height)
+    fits = (width >= WIDTHS[0] * height) & (width <= WIDTHS[1] * height) & (above >= FOOT * height)
     # What touches the edge are the tops of the letters below, or a rule.
     fits &= (left > 0) & (left + width < ink.shape[1]) & (above + thick < ink.shape[0] - 1)
     fits &= (
-        (above <= top + LOWEST * height)
+        (above <= LOWEST * height)
         & (thick <= max(THICKEST * height, 2))
         & (width >= 3 * thick)
         & (area >= 0.8 * width * thick)
@@ -59,7 +59,7 @@ def with_underscores(image: Pixels, fragments: Floats) -> Floats:
             continue
         aside, below = along / length * BESIDE * height, across * BELOW
         wide = fragment + np.array([-aside, aside, aside + below, -aside + below])
-        bars = find_bars(cut(image, wide), height, 0.0)
+        bars = find_bars(cut(image, wide), height)
         if len(bars):
             left, right, bottom = reach(bars, height, BESIDE * height, BESIDE * height + length)
             start, end = along / length * (left - BESIDE * height), along / length * (right - BESIDE * height - length)
@@ -90,7 +90,7 @@ def counted(reading: Reading, crop: Pixels) -> Reading:
     if "_" not in reading.characters:
         return reading
     width = crop.shape[1]
-    bars = find_bars(crop, float(crop.shape[0]), 0.0)
+    bars = find_bars(crop, float(crop.shape[0]))
     letters = np.array([number for number, letter in enumerate(reading.characters) if letter.strip("_ ")], np.intp)
     if not len(bars) or len(letters) < 2:
         return reading

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import cv2
 import jiwer
 import torch
 from torch import Tensor
@@ -23,11 +22,9 @@ from models.reading.ctc import decode
 from models.training.command import Parser
 from models.training.line_changes import changed
 from models.training.lines import Line, batches, read_lines, stack
-from models.training.tuning import Plan, State, Tuning, ctc_loss
+from models.training.tuning import LATIN, Plan, State, Tuning, ctc_loss, prepare
 
 log = logging.getLogger(__name__)
-
-LATIN = range(0x20, 0x250)  # the characters that the reader keeps of its dictionary, besides those of the lines
 
 
 class Training:
@@ -99,10 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    torch.manual_seed(options.seed)
-    cv2.setNumThreads(options.threads)
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)  # denormal numbers would double the time of a step
+    prepare(options.seed, options.threads)
     options.out.mkdir(parents=True, exist_ok=True)
     chance = random.Random(options.seed)
     shares = {name: float(share) for name, _, share in (pair.partition("=") for pair in options.share)}

@@ -19,7 +19,6 @@ from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
@@ -32,11 +31,10 @@ from models.training.drawn_print import small_print
 from models.training.handwriting import error_rates
 from models.training.lines import Line, batches, stack
 from models.training.receipt_texts import receipt_line
-from models.training.tuning import Plan, State, Tuning, ctc_loss
+from models.training.tuning import LATIN, Plan, State, Tuning, ctc_loss, prepare
 
 log = logging.getLogger(__name__)
 
-LATIN = range(0x20, 0x250)
 NO_TEXT = ("Math", "GLYPH", "Amiri", "Lohit", "Purisa", "MplusCode", "BebasNeue-Thin", "Thin")  # fonts without, or odd
 POOL = 24  # batches drawn together
 ORDINARY = 0.4  # ordinary lines for each line of small print
@@ -185,10 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Train as the command line says."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     options = _parser().parse_args(arguments)
-    torch.manual_seed(options.seed)
-    cv2.setNumThreads(options.threads)
-    torch.set_num_threads(options.threads)
-    torch.set_flush_denormal(True)
+    prepare(options.seed, options.threads)
     whole = options.out / WHOLE
     whole.mkdir(parents=True, exist_ok=True)
     chance = random.Random(options.seed)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+import cv2
 import torch
 from torch import Tensor, nn
 
@@ -18,6 +19,8 @@ FROZEN = 2  # stages of the backbone that stay as they are
 DECAY = 0.05
 AVERAGE = 0.99  # the weight of the past in the running average of the weights, which is what is kept
 LEAST_RATE = 0.02  # of the highest, at the end
+
+LATIN = range(0x20, 0x250)  # the characters of Latin scripts
 
 Batch = TypeVar("Batch")
 
@@ -99,6 +102,15 @@ class Tuning:
             for kept, current in zip(self._average.parameters(), self._network.parameters(), strict=True):
                 kept.lerp_(current, 1 - past)
         return float(loss.detach())
+
+
+def prepare(seed: int, threads: int) -> None:
+    """Seed torch, and let it and OpenCV use so many threads."""
+    torch.manual_seed(seed)
+    cv2.setNumThreads(threads)
+    torch.set_num_threads(threads)
+    # Denormal numbers would double the time of a step.
+    torch.set_flush_denormal(True)
 
 
 def ctc_loss(scores: Tensor, texts: Sequence[str], numbers: Mapping[str, int]) -> Tensor:

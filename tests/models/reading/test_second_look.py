@@ -34,15 +34,29 @@ class Says:
 )
 def test_a_doubtful_line_is_read_again(text: str, confidence: float, wanted: str) -> None:
     second = Says("TOTAL 5", 0.9)
-    assert TwoLooks(Says(text, confidence), second).read(CROP).text == wanted
+    assert TwoLooks(Says(text, confidence), lambda: second).read(CROP).text == wanted
     assert second.asked == (wanted == "TOTAL 5")
 
 
 def test_the_first_tells_capitals() -> None:
-    assert TwoLooks(Says("No", 0.9), Says("NO", 0.95)).read(CROP).text == "No"
+    assert TwoLooks(Says("No", 0.9), lambda: Says("NO", 0.95)).read(CROP).text == "No"
 
 
 def test_large_writing_is_read_once() -> None:
     second = Says("TOTAL", 0.95)
-    assert TwoLooks(Says("T0TAL", 0.9), second).read(np.zeros((90, 300, 3), np.uint8)).text == "T0TAL"
+    assert TwoLooks(Says("T0TAL", 0.9), lambda: second).read(np.zeros((90, 300, 3), np.uint8)).text == "T0TAL"
     assert not second.asked
+
+
+def test_the_second_is_loaded_once_and_only_when_it_is_needed() -> None:
+    loaded: list[Says] = []
+
+    def load() -> Says:
+        loaded.append(Says("TOTAL", 0.95))
+        return loaded[-1]
+
+    TwoLooks(Says("TOTAL", 0.999), load).read(CROP)
+    assert not loaded
+    doubting = TwoLooks(Says("T0TAL", 0.9), load)
+    assert [doubting.read(CROP).text for _ in range(2)] == ["TOTAL", "TOTAL"]
+    assert len(loaded) == 1

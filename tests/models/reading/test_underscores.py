@@ -28,7 +28,7 @@ def box(left: float, top: float, right: float, bottom: float) -> list[list[float
 
 
 def test_a_bar_at_the_foot_is_an_underscore() -> None:
-    assert find_bars(line(*letters(10, 50), (24, 36, 44, 39)), HEIGHT, 0.0).tolist() == [[24, 36, 44, 39]]
+    assert find_bars(line(*letters(10, 50), (24, 36, 44, 39)), HEIGHT).tolist() == [[24, 36, 44, 39]]
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_a_bar_at_the_foot_is_an_underscore() -> None:
     ids=["underlined", "dash", "blank to fill in", "full stop"],
 )
 def test_other_ink_is_none(mark: tuple[float, float, float, float]) -> None:
-    assert not len(find_bars(line(*letters(10, 210), mark), HEIGHT, 0.0))
+    assert not len(find_bars(line(*letters(10, 210), mark), HEIGHT))
 
 
 def test_a_fragment_reaches_as_far_as_its_underscores() -> None:
