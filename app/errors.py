@@ -114,6 +114,12 @@ class InvalidOption(ServiceError):
     title = "Invalid option"
 
 
+class UnmetSchema(InvalidOption):
+    """A JSON schema that asks for what the model does not tell."""
+
+    code = "unmet-schema"
+
+
 class ForbiddenUrl(ServiceError):
     """An `image_url` that this service does not fetch."""
 

@@ -61,15 +61,9 @@ def blueprint(reading: Reading) -> Blueprint:
             languages_of(request.args.get("locale")),
         )
         started = reading.start(wanted, lambda answer: answer)
-        version = request.args.get("api-version", _API_VERSION)
-        # The format is kept by the client: it comes back in the address that it polls.
-        kept = {"api-version": version, "outputContentFormat": request.args.get("outputContentFormat", "text")}
-        response = Response(status=202)
-        response.headers["Operation-Location"] = url_for(
-            "azure_read.result", model=model, id=started.id, _external=True, **kept
+        return Response(
+            status=202, headers={"Operation-Location": _address(model, started.id), "Retry-After": _POLL_AFTER}
         )
-        response.headers["Retry-After"] = _POLL_AFTER
-        return response
 
     @azure.get(_RESULT)
     def result(model: str, id: str) -> Response:
@@ -104,6 +98,15 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     inner = {"code": problem.code, "message": problem.detail}
     code = _CODES.get(problem.status, problem.title.title().replace(" ", ""))
     return {"error": {"code": code, "message": problem.detail, "innererror": inner}}, {}
+
+
+def _address(model: str, id: str) -> str:
+    """Return where to poll. The client keeps the format for us: it comes back in this address."""
+    kept = {
+        "api-version": request.args.get("api-version", _API_VERSION),
+        "outputContentFormat": request.args.get("outputContentFormat", "text"),
+    }
+    return url_for("azure_read.result", model=model, id=id, _external=True, **kept)
 
 
 def _document(gateway: Gateway) -> Request:

@@ -11,7 +11,7 @@ from app import intent
 from app.alt_text import shorten
 from app.api.gateway import Gateway, merged, names_none
 from app.api.waiting import Steps, result_of, steps_of
-from app.errors import InvalidOption
+from app.errors import InvalidOption, UnmetSchema
 from app.pipelines import ALT_TEXT
 from app.types import Answer, Request, RequestOptions, Tags, Timings
 from models.base import CutWarning, Task
@@ -176,7 +176,7 @@ def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:
     if ask.schema is not None:
         wish = intent.wish_of("", ask.schema)
         if wish.text != kind:
-            raise InvalidOption(f"the model {ask.model[:100]} does not provide what this JSON schema requires")
+            raise UnmetSchema(f"the model {ask.model[:100]} does not provide what this JSON schema requires")
         return wish
     return intent.Wish(
         kind,

@@ -42,12 +42,8 @@ def blueprint(chat: Chat) -> Blueprint:
             raise InvalidOption(
                 f"{name} gives no scores of tags, which this protocol needs: ask efficientnet-gru, or use /v1 or /api"
             )
-        given = fields.get("parameters")
-        top = (given.get("top_k") if isinstance(given, dict) else None) or _TOP_K
-        if not isinstance(top, int) or top < 1:
-            raise BadRequest("top_k must be a positive integer")
         found = sorted(zip(tags.names, tags.scores, strict=True), key=lambda pair: -pair[1])
-        return jsonify([{"label": label, "score": score} for label, score in found[:top]])
+        return jsonify([{"label": label, "score": score} for label, score in found[: _top_k(fields)]])
 
     @huggingface.post("/hf/<name>/object-detection")
     def detect(name: str) -> Response:
@@ -87,6 +83,15 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _answer(chat: Chat, name: str, image: Request) -> Answer:
     return chat.generate(image, chat.entry(name).model.name)
+
+
+def _top_k(fields: Fields) -> int:
+    """Return how many tags the parameters of a request ask for."""
+    given = fields.get("parameters")
+    top = (given.get("top_k") if isinstance(given, dict) else None) or _TOP_K
+    if not isinstance(top, int) or top < 1:
+        raise BadRequest("top_k must be a positive integer")
+    return top
 
 
 def _question(fields: Fields) -> str:

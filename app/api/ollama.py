@@ -44,19 +44,9 @@ def blueprint(chat: Chat) -> Blueprint:
     def converse() -> Response:
         """Answer a conversation with images."""
         fields = _fields()
-        turns = fields.get("messages") or []
-        if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
-            raise BadRequest("messages must be a list of messages")
-        if not turns:
+        if not fields.get("messages"):
             return _loaded(chat, fields, {"message": _message("")})
-        ask = _ask(chat, fields, None, None)
-        for turn in turns:
-            if turn.get("role") == "assistant":
-                ask.said = str(turn.get("content") or "")
-            elif turn.get("role") == "user":
-                ask.prompt = str(turn.get("content") or "")
-                ask.images = _images(chat, turn.get("images")) or ask.images
-                ask.again = not turn.get("images")
+        ask = _conversation(chat, fields)
         return _answered(chat, ask, fields, lambda text: {"message": _message(text)})
 
     @ollama.get("/api/tags")
@@ -117,6 +107,22 @@ def _ask(chat: Chat, fields: Fields, prompt: Any, images: Any) -> Ask:
         # In Ollama's protocol, -1 and -2 mean no limit.
         max_tokens=most if isinstance(most, int) and most > 0 else None,
     )
+
+
+def _conversation(chat: Chat, fields: Fields) -> Ask:
+    """Read the turns of a conversation. The last turn of the user is the question."""
+    turns = fields["messages"]
+    if not isinstance(turns, list) or not all(isinstance(turn, dict) for turn in turns):
+        raise BadRequest("messages must be a list of messages")
+    ask = _ask(chat, fields, None, None)
+    for turn in turns:
+        if turn.get("role") == "assistant":
+            ask.said = str(turn.get("content") or "")
+        elif turn.get("role") == "user":
+            ask.prompt = str(turn.get("content") or "")
+            ask.images = _images(chat, turn.get("images")) or ask.images
+            ask.again = not turn.get("images")
+    return ask
 
 
 def _images(chat: Chat, images: Any) -> list[Any]:

@@ -14,7 +14,7 @@ from app.api.chat import Ask, Chat, Reply
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.api.waiting import streamed
-from app.errors import BadRequest
+from app.errors import BadRequest, UnmetSchema
 
 PREFIXES = ("/v1/",)
 _EVENTS = "text/event-stream"
@@ -99,7 +99,7 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
     """Return an error in OpenAI's shape, and its headers, which tell clients not to retry a permanent error."""
     kind = _TYPES.get(problem.status) or ("invalid_request_error" if problem.status < 500 else "server_error")
     code = "model_not_found" if problem.code == "unknown-model" else problem.code
-    param = "response_format" if "JSON schema" in problem.detail else None
+    param = "response_format" if problem.code == UnmetSchema.code else None
     body = {"error": {"message": problem.detail, "type": kind, "param": param, "code": code}}
     return body, {} if problem.status in _RETRIED else {"x-should-retry": "false"}
 

@@ -90,12 +90,12 @@ class Remote:
             raise ItemFailed(_detail(response), lasting=response.status_code in (400, 413, 415, 422))
         return response
 
-    def _send(self, method: str, path: str, **body: Any) -> requests.Response:
-        """Send a request, again and again while the service is busy or away.
+    def _send(self, method: str, path: str, wait: bool = True, **body: Any) -> requests.Response:
+        """Send a request, again and again while the service is busy, and with `wait` while it is away.
 
         Raises:
             ItemFailed: it does not come back.
-            NoModel: it wants a key.
+            NoModel: it wants a key; without `wait`, it is not there.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             pause, why = _pause(attempt), ""
@@ -104,6 +104,8 @@ class Remote:
                     method, self._server + path, headers=self._headers, timeout=_TIMEOUT, **body
                 )
             except requests.RequestException as error:
+                if not wait:
+                    raise self._absent(error) from error
                 why = f"{self._server} cannot be reached ({type(error).__name__})"
             else:
                 if response.status_code in (401, 403):
@@ -123,20 +125,18 @@ class Remote:
             NoModel: there is no service, or it has no such model.
         """
         try:
-            for attempt in range(1, _ATTEMPTS + 1):
-                response = self._session().request(method, self._server + path, headers=self._headers, timeout=_TIMEOUT)
-                if response.status_code not in _BUSY or self._stopped.wait(_pause(attempt, response)):
-                    break
-            if response.status_code in (401, 403):
-                raise NoModel(f"{self._server} refuses: {_detail(response)} (--api-key)")
-            if response.status_code in _BUSY:
-                raise NoModel(f"{self._server} is busy: {_detail(response)}")
+            response = self._send(method, path, wait=False)
             if response.status_code == 404 and method == "POST":
                 raise NoModel(f"{self._server}: {_detail(response)}")
             response.raise_for_status()
             return response.json()
+        except ItemFailed as error:
+            raise NoModel(f"{self._server} is busy: {error}") from error
         except requests.RequestException as error:
-            raise NoModel(f"no Image to Text service answers at {self._server} ({type(error).__name__})") from error
+            raise self._absent(error) from error
+
+    def _absent(self, error: requests.RequestException) -> NoModel:
+        return NoModel(f"no Image to Text service answers at {self._server} ({type(error).__name__})")
 
     def _wait_for(self, name: str, model: Mapping[str, Any], say: Callable[[str], None]) -> None:
         """Have the service fetch a model that it does not have.

@@ -28,19 +28,19 @@ class Handwriting(Model):
     line_margin = 0.0
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
-        return LoadedHandwriting(directory)
+        return LoadedHandwriting(directory, placement)
 
 
 class LoadedHandwriting(Loaded):
     # As RapidOCR's, on OpenVINO on the CPU whatever the placement.
     device = "cpu"
-    precision = "float32"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, placement: Placement) -> None:
         from models.reading.recogniser import Recogniser
 
-        self._hand = Recogniser(package_directory(), directory, respace=False)
-        self._print = Recogniser(package_directory())
+        self._hand = Recogniser(package_directory(), directory, respace=False, precision=placement.precision)
+        self._print = Recogniser(package_directory(), precision=placement.precision)
+        self.precision = self._hand.precision
 
     def predict(self, jobs: Sequence[Job]) -> list[Prediction]:
         return [self._predict(job) for job in jobs]

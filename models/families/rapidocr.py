@@ -31,7 +31,7 @@ class RapidOCR(Model):
     batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
-        return LoadedRapidOCR(directory)
+        return LoadedRapidOCR(directory, placement)
 
 
 class RapidOCRLines(Model):
@@ -43,18 +43,18 @@ class RapidOCRLines(Model):
     batch_size = 1
 
     def load(self, directory: Path, placement: Placement) -> Loaded:
-        return LoadedRapidOCRLines(directory)
+        return LoadedRapidOCRLines(directory, placement)
 
 
 class _OnOpenVINO(Loaded):
     # Whatever the placement, these small networks run on OpenVINO on the CPU, which is fast enough.
     device = "cpu"
-    precision = "float32"
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, placement: Placement) -> None:
         from models.reading.reader import PageReader
 
-        self._reader = PageReader(directory)
+        self._reader = PageReader(directory, placement.precision)
+        self.precision = self._reader.precision
 
 
 class LoadedRapidOCR(_OnOpenVINO):

@@ -105,14 +105,15 @@ class Sheet:
 class PageReader:
     """The detector and the recogniser of RapidOCR. Only one thread may use it at a time."""
 
-    def __init__(self, directory: Path) -> None:
-        """Load the networks from the directory that holds RapidOCR's models."""
+    def __init__(self, directory: Path, precision: str = "auto") -> None:
+        """Load the networks from the directory that holds RapidOCR's models, to compute in a number format."""
         from rapidocr.ch_ppocr_det.utils import DBPostProcess
 
         # The detector meets no size twice, and keeps nothing of what it prepared.
-        self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0)
-        self._recogniser = Recogniser(directory)
-        self._two_looks = TwoLooks(self._recogniser, lambda: Recogniser(directory, PRINT))
+        self._detector = compiled(core().read_model(directory / DETECTOR), shapes=0, precision=precision)
+        self._recogniser = Recogniser(directory, precision=precision)
+        self.precision = self._recogniser.precision
+        self._two_looks = TwoLooks(self._recogniser, lambda: Recogniser(directory, PRINT, precision=precision))
         self._boxes = DBPostProcess(
             thresh=0.3,
             box_thresh=BOX_THRESHOLD,

@@ -22,18 +22,22 @@ FILE = "PP-OCRv6_rec_small.onnx"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 WIDTHS = 24  # for which the recogniser keeps what it prepared
+_TYPES = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names of number formats
 
 
 class Recogniser:
     """Reads crops of one line. Only one thread may use it at a time."""
 
-    def __init__(self, package: Path, own: Path | None = None, respace: bool = True) -> None:
+    def __init__(
+        self, package: Path, own: Path | None = None, respace: bool = True, precision: str = "auto"
+    ) -> None:
         """Load the network.
 
         Args:
             package: the directory of RapidOCR's models.
             own: the directory of weights to use instead of the package's.
             respace: whether the network of spaces is asked, which knows print.
+            precision: as `compiled` takes it.
 
         Raises:
             ValueError: the weights are of another network.
@@ -43,8 +47,9 @@ class Recogniser:
         if own is not None:
             put_weights(network, own / WEIGHTS)
         network.add_outputs([(before_scores(network), 0)])
-        self._request = compiled(network, WIDTHS)
+        self._request = compiled(network, WIDTHS, precision)
         self._respace = respace
+        self.precision = precision_of(self._request)
 
     def read(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
@@ -66,11 +71,25 @@ def core() -> Any:
     return openvino.Core()
 
 
-def compiled(network: Any, shapes: int) -> Any:
-    """Return a network's infer request, which caches prepared primitives for up to `shapes` input shapes. Without a
-    limit, the cache would take a gigabyte for twenty pages of different sizes."""
-    settings = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
+def compiled(network: Any, shapes: int, precision: str = "auto") -> Any:
+    """Return a network's infer request.
+
+    Args:
+        network: as `core().read_model` returns it.
+        shapes: for how many input shapes it caches prepared primitives. Without a limit, the cache would take a
+            gigabyte for twenty pages of different sizes.
+        precision: float32 or bfloat16; for any other, OpenVINO chooses what this processor computes in natively.
+    """
+    settings: dict[str, Any] = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
+    if precision in _TYPES:
+        settings["INFERENCE_PRECISION_HINT"] = _TYPES[precision]
     return core().compile_model(network, "CPU", settings).create_infer_request()
+
+
+def precision_of(request: Any) -> str:
+    """Return the number format that an infer request computes in."""
+    found = request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return next(precision for precision, name in _TYPES.items() if name == found)
 
 
 def characters_of(network: Any, own: Path | None) -> list[str]:

@@ -9,9 +9,11 @@ from PIL import Image, ImageDraw
 
 from models.backends.threads import TURN
 from models.base import Job, Options, Placement
+from models.discovery import discover
 from models.families.rapidocr import MODELS, LoadedRapidOCRLines
 from models.reading.crops import Pixels
 from models.reading.reader import PageReader, is_text
+from models.reading.recogniser import core
 from models.reading.recognition import LONGEST_CROP, STEP, bucket
 from tests import drawn
 from tests.conftest import INPUT
@@ -46,6 +48,22 @@ def cutter() -> LoadedRapidOCRLines:
     loaded = MODELS[1].load(directory, Placement())
     assert isinstance(loaded, LoadedRapidOCRLines)
     return loaded
+
+
+@pytest.mark.parametrize("name", ["rapidocr", "rapidocr-lines", "handwriting"])
+def test_a_reader_tells_the_number_format_that_it_computes_in(name: str) -> None:
+    model = discover()[name]
+
+    def precision(asked: str) -> str:
+        assert model.source.directory is not None
+        return model.load(model.source.directory, Placement(precision=asked)).precision
+
+    native = "bfloat16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+    assert {asked: precision(asked) for asked in ("auto", "int8", "float32")} == {
+        "auto": native,
+        "int8": native,
+        "float32": "float32",
+    }
 
 
 def pixels(image: Image.Image) -> Pixels:
