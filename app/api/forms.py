@@ -19,6 +19,9 @@ MAX_FIELDS = 100
 FILE_FIELDS = ("image_file", "Image_file")
 """The field of the upload; the second is its old spelling."""
 _CHUNK = 65_536
+_BREAKS = (b"\r\n", b"\n", b"\r")
+_REST = re.compile(rb"--[^\S\n\r]*(?:\r\n|\n|\r)?|[^\S\n\r]*(?:\r\n|\n|\r)")
+"""What follows a boundary: two hyphens after the last part; blanks, and a line break."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,7 @@ def multipart(stream: IO[bytes], boundary: str) -> Form:
             "multipart/form-data; boundary=... itself"
         )
     # The buffer of two chunks must hold the headers of a part; its content passes through in chunks.
-    decoder = _Decoder(boundary.encode(), 2 * _CHUNK, max_parts=MAX_FIELDS)
+    decoder = _Decoder(boundary.encode(), 2 * _CHUNK, MAX_FIELDS)
     form, part, content = Form(), None, io.BytesIO()
     try:
         while not isinstance(event := decoder.next_event(), Epilogue):
@@ -77,8 +80,59 @@ def urlencoded(body: bytes) -> Form:
     return form
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a delimiter is in a form, with the interface of a match of a pattern."""
+
+    first: int
+    last: int
+    end_mark: bytes
+
+    def start(self) -> int:
+        """Return where the line break before it begins."""
+        return self.first
+
+    def end(self) -> int:
+        """Return where the line break after it ends."""
+        return self.last
+
+    def group(self, _: int) -> bytes:
+        """Return what follows the boundary: after the last part, two hyphens."""
+        return self.end_mark
+
+
+class Delimiter:
+    """Finds a boundary as the pattern does that werkzeug compiles of it. Each form has another boundary, and to compile
+    its two patterns takes a fifth of the time of an answer from the cache."""
+
+    def __init__(self, boundary: bytes, after_break: bool) -> None:
+        """Args:
+        boundary: of the form.
+        after_break: whether a line break must stand before it; before the first one, there may be none.
+        """
+        self._mark = b"--" + boundary
+        self._after_break = after_break
+
+    def search(self, data: bytes | bytearray, start: int = 0) -> Found | None:
+        """Return the first delimiter from `start` on, or None."""
+        at = data.find(self._mark, start)
+        while at != -1:
+            first = next((at - len(line) for line in _BREAKS if data.endswith(line, start, at)), at)
+            rest = _REST.match(data, at + len(self._mark))
+            if rest and (first < at or not self._after_break):
+                return Found(first, rest.end(), bytes(rest[0]))
+            at = data.find(self._mark, at + 1)
+        return None
+
+
 class _Decoder(MultipartDecoder):
     """A multipart decoder that accepts file names in any encoding: UTF-8, Latin-1, GBK and Shift JIS."""
+
+    def __init__(self, boundary: bytes, most_bytes: int, max_parts: int) -> None:
+        super().__init__(b"", most_bytes, max_parts=max_parts)
+        self.boundary = boundary
+        self.preamble_re = Delimiter(boundary, after_break=False)  # type: ignore[assignment]
+        self.boundary_re = Delimiter(boundary, after_break=True)  # type: ignore[assignment]
 
     def _parse_headers(self, data: bytes | bytearray) -> Headers:
         try:

@@ -28,9 +28,7 @@ _TYPES = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names of number fo
 class Recogniser:
     """Reads crops of one line. Only one thread may use it at a time."""
 
-    def __init__(
-        self, package: Path, own: Path | None = None, respace: bool = True, precision: str = "auto"
-    ) -> None:
+    def __init__(self, package: Path, own: Path | None = None, respace: bool = True, precision: str = "auto") -> None:
         """Load the network.
 
         Args:

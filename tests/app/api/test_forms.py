@@ -10,9 +10,12 @@ from urllib.parse import quote_plus, urlencode
 
 import pytest
 import requests
+from hypothesis import given
+from hypothesis import strategies as st
 from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import MultipartDecoder
 
-from app.api.forms import MAX_FIELDS, Form, multipart, urlencoded
+from app.api.forms import MAX_FIELDS, Delimiter, Form, multipart, urlencoded
 from app.errors import BadRequest, TooLarge
 
 FIELDS = [("model", "rapidocr"), ("prompt", "größer & = + % als\r\n--b\r\n"), ("prompt", ""), ("", "nameless")]
@@ -28,6 +31,18 @@ def sent(**request: object) -> tuple[bytes, str]:
 
 def read(body: bytes, boundary: str = "b") -> Form:
     return multipart(io.BytesIO(body), boundary)
+
+
+@given(pieces=st.lists(st.sampled_from([b"--b", b"b", b"-", b"--", b"\r", b"\n", b" ", b"x"]), max_size=12))
+def test_boundaries_are_where_werkzeug_finds_them(pieces: list[bytes]) -> None:
+    data = bytearray(b"".join(pieces))
+    decoder = MultipartDecoder(b"b")
+    for pattern, after_break in ((decoder.preamble_re, False), (decoder.boundary_re, True)):
+        for start in range(len(data) + 1):
+            wanted, found = pattern.search(data, start), Delimiter(b"b", after_break).search(data, start)
+            assert (found and (found.start(), found.end(), found.group(1))) == (
+                wanted and (wanted.start(), wanted.end(), wanted.group(1))
+            )
 
 
 def test_a_form_of_parts() -> None:
