@@ -21,6 +21,7 @@ from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
 from models.reading.geometry import TALL, is_line_crop, longest, on_its_side, sides, turn_back
 from models.reading.layout import Layout, TextLine, arrange, line_polygon
+from models.reading.lone import with_lone_characters
 from models.reading.marks import begun_by_marks
 from models.reading.pieces import Pieces, cut_pieces
 from models.reading.raised import raised
@@ -135,7 +136,9 @@ class PageReader:
         degrees, upright, fragments, script = self._upright(erase(image, found_boxes), may_be_one_line)
         # A line that was cut out already is handed on as it is.
         whole = may_be_one_line and is_whole(fragments, upright)
-        fragments = fragments if whole else begun_by_marks(upright, with_underscores(upright, fragments))
+        if not whole:
+            fragments = begun_by_marks(upright, with_underscores(upright, fragments))
+            fragments = with_lone_characters(upright, fragments, self._recogniser.read)
         found = [WHOLE if whole else runs(cut(upright, fragment), leaders.without_dots) for fragment in fragments]
         boxes = turn_boxes(np.array([each.box for each in found_boxes], np.float64).reshape(-1, 4), image, degrees)
         marks = [each.text for each in found_boxes]
