@@ -16,7 +16,8 @@ from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_mi
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
-NUMBERS = 0.5  # share of a column's cells that hold a number in a column of numbers
+NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
+FORM_ROWS = 4  # rows from which labels by turns with what was filled in below them make no column of numbers
 FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
 RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
 
@@ -67,13 +68,24 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
     edges, gaps = column_gaps(boxes, members, height)
     number = np.searchsorted(edges, boxes[members, 2], side="left")
     columns = [members[number == column] for column in range(len(edges) + 1)]
-    numbers = [bool(amounts[column].mean() >= NUMBERS) for column in columns]
+    numbers = [are_numbers(boxes[column], amounts[column], height) for column in columns]
     apart = [
         gap >= FAR * height and not (left or right) for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
     ]
     if any(apart) and len(columns[0]) < MANY_ROWS:
         return False
-    return any(numbers) and not any(is_running(boxes[column], height) for column in columns)
+    # Numbers before text are those of a list's points, or the hours of a day.
+    telling = numbers[1:] if len(numbers) == 2 else numbers
+    return any(telling) and not any(is_running(boxes[column], height) for column in columns)
+
+
+def are_numbers(boxes: Floats, amounts: Flags, height: float) -> bool:
+    """Tell a column of numbers. A cell that holds a label before its number is none."""
+    middles = row_middles(boxes, height)
+    row = np.abs(boxes[:, [1, 3]].mean(axis=1)[:, None] - middles).argmin(axis=1)
+    cells = np.array([amounts[row == number].all() for number in range(len(middles))])
+    by_turns = len(cells) >= FORM_ROWS and bool((cells[1:] != cells[:-1]).all())
+    return float(cells.mean()) >= NUMBERS and not by_turns
 
 
 def is_running(boxes: Floats, height: float) -> bool:
