@@ -44,6 +44,7 @@ FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
 VERY_FAR = 7.0  # and that have as many rows
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
+BELOW = 0.4  # blank space, more than the usual one between rows, above what comes after two blocks side by side
 NUMBER_WIDTH = 5.0  # widest number of a page
 USUAL_GAP, CLOSE_GAP = 0.5, 0.25  # quantiles of the gaps between rows: the usual one, and one between close rows
 SECTION_GAP = 0.7  # blank space, more than the usual one between rows, between blocks of short lines
@@ -153,10 +154,22 @@ def _sections(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float, 
             finer = _sections(boxes, kinds, part, height, CLOSE_GAP) if usual > CLOSE_GAP else []
             found += finer if any(not len(block) for block in finer) else [section]
             continue
+        count = end_of_blocks(boxes, part, gutter, height)
+        section, below = np.concatenate(part[:count]), part[count:]
         left = boxes[section, 2] <= gutter
         for side in (section[left], section[~left]):
             found += [np.array([], np.intp), *sections(boxes, kinds, [side], height), np.array([], np.intp)]
+        found += _sections(boxes, kinds, below, height, usual) if below else []
     return found
+
+
+def end_of_blocks(boxes: Floats, bands: list[Indices], gutter: float, height: float) -> int:
+    """Return how many of the bands belong to two blocks side by side: what stands below the right one, and a little
+    apart from the left one, comes after both."""
+    gaps = [float(boxes[below, 1].min() - boxes[above, 3].max()) for above, below in pairwise(bands)]
+    limit = float(np.median([0.0, *gaps])) + BELOW * height
+    beside = [number for number, band in enumerate(bands) if (boxes[band, 0] > gutter).any()]
+    return next((number for number in range(beside[-1] + 1, len(bands)) if gaps[number - 1] > limit), len(bands))
 
 
 def _joined(parts: list[Indices]) -> list[Indices]:
@@ -193,13 +206,14 @@ def find_gutter(boxes: Floats, kinds: Kinds, members: Indices, height: float, co
         left, right = strips[index], strips[index + 1]
         gap = float(widths[index])
         whole = members[place <= index], members[place > index]
+        mostly_numbers = bool(kinds.amounts[whole[1]].mean() > 0.5)
         if columns:
             found = are_columns(boxes[left], boxes[right], gap, height)
-            found = found and not number_beside(kinds.amounts, right, whole[1])
+            # A column of numbers is no running text: neither prices nor the dates before entries.
+            found = found and not (number_beside(kinds.amounts, left, right) or mostly_numbers)
         else:
-            found = are_captions(boxes, kinds.captions, whole) or are_blocks(
-                boxes, whole, number_beside(kinds.amounts, left, right), gap, height
-            )
+            amounts = mostly_numbers or number_beside(kinds.amounts, left, right)
+            found = are_captions(boxes, kinds.captions, whole) or are_blocks(boxes, whole, amounts, gap, height)
         if found:
             return float(starts[index])
     return None
@@ -249,7 +263,16 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
     needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
-    return pitch(max(rows, key=len)) <= TIGHT * height and gap >= needed * height
+    return pitch(max(rows, key=len)) <= TIGHT * height and gap_beside(boxes, sides, gap) >= needed * height
+
+
+def gap_beside(boxes: Floats, sides: tuple[Indices, Indices], gap: float) -> float:
+    """Return the width of the gap between two sets of boxes where both have some: a heading above one reaches into it.
+    `gap` is its width all the way."""
+    left, right = boxes[sides[0]], boxes[sides[1]]
+    common = np.minimum(left[:, None, 3], right[None, :, 3]) - np.maximum(left[:, None, 1], right[None, :, 1])
+    apart = (right[None, :, 0] - left[:, None, 2])[common > 0]
+    return float(apart.min()) if len(apart) else gap
 
 
 def is_prose(boxes: Floats, rows: int, height: float) -> bool:
