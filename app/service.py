@@ -23,7 +23,18 @@ from app.pipelines import Pipeline, choose
 from app.placing import placed
 from app.storage.base import Store
 from app.tagging import Tagging, tag_warnings
-from app.types import Answer, ImageInfo, IsCancelled, Progress, ReportProgress, Request, RequestOptions, Tags, Timings
+from app.types import (
+    Answer,
+    ImageInfo,
+    IsCancelled,
+    Progress,
+    ReportProgress,
+    Request,
+    RequestOptions,
+    TagRequest,
+    Tags,
+    Timings,
+)
 from app.upload import Upload, as_url_errors, receive
 from models.registry import Entry, Registry, State
 
@@ -117,29 +128,23 @@ class Service:
 
     def tag(
         self,
-        text: str,
-        tagger: str | None = None,
-        fresh: bool = False,
-        may_download: frozenset[str] | None = None,
+        request: TagRequest,
         progress: ReportProgress = lambda progress: None,
         cancelled: IsCancelled = lambda: False,
     ) -> Tags:
         """Turn a text into tags.
 
         Args:
-            text: what to tag.
-            tagger: the name of one; None for the best on this machine.
-            fresh: whether to compute tags that are cached.
-            may_download: the models that may be downloaded for it; None for any.
+            request: the text and what is asked of it.
             progress: is called with the progress of the request.
             cancelled: is called between steps, and returns whether the request is cancelled.
         """
         with errors.as_service_errors():
             clock = Clock()
-            runner = self._runner(progress, cancelled, may_download)
-            chosen = self._tagging.choose(tagger, of_image=False)
+            runner = self._runner(progress, cancelled, request.may_download)
+            chosen = self._tagging.choose(request.tagger, of_image=False)
             context.current().model = chosen.model.name if chosen else ""
-            tags = self._tagging.of_text(text, chosen, fresh, runner)
+            tags = self._tagging.of_text(request.text, chosen, request.fresh, runner)
             return replace(tags, timings=replace(tags.timings, total=clock.total()))
 
     # Operating the service

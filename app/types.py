@@ -87,6 +87,22 @@ class Request:
         )
 
 
+@dataclass(frozen=True)
+class TagRequest:
+    """A text to turn into tags. `tagger` is the name of one, None for the best on this machine; `fresh` and
+    `may_download` as in `Request`."""
+
+    text: str
+    tagger: str | None = None
+    fresh: bool = False
+    may_download: frozenset[str] | None = None
+
+    @property
+    def key(self) -> Hashable:
+        """Equal for requests that have the same answer."""
+        return ("tags", self.text, self.tagger, self.may_download)
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The progress of a request.

@@ -13,7 +13,7 @@ from app.api.gateway import Gateway, merged, names_none
 from app.api.waiting import Steps, result_of, steps_of
 from app.errors import InvalidOption, UnmetSchema
 from app.pipelines import ALT_TEXT
-from app.types import Answer, Request, RequestOptions, Tags, Timings
+from app.types import Answer, Request, RequestOptions, TagRequest, Tags, Timings
 from models.base import CutWarning, Task
 from models.registry import READER, Entry
 
@@ -167,8 +167,8 @@ class Chat(Gateway):
         raise InvalidOption(f"there is no image: send one; then {intent.ASKABLE}")
 
     def _tag(self, text: str) -> Steps[Tags]:
-        work = partial(self.service.tag, text, None, False, self.may_download)
-        return steps_of(self.operations.submit(work, ("tags", text, None, self.may_download)))
+        asked = TagRequest(text, may_download=self.may_download)
+        return steps_of(self.operations.submit(partial(self.service.tag, asked), asked.key))
 
 
 def _own(kind: intent.Kind, ask: Ask) -> intent.Wish:

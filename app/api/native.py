@@ -21,7 +21,7 @@ from app.exports import EXPORTS
 from app.operations import Operation, Operations
 from app.service import Service
 from app.types import Answer as ServiceAnswer
-from app.types import Request
+from app.types import Request, TagRequest
 
 MAX_TAG_BODY = 1_000_000
 _EVENTS = "text/event-stream"
@@ -72,10 +72,9 @@ def blueprint(
         request.max_content_length = MAX_TAG_BODY
         if request.mimetype != "application/json":
             raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
-        asked = _validated(TagOptions, json_fields())
-        may_download = downloads.of_caller()
-        work = partial(service.tag, asked.text, asked.tagger, _wants_fresh(), may_download)
-        tags = result_of(operations.submit(work, ("tags", asked.text, asked.tagger, may_download), _wants_fresh()))
+        options = _validated(TagOptions, json_fields())
+        asked = TagRequest(options.text, options.tagger, _wants_fresh(), downloads.of_caller())
+        tags = result_of(operations.submit(partial(service.tag, asked), asked.key, asked.fresh))
         return _json(TagAnswer.of(tags, g.request_id))
 
     return native
