@@ -28,6 +28,11 @@ def release() -> None:
     torch: Any = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+    trim()
+
+
+def trim() -> None:
+    """Return the pages of memory that are free in between what is in use. It takes some milliseconds."""
     # musl has no malloc_trim, and does not need it.
     if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
         trim(0)

@@ -228,3 +228,24 @@ print(psutil.Process().memory_info().rss - taken)
 """
     result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert int(result.stdout) < 5_000_000
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's")
+def test_what_a_page_took_to_read_is_returned_to_the_system() -> None:
+    program = """
+import psutil
+from PIL import Image
+from models.backends import allocator
+from models.base import Job, Placement
+from models.families.rapidocr import MODELS
+allocator.configure()
+model = MODELS[0]
+loaded = model.load(model.source.directory, Placement())
+for size in [(1200, 1600), (900, 2400)]:
+    loaded.predict([Job(image=Image.effect_noise(size, 60).convert("RGB"))])
+taken = psutil.Process().memory_info().rss
+allocator.trim()
+print(taken - psutil.Process().memory_info().rss)
+"""
+    result = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(result.stdout) < 20_000_000
