@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from models.reading.amounts import unknown
 from models.reading.blocks import blocks
 from models.reading.geometry import Floats, Indices, askew, slant, upright_boxes
+from models.reading.streams import between_cells
 
 CELL_GAP = 0.9  # widest gap within a piece, in heights of its fragment
 
@@ -41,7 +42,8 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     aspect = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-6)  # a height as a share of the length
     gaps = (spans[1:, 0] - spans[:-1, 1]) / np.maximum(aspect[1:], 1e-6)
     other = owner[1:] != owner[:-1]
-    apart = other | (block[1:] != block[:-1]) | (gaps > CELL_GAP)
+    cells = between_cells(upright_boxes(tight, slant(tight)), owner, np.where(other, np.inf, gaps))
+    apart = other | (block[1:] != block[:-1]) | (gaps > CELL_GAP) | cells
     firsts = np.flatnonzero(np.append(True, apart))
     lasts = np.append(firsts[1:], len(spans)) - 1
     middles = (spans[1:, 0] + spans[:-1, 1]) / 2

@@ -14,6 +14,7 @@ import numpy as np
 from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
+NARROW_GAP, NARROW_ROWS = 0.5, 4  # of so many rows
 LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
@@ -44,10 +45,19 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
 
 def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
     """Return how many bands, from the first on, hold one row each of two cells or more and share a blank strip."""
+    wide = _run_length(boxes, bands, height, COLUMN_GAP)
+    if wide >= NARROW_ROWS:
+        return wide
+    narrow = _run_length(boxes, bands, height, NARROW_GAP)
+    return narrow if narrow >= NARROW_ROWS else wide
+
+
+def _run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
     for length, band in enumerate(bands):
         together = np.concatenate(bands[: length + 1])
         one_row = len(row_middles(boxes[band], height)) == 1
-        if len(band) < 2 or not one_row or not len(column_gaps(boxes, together, height)[0]):
+        _, widths = blank_strips(boxes[together, 0], boxes[together, 2])
+        if len(band) < 2 or not one_row or not (widths >= gap * height).any():
             return length
     return len(bands)
 
@@ -83,7 +93,9 @@ def are_numbers(boxes: Floats, amounts: Flags, height: float) -> bool:
     """Tell a column of numbers. A cell that holds a label before its number is none."""
     middles = row_middles(boxes, height)
     row = np.abs(boxes[:, [1, 3]].mean(axis=1)[:, None] - middles).argmin(axis=1)
-    cells = np.array([amounts[row == number].all() for number in range(len(middles))])
+    # The sign of a currency may stand apart from its number.
+    number = amounts | (boxes[:, 2] - boxes[:, 0] < height)
+    cells = np.array([amounts[row == each].any() and number[row == each].all() for each in range(len(middles))])
     by_turns = len(cells) >= FORM_ROWS and bool((cells[1:] != cells[:-1]).all())
     return float(cells.mean()) >= NUMBERS and not by_turns
 
@@ -114,4 +126,11 @@ def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
 def column_gaps(boxes: Floats, members: Indices, height: float) -> tuple[Floats, Floats]:
     """Return starts and widths of the blank strips between the columns of a table, from left to right."""
     starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
-    return starts[widths >= COLUMN_GAP * height], widths[widths >= COLUMN_GAP * height]
+    wide = widths >= COLUMN_GAP * height
+    if len(row_middles(boxes[members], height)) < NARROW_ROWS:
+        return starts[wide], widths[wide]
+    # What stands before a narrow gap is a column if it is wider than the signs of a currency.
+    place = np.searchsorted(starts, boxes[members, 2], side="left")
+    widest = np.array([np.ptp(boxes[members[place == number]][:, [0, 2]]) for number in range(len(starts))])
+    kept = wide | ((widths >= NARROW_GAP * height) & (widest > height))
+    return starts[kept], widths[kept]
