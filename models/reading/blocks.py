@@ -26,7 +26,7 @@ from models.reading.geometry import (
     typical_height,
 )
 from models.reading.headings import GUTTER, first_heading, is_split
-from models.reading.tables import find_tables, is_running
+from models.reading.tables import find_tables, is_running, side_by_side
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
@@ -64,7 +64,8 @@ def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
     start = 0
     for first, last in find_tables(boxes, kinds.amounts, bands):
         found += columns(boxes, kinds, bands[start:first], height)
-        found.append(Block(np.concatenate(bands[first:last]), is_table=True))
+        table = np.concatenate(bands[first:last])
+        found += [Block(part, is_table=True) for part in side_by_side(boxes, kinds.amounts, table, height)]
         start = last
     return found + columns(boxes, kinds, bands[start:], height)
 

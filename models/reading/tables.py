@@ -11,13 +11,14 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.reading.geometry import Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 NARROW_GAP, NARROW_ROWS = 0.5, 4  # of so many rows
 LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
+SAME_HEAD = 0.3  # by how much the widths of two heads that say the same differ, in heights
 FORM_ROWS = 4  # rows from which labels by turns with what was filled in below them make no column of numbers
 FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
 RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
@@ -35,24 +36,21 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
     found: list[tuple[int, int]] = []
     start = 0
     while start < len(bands):
-        length = run_length(boxes, bands[start:], height)
-        for first, last in evenly_spaced(boxes, bands, start, start + length, height):
-            if last - first >= LEAST_ROWS and is_table(boxes, amounts, np.concatenate(bands[first:last]), height):
-                found.append((first, last))
+        tables: list[tuple[int, int]] = []
+        for gap in (NARROW_GAP, COLUMN_GAP):
+            length = run_length(boxes, bands[start:], height, gap)
+            for first, last in evenly_spaced(boxes, bands, start, start + length, height):
+                if last - first >= LEAST_ROWS and is_table(boxes, amounts, np.concatenate(bands[first:last]), height):
+                    tables.append((first, last))
+            if tables:
+                break
+        found += tables
         start += max(length, 1)
     return found
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
+def run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
     """Return how many bands, from the first on, hold one row each of two cells or more and share a blank strip."""
-    wide = _run_length(boxes, bands, height, COLUMN_GAP)
-    if wide >= NARROW_ROWS:
-        return wide
-    narrow = _run_length(boxes, bands, height, NARROW_GAP)
-    return narrow if narrow >= NARROW_ROWS else wide
-
-
-def _run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
     for length, band in enumerate(bands):
         together = np.concatenate(bands[: length + 1])
         one_row = len(row_middles(boxes[band], height)) == 1
@@ -87,6 +85,28 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
     # Numbers before text are those of a list's points, or the hours of a day.
     telling = numbers[1:] if len(numbers) == 2 else numbers
     return any(telling) and not any(is_running(boxes[column], height) for column in columns)
+
+
+def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float) -> list[Indices]:
+    """Return the members of a table, or those of the two that it is made of: with the same kinds of columns, texts first
+    and numbers after them, where the numbers have the same head twice or none, as the two pages of a menu."""
+    edges, _ = column_gaps(boxes, members, height)
+    number = np.searchsorted(edges, boxes[members, 2], side="left")
+    columns = [members[number == column] for column in range(len(edges) + 1)]
+    numbers = [are_numbers(boxes[column], amounts[column], height) for column in columns]
+    half = len(columns) // 2
+    if half < 2 or len(columns) % 2 or numbers[:half] != numbers[half:] or numbers[0] or not numbers[half - 1]:
+        return [members]
+    middle = (boxes[members, 1] + boxes[members, 3]) / 2
+    head = members[middle <= middle.min() + ROW_TOLERANCE * height]
+    heads = [head[np.isin(head, column)] for column in columns]
+    if not len(heads[0]) or not len(heads[half]):
+        return [members]
+    for left, right in zip(heads[1:half], heads[half + 1 :], strict=True):
+        widths = [float((boxes[each, 2] - boxes[each, 0]).sum()) for each in (left, right)]
+        if len(left) != len(right) or amounts[left].any() or abs(widths[0] - widths[1]) > SAME_HEAD * height:
+            return [members]
+    return [members[number < half], members[number >= half]]
 
 
 def are_numbers(boxes: Floats, amounts: Flags, height: float) -> bool:
