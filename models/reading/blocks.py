@@ -246,6 +246,9 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
+    # The spaces of two rows stand above one another by chance.
+    if counts[0] < PROSE_ROWS - 1:
+        return False
     # The bullets and numbers of a list belong to its rows.
     if float(np.ptp(left[:, [0, 2]])) <= MARK_WIDTH * height:
         return False
