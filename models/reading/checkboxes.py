@@ -1,7 +1,7 @@
 """Check boxes: where they are, and whether they are ticked. A recogniser makes letters of them.
 
-A check box is a small square of four straight strokes that touches nothing else: a connected component of ink whose
-frame is inked all around. It is ticked if there is ink inside, and no box if it is full of it.
+A check box is a small square of four straight strokes that touches nothing else than its tick: a connected component of
+ink with a frame that is inked all around. It is ticked if there is ink inside, and no box if it is full of it.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,11 @@ FRAME = 0.9  # share of each side of the frame that is inked
 FULLEST = 0.75  # share of the component's box that is inked, at most: more is a blot, or a letter in bold
 INSIDE = 0.22  # share of the side that the frame takes at each edge, at most
 TICK = 0.06  # share of the inside that is inked if the box is ticked
+TICK_REACH = 1.6  # largest side of a box with what its tick leaves outside, over the other
+CORNER, CORNER_INK = 0.1, 0.6  # side of a corner as a share of the box's, and share of it that is inked
+SMALLEST_TICKED = 14  # pixels of a side, where the tick reaches out of it
+PAPER = 0.2  # paper on the left and right of such a box, in sides
+STROKE = 0.6  # length of the frame's strokes, as a share of the shorter side of both
 HEIGHTS = (0.5, 1.5)  # sides of a box, in heights of the text beside it
 REACH = 2.5  # widest gap between a box and its text, in heights
 
@@ -33,6 +38,7 @@ class Checkbox:
 
     box: tuple[int, int, int, int]  # left, top, right, bottom in pixels
     ticked: bool
+    reach: tuple[int, int, int, int]  # likewise, with what a tick leaves outside of the box
 
     @property
     def text(self) -> str:
@@ -48,18 +54,43 @@ def find_checkboxes(image: Pixels) -> list[Checkbox]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     width, height, area = (stats[:, column] for column in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     shorter, longer = np.minimum(width, height), np.maximum(width, height)
-    fits = (
-        (shorter >= SMALLEST) & (longer <= LARGEST) & (longer <= SQUARE * shorter) & (area <= FULLEST * width * height)
-    )
+    fits = (shorter >= SMALLEST) & (longer <= LARGEST) & (area <= FULLEST * width * height)
+    fits &= longer <= TICK_REACH * shorter
     found = []
     for number in np.flatnonzero(fits):
         left, top, wide, high = (int(value) for value in stats[number, :4])
-        component = labels[top : top + high, left : left + wide] == number
-        if is_framed(component):
-            # What is inside may touch the frame, or not.
-            inside = ink[top : top + high, left : left + wide]
-            found.append(Checkbox((left, top, left + wide, top + high), is_ticked(inside)))
+        x0, y0, x1, y1 = frame(labels[top : top + high, left : left + wide] == number)
+        box = (left + x0, top + y0, left + x1, top + y1)
+        whole = (left, top, left + wide, top + high)
+        component = labels[box[1] : box[3], box[0] : box[2]] == number
+        if not is_box(component):
+            continue
+        # What is inside may touch the frame, or not; but what reaches out of it is a tick, or no box at all.
+        ticked = is_ticked(ink[box[1] : box[3], box[0] : box[2]])
+        if box == whole or (ticked and is_sharp(component) and stands_free(ink, whole)):
+            found.append(Checkbox(box, ticked, whole))
     return found
+
+
+def frame(component: Ink) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of the long straight strokes of a component (height, width); all of it where
+    these are its edges."""
+    height, width = component.shape
+    if max(height, width) <= SQUARE * min(height, width) and is_framed(component):
+        return 0, 0, width, height
+    length = round(STROKE * min(height, width))
+    ink = component.astype(np.uint8)
+    across = np.flatnonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, length), np.uint8)).any(axis=1))
+    upright = np.flatnonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((length, 1), np.uint8)).any(axis=0))
+    if not len(across) or not len(upright):
+        return 0, 0, width, height
+    return int(upright[0]), int(across[0]), int(upright[-1]) + 1, int(across[-1]) + 1
+
+
+def is_box(component: Ink) -> bool:
+    """Tell whether a component (height, width) is a square with a frame."""
+    shorter, longer = sorted(component.shape)
+    return shorter >= SMALLEST and longer <= SQUARE * shorter and is_framed(component)
 
 
 def is_framed(component: Ink) -> bool:
@@ -67,6 +98,24 @@ def is_framed(component: Ink) -> bool:
     edge = max(1, round(min(component.shape) * 0.1))
     sides = (component[:edge], component[-edge:], component[:, :edge].T, component[:, -edge:].T)
     return all(float(side.any(axis=0).mean()) >= FRAME for side in sides)
+
+
+def is_sharp(component: Ink) -> bool:
+    """Tell whether a frame (height, width) has thin sides and all its corners, as no letter with round strokes has."""
+    side = max(2, round(min(component.shape) * CORNER))
+    corners = (component[:side, :side], component[:side, -side:], component[-side:, :side], component[-side:, -side:])
+    sides = (component, component[::-1], component.T, component.T[::-1])
+    # A tick may cross a side, but not all along.
+    thin = all(bool((~each[side : side + 2]).all(axis=0).any()) for each in sides)
+    inked = all(corner.mean() >= CORNER_INK for corner in corners)
+    return thin and inked and min(component.shape) >= SMALLEST_TICKED
+
+
+def stands_free(ink: Ink, box: tuple[int, int, int, int]) -> bool:
+    """Tell whether there is paper on the left and right of a box on a page (height, width), as beside no letter."""
+    left, top, right, bottom = box
+    paper = max(2, round(PAPER * (bottom - top)))
+    return not (ink[top:bottom, max(left - paper, 0) : left].any() or ink[top:bottom, right : right + paper].any())
 
 
 def is_ticked(box: Ink) -> bool:
@@ -81,7 +130,7 @@ def erase(image: Pixels, boxes: list[Checkbox]) -> Pixels:
         return image
     clean = image.copy()
     for found in boxes:
-        left, top, right, bottom = found.box
+        left, top, right, bottom = found.reach
         margin = 2
         ring = image[max(top - 3, 0) : bottom + 3, max(left - 3, 0) : right + 3]
         paper = np.median(np.concatenate([ring[0], ring[-1], ring[:, 0], ring[:, -1]]), axis=0)

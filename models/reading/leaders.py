@@ -1,5 +1,9 @@
 """Dot leaders, as between the titles of a table of contents and their pages. No detector sees them."""
 
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +18,7 @@ DOTS, MANY_DOTS = 5, 8  # least number of dots between two texts, and within one
 LARGEST_DOT = 0.3  # height and width of one, in heights of the text
 UNEVEN = 0.25  # largest share of dots whose distance from the one before differs from the usual
 TOLERANCE = 0.25  # by how much a distance differs from the usual at most, as a share of it
+_READ_DOTS = re.compile(r"(?:\. ?){5,}$")  # those at the end of a text before another on its line
 SPAN = 0.5  # least share of the strip from the first dot to the last
 
 
@@ -57,6 +62,12 @@ def without_dots(ink: Flags) -> Flags:
     return np.asarray(ink & ~own[labels], np.bool_)
 
 
+def has_dots(crop: Pixels) -> bool:
+    """Tell whether the crop of a line (height, width, 3) has a leader."""
+    ink = inked(crop)
+    return without_dots(ink) is not ink
+
+
 def widest_text(crop: Pixels) -> Pixels:
     """Return the longest text in the crop of a line (height, width, 3) with a leader; without one, the crop."""
     ink = inked(crop)
@@ -91,3 +102,19 @@ def is_leader(strip: Pixels) -> bool:
     usual = float(np.median(pitches))
     uneven = float((np.abs(pitches - usual) > TOLERANCE * usual).mean())
     return uneven <= UNEVEN and float(places[-1] - places[0]) >= SPAN * width
+
+
+def joined(image: Pixels, texts: Sequence[str], polygons: Sequence[Floats]) -> str:
+    """Return the text of a line's parts, with the dot leaders between them.
+
+    `polygons` has the last piece of each part, (4, 2) in pixels of the image.
+    """
+    text = texts[0]
+    for (left, right), after in zip(pairwise(polygons), texts[1:], strict=True):
+        strip = between(left, right)
+        if _READ_DOTS.search(text) or (strip is not None and is_leader(cut(image, strip))):
+            # Of some leaders, the first dots are read with the text.
+            text = f"{text.rstrip(' .')} {LEADER} {after.lstrip(' .')}"
+        else:
+            text = f"{text} {after}"
+    return text

@@ -6,7 +6,6 @@ scale, crops fragments, restores spaces, joins and orders lines, and turns pages
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from models.backends.threads import TURN
 from models.reading import leaders
 from models.reading.amounts import kinds_of
-from models.reading.checkboxes import TICKED, erase, find_checkboxes, owners
+from models.reading.checkboxes import EMPTY, TICKED, erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments
@@ -42,6 +41,7 @@ LEAST_CONFIDENCE = 0.5  # less is no text
 SHORT_TEXT = 2  # a line of so few characters must be surer: specks and textures look like single characters
 SHORT_CONFIDENCE = 0.9
 NARROW = 0.6  # width of a fragment, in heights of the others, from which it may be a line on its side
+AROUND = 0.1  # paper around what is cut from a line with a leader, in heights
 WHOLE = np.array([[0.0, 1.0]])  # the runs of a fragment without gaps
 SAMPLES = 6  # fragments that decide which way up a page is, and its script
 UPSIDE_DOWN = 0.75  # least confidence of their readings for a page to be turned by 180 degrees
@@ -162,7 +162,10 @@ class PageReader:
                 self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
             ]
             polygons = [sheet.pieces.polygons[kept[pieces[-1]]] for _, pieces in line.cells()]
-            text, confidence = joined(sheet.image, parts, polygons), mean_confidence(parts)
+            text, confidence = (
+                leaders.joined(sheet.image, [part.text for part in parts], polygons),
+                mean_confidence(parts),
+            )
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
                 own = {kept[piece] for piece in line.pieces}
@@ -184,11 +187,16 @@ class PageReader:
         """Return text and confidence of each piece. Fragments are read as a whole: a recogniser is surer of characters
         among others."""
         usual = float(np.median(np.minimum(*sides(sheet.fragments)))) if len(sheet.fragments) else 0.0
-        readings = [self._read_fragment(cut(sheet.image, fragment), usual) for fragment in sheet.fragments]
-        parts = [
-            readings[owner].part(start, end)
-            for owner, (start, end) in zip(sheet.pieces.owners, sheet.pieces.bounds, strict=True)
-        ]
+        pieces, parts = sheet.pieces, []
+        for number, fragment in enumerate(sheet.fragments):
+            crop, own = cut(sheet.image, fragment), np.flatnonzero(pieces.owners == number)
+            if len(own) > 1 and leaders.has_dots(crop):
+                # Beside so many dots, letters are lost.
+                crops = [cut(sheet.image, polygon, AROUND) for polygon in pieces.polygons[own]]
+                parts += [self._read_fragment(each, usual) for each in crops]
+            else:
+                reading = self._read_fragment(crop, usual)
+                parts += [reading.part(start, end) for start, end in pieces.bounds[own]]
         return [(corrected(part.text), part.confidence) for part in parts]
 
     def _read_fragment(self, crop: Pixels, usual: float) -> Reading:
@@ -259,7 +267,7 @@ def with_marks(marks: list[str], pieces: list[int | None], read: list[tuple[str,
 
 def corrected(text: str) -> str:
     """Return what was read with the characters that look like others as they are meant."""
-    return raised(zeros_for_letters(letters_for_zeros(plain_widths(text))))
+    return raised(zeros_for_letters(letters_for_zeros(plain_widths(text)))).replace("□", EMPTY)
 
 
 def corners(image: Pixels) -> Floats:
@@ -271,22 +279,6 @@ def corners(image: Pixels) -> Floats:
 def is_whole(fragments: Floats, image: Pixels) -> bool:
     """Tell whether the only fragment, of (n, 4, 2), is the image as a whole: a line that was cut out already."""
     return len(fragments) == 1 and np.array_equal(fragments[0], corners(image))
-
-
-def joined(image: Pixels, parts: Sequence[Part], polygons: Sequence[Floats]) -> str:
-    """Return the text of a line's parts, with the dot leaders between them.
-
-    `polygons` has the last piece of each part, (4, 2) in pixels of the image.
-    """
-    text = parts[0].text
-    for (left, right), part in zip(pairwise(polygons), parts[1:], strict=True):
-        strip = leaders.between(left, right)
-        if strip is not None and leaders.is_leader(cut(image, strip)):
-            # Of some leaders, the first dots are read with the text.
-            text = f"{text.rstrip(' .')} {leaders.LEADER} {part.text.lstrip(' .')}"
-        else:
-            text = f"{text} {part.text}"
-    return text
 
 
 def mean_confidence(parts: Sequence[Part]) -> float:

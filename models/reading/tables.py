@@ -88,8 +88,10 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
 
 
 def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float) -> list[Indices]:
-    """Return the members of a table, or those of the two that it is made of: with the same kinds of columns, texts first
-    and numbers after them, where the numbers have the same head twice or none, as the two pages of a menu."""
+    """Return the members of a table, or those of the two that it is made of.
+
+    Two have the same kinds of columns, texts first and numbers last, and over the numbers the same head twice or none.
+    """
     edges, _ = column_gaps(boxes, members, height)
     number = np.searchsorted(edges, boxes[members, 2], side="left")
     columns = [members[number == column] for column in range(len(edges) + 1)]
