@@ -186,3 +186,39 @@ def test_a_heading_whose_space_stands_over_the_gutter_is_one() -> None:
     assert cut(heading, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0}, {1}, {2}]
     small = np.array([[50.0, 56, 440, 76], [476, 56, 800, 76]])
     assert cut(small, block(50, 110, 400, 12), block(476, 110, 400, 12)) == [{0, 1}, {0, 2}], "rows of both columns"
+
+
+def rows_at(*places: tuple[float, float, float]) -> Floats:
+    """Boxes of one row each: left, top and width."""
+    return np.array([[left, top, left + width, top + HEIGHT] for left, top, width in places])
+
+
+ADDRESS = rows_at((50, 100, 90), (50, 120, 120), (50, 140, 100))
+DATA = rows_at((420, 100, 160), (420, 120, 140), (420, 140, 150))
+
+
+def test_a_heading_above_an_address_does_not_join_it_with_the_data_beside() -> None:
+    heading = rows_at(
+        (
+            50,
+            75,
+            300,
+        )
+    )
+    assert cut(heading, ADDRESS, DATA) == [{0, 1}, {2}]
+
+
+def test_what_follows_an_address_and_the_data_beside_comes_after_both() -> None:
+    assert cut(ADDRESS, DATA, rows_at((50, 175, 200))) == [{0}, {1}, {2}]
+    assert cut(ADDRESS, DATA, rows_at((50, 160, 90))) == [{0, 2}, {1}]
+
+
+def test_the_dates_before_entries_are_no_column() -> None:
+    dates, entries = block(50, 100, 180, 9), block(246, 100, 500, 9)
+    assert cut(dates, entries) == [{0}, {1}]
+    assert cut(dates, entries, amounts=0) == [{0, 1}]
+
+
+def test_the_spaces_of_two_rows_are_no_gutter() -> None:
+    lines = block(50, 100, 400, 5)
+    assert cut(lines, block(480, 100, 300, 2)) == [{0, 1}]

@@ -79,3 +79,20 @@ def test_a_box_belongs_to_the_text_at_its_right() -> None:
     )
     assert owners(boxes, texts) == [0, 1, None, None, None]
     assert owners(boxes[:1], np.zeros((0, 4))) == [None]
+
+
+def test_a_tick_may_reach_out_of_its_box() -> None:
+    image, colour = paper()
+    box(image, colour)
+    cv2.line(image, (46, 56), (74, 88), colour, 2)
+    cv2.line(image, (68, 56), (44, 88), colour, 2)
+    (found,) = find_checkboxes(image)
+    assert np.allclose(found.box, PLACE, atol=2)
+    assert found.text == TICKED
+    assert int(erase(image, [found]).min()) == 255, "nothing of the tick stays"
+
+
+def test_letters_with_straight_strokes_are_no_ticked_boxes() -> None:
+    image, colour = paper()
+    cv2.putText(image, "dbon", (20, 90), cv2.FONT_HERSHEY_PLAIN, 3, colour, 4)
+    assert find_checkboxes(image) == []

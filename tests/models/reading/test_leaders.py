@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from models.reading.crops import Pixels
-from models.reading.leaders import between, is_leader, led, widest_text, without_dots
+from models.reading.leaders import between, has_dots, is_leader, joined, led, widest_text, without_dots
 from models.reading.runs import runs
 
 HEIGHT = 36
@@ -93,3 +93,17 @@ def test_small_letters_in_a_loose_fragment_are_no_dots() -> None:
         ink[24:37, x : x + 11] = True
     ink[14:45, 20:24] = True  # one letter that reaches above and below the others
     assert without_dots(ink) is ink
+
+
+def test_dots_that_were_read_are_a_leader_between_two_texts() -> None:
+    paper = strip()
+    left = np.array([[0.0, 0], [100, 0], [100, 36], [0, 36]])
+    assert joined(paper, ["Index ..........", "117"], [left, left + 110]) == "Index .... 117"
+    assert joined(paper, ["See p. 4 ...", "and 5"], [left, left + 110]) == "See p. 4 ... and 5"
+
+
+def test_a_line_has_dots_or_none() -> None:
+    line = strip(*range(220, 590, 16))
+    cv2.putText(line, "Index", (20, 28), cv2.FONT_HERSHEY_SIMPLEX, 1, (0, 0, 0), 2)
+    assert has_dots(line)
+    assert not has_dots(line[:, :220])

@@ -6,7 +6,7 @@ import pytest
 from models.reading.amounts import Kinds
 from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Flags, Floats
-from models.reading.tables import column_numbers, find_tables
+from models.reading.tables import column_numbers, find_tables, side_by_side
 
 HEIGHT, STEP = 20, 40
 
@@ -77,3 +77,58 @@ def test_a_total_across_the_columns_leaves_them_as_they_are() -> None:
 def test_one_row_and_rows_without_numbers_are_no_table() -> None:
     assert tables(grid(GOODS, QUANTITY, rows=1), last_of(2, 1)) == []
     assert tables(grid(GOODS, QUANTITY), np.zeros(8, bool)) == []
+
+
+def test_the_numbers_before_a_text_are_those_of_a_list() -> None:
+    boxes = grid((100, 20), (150, 400))
+    assert tables(boxes, np.arange(8) % 2 == 0) == []
+
+
+def test_labels_with_what_was_filled_in_below_them_are_no_table() -> None:
+    boxes = grid(GOODS, PRICE, rows=6)
+    filled_in = np.arange(12) // 2 % 2 == 1
+    assert tables(boxes, filled_in) == []
+    assert tables(boxes, np.arange(12) // 2 >= 1) == [(0, 6)], "below one head, all are numbers"
+
+
+def test_a_label_before_its_number_makes_no_column_of_numbers() -> None:
+    boxes = grid((100, 360), (500, 60), (600, 80))
+    assert tables(boxes, last_of(3)) == [(0, 4)]
+    close = grid((100, 360), (500, 93), (600, 80))
+    assert tables(close, last_of(3)) == []
+
+
+def test_the_sign_of_a_currency_belongs_to_its_number() -> None:
+    boxes = grid(GOODS, (500, 10), (525, 60), rows=6)
+    assert tables(boxes, last_of(3, 6)) == [(0, 6)]
+    assert column_numbers(boxes, np.arange(18), HEIGHT).tolist() == [0, 1, 1] * 6
+
+
+def test_columns_that_stand_close_need_more_rows() -> None:
+    def close(rows: int) -> Floats:
+        return np.array([[left, 40 * row, left + 50, 40 * row + HEIGHT] for row in range(rows) for left in (100, 162)])
+
+    assert tables(close(3), last_of(2, 3)) == []
+    assert tables(close(5), last_of(2, 5)) == [(0, 5)]
+
+
+def two_lists(head: float) -> tuple[Floats, Flags]:
+    """Two lists of goods and prices under their heads, the second head of a width of its own."""
+    heads = np.array([[100, 60, 180, 80], [500, 60, 550, 80], [700, 60, 780, 80], [1100, 60, 1100 + head, 80]])
+    rows = grid(GOODS, PRICE, (700, 240), (1100, 60))
+    amounts = np.concatenate([np.zeros(4, bool), np.arange(16) % 2 == 1])
+    return np.concatenate([heads, rows]).astype(np.float64), amounts
+
+
+def test_two_lists_side_by_side_are_read_one_after_the_other() -> None:
+    boxes, amounts = two_lists(50)
+    left, right = side_by_side(boxes, amounts, np.arange(20), HEIGHT)
+    assert boxes[left, 2].max() < boxes[right, 0].min()
+    bare = np.array([True, False, True, False, *[True] * 16])
+    assert len(side_by_side(boxes[bare], amounts[bare], np.arange(18), HEIGHT)) == 2, "their numbers may have no head"
+
+
+def test_a_table_with_other_heads_is_one() -> None:
+    boxes, amounts = two_lists(90)
+    assert len(side_by_side(boxes, amounts, np.arange(20), HEIGHT)) == 1
+    assert len(side_by_side(grid(GOODS, QUANTITY, PRICE), last_of(3), np.arange(12), HEIGHT)) == 1
