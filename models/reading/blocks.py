@@ -25,7 +25,7 @@ from models.reading.geometry import (
     row_middles,
     typical_height,
 )
-from models.reading.headings import GUTTER, first_heading, is_split
+from models.reading.headings import GUTTER, first_heading, is_split, right_edge
 from models.reading.tables import find_tables, is_running, side_by_side
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
@@ -115,7 +115,8 @@ def column_bands(boxes: Floats, kinds: Kinds, bands: list[Indices], height: floa
         gutter = find_gutter(boxes, kinds, np.concatenate(bands[:end]), height, columns=True)
         if gutter is None:
             continue
-        split = next((number for number in range(end) if is_split(boxes, bands[number], gutter, height)), None)
+        edge = right_edge(boxes, bands[:end], gutter)
+        split = next((number for number in range(end) if is_split(boxes, bands[number], gutter, height, edge)), None)
         if split is not None:
             before = find_gutter(boxes, kinds, np.concatenate(bands[:split]), height, columns=True) if split else None
             return (split, before) if before is not None else (0, 0.0)

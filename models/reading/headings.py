@@ -7,19 +7,30 @@ from models.reading.geometry import Floats, Indices, blank_strips, row_overlap
 # All in heights of a fragment of running text.
 HEADING = 1.1  # least height of a heading that stands across some columns and leaves others blank
 SPACE = 0.7  # widest space between two words of a heading, in its own heights
+BEFORE = 0.4  # by how much a row across a gutter begins before the column there, at least
 LARGE_HEADING, BLANK, NEAREST = 1.25, 2.2, 3  # height of one in a column, blank beside it, and how many bands it ends
 GUTTER = 0.5  # narrowest gap between two columns
 
 
-def is_split(boxes: Floats, band: Indices, gutter: float, height: float) -> bool:
-    """Tell whether a band is a heading across a gutter over which one of its spaces stands by chance."""
+def is_split(boxes: Floats, band: Indices, gutter: float, height: float, edge: float) -> bool:
+    """Tell whether a band is a heading, or a row, across a gutter over which one of its spaces stands by chance.
+
+    What stands right of the gutter begins at `edge`, as a rule; with a row across it, a word begins before that.
+    """
     left = boxes[band, 2] <= gutter + 1
     if left.all() or not left.any():
         return False
     last, first = boxes[band[left]], boxes[band[~left]]
     last, first = last[last[:, 2].argmax()], first[first[:, 0].argmin()]
     tall = float(min(last[3] - last[1], first[3] - first[1]))
-    return tall >= HEADING * height and row_overlap(last, first) > 0.5 and float(first[0] - last[2]) <= SPACE * tall
+    across = tall >= HEADING * height or float(first[0]) < edge - BEFORE * height
+    return across and row_overlap(last, first) > 0.5 and float(first[0] - last[2]) <= SPACE * tall
+
+
+def right_edge(boxes: Floats, bands: list[Indices], gutter: float) -> float:
+    """Return where the rows right of a gutter begin, as a rule."""
+    begins = [boxes[band, 0][boxes[band, 2] > gutter + 1] for band in bands]
+    return float(np.median([begin.min() for begin in begins if len(begin)]))
 
 
 def first_heading(boxes: Floats, bands: list[Indices], gutter: float, height: float) -> int:

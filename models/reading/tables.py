@@ -18,6 +18,11 @@ NARROW_GAP, NARROW_ROWS = 0.5, 4  # of so many rows
 LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
+GOES_ON, ALIGNED, EVEN = (
+    2,
+    0.5,
+    0.3,
+)  # rows below the others; how far their left ends and their distances differ, in heights
 SAME_HEAD = 0.3  # by how much the widths of two heads that say the same differ, in heights
 FORM_ROWS = 4  # rows from which labels by turns with what was filled in below them make no column of numbers
 FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
@@ -40,7 +45,10 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
         for gap in (NARROW_GAP, COLUMN_GAP):
             length = run_length(boxes, bands[start:], height, gap)
             for first, last in evenly_spaced(boxes, bands, start, start + length, height):
-                if last - first >= LEAST_ROWS and is_table(boxes, amounts, np.concatenate(bands[first:last]), height):
+                members = np.concatenate(bands[first:last])
+                if last - first < LEAST_ROWS or not is_table(boxes, amounts, members, height):
+                    continue
+                if not goes_on(boxes, members, bands[last:], height):
                     tables.append((first, last))
             if tables:
                 break
@@ -85,6 +93,29 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
     # Numbers before text are those of a list's points, or the hours of a day.
     telling = numbers[1:] if len(numbers) == 2 else numbers
     return any(telling) and not any(is_running(boxes[column], height) for column in columns)
+
+
+def goes_on(boxes: Floats, members: Indices, below: Sequence[Indices], height: float) -> bool:
+    """Tell whether a column of what looks like a table is text that goes on in rows of its own below the others."""
+    edges, _ = column_gaps(boxes, members, height)
+    number = np.searchsorted(edges, boxes[members, 2], side="left")
+    rows = list(below[:GOES_ON])
+    if len(rows) < GOES_ON or any(len(row) > 1 for row in rows):
+        return False
+    for column in (boxes[members[number == each]] for each in range(len(edges) + 1)):
+        lines = np.concatenate([column[column[:, 1].argsort()], *(boxes[row] for row in rows)])
+        fits = (
+            float(np.ptp(lines[-GOES_ON - 2 :, 0])) <= ALIGNED * height
+            and float(lines[-GOES_ON:, 2].max()) <= float(column[:, 2].max()) + ALIGNED * height
+        )
+        if fits and len(column) >= GOES_ON and is_even(lines[:, [1, 3]].mean(axis=1)[-GOES_ON - 2 :], height):
+            return True
+    return False
+
+
+def is_even(middles: Floats, height: float) -> bool:
+    """Tell whether rows follow one another at one distance."""
+    return float(np.ptp(np.diff(middles))) <= EVEN * height
 
 
 def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float) -> list[Indices]:
