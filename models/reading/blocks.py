@@ -21,6 +21,7 @@ from models.reading.geometry import (
     Indices,
     are_beside,
     blank_strips,
+    meeting,
     pitch,
     row_middles,
     typical_height,
@@ -33,11 +34,11 @@ OVERLAP = 0.15  # share of a box's height that may reach into the row above, and
 PROSE_WIDTH = 5.5  # narrowest column of running text
 PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
 PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
-MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
 NARROW_GUTTER = 0.8  # so has one narrower than this: the spaces of a few rows stand above one another by chance
 MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list
 SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
+UNALIGNED = 0.5  # share from which many rows may meet; fewer do where the two sides are read apart
 ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
 FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
@@ -76,6 +77,9 @@ def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) ->
     rest: list[Indices] = []
     while bands:
         count, gutter = column_bands(boxes, kinds, bands, height)
+        # A heading may reach into the gutter below it, and leave too little of it.
+        if 0 < count < len(bands) and len(bands[0]) == 1:
+            count = 0 if column_bands(boxes, kinds, bands[1:], height)[0] >= count else count
         if not count:
             rest.append(bands[0])
             bands = bands[1:]
@@ -242,6 +246,8 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if all(prose):
         return counts[1] >= PROSE_ROWS
+    if counts[0] >= LONG_COLUMN and gap >= APART * height and meeting(*rows, height, shifted=True) < UNALIGNED:
+        return True
     running = len(rows[prose.index(True)]) if any(prose) else 0
     if running <= PROSE_ROWS or counts[0] < 2:
         return False
@@ -285,10 +291,3 @@ def is_prose(boxes: Floats, rows: int, height: float) -> bool:
     width = float(boxes[:, 2].max() - boxes[:, 0].min())
     filled = float((boxes[:, 2] - boxes[:, 0]).sum() / max(rows, 1))
     return rows >= PROSE_ROWS - 1 and width >= PROSE_WIDTH * height and filled >= PROSE_FILL * width
-
-
-def meeting(first: Floats, second: Floats, height: float) -> float:
-    """Return the share of the rows, of the side with fewer of them, that meet a row of the other."""
-    fewer, more = sorted((first, second), key=len)
-    nearest = np.abs(fewer[:, None] - more[None]).min(axis=1)
-    return float((nearest <= MEETING * height).mean())

@@ -16,6 +16,7 @@ MAX_SLANT = 30.0  # degrees; steeper fragments say nothing of the page
 ASKEW, ASKEW_ASPECT = 12.0, 2.0  # degrees from the page's slant, and length in heights, of what is written across it
 TALL = 1.5  # fragments this much higher than wide hold text on its side
 ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
+MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
 LINE_CROP_ASPECT = 4.0  # an image this much wider than high may be one line
 LINE_CROP_FILL = 0.6  # and is, if a fragment takes this share of its height
 
@@ -145,3 +146,13 @@ def pitch(middles: Floats) -> float:
 def are_beside(left: Floats, right: Floats) -> bool:
     """Tell whether two sets of boxes share some height."""
     return bool(min(left[:, 3].max(), right[:, 3].max()) > max(left[:, 1].min(), right[:, 1].min()))
+
+
+def meeting(first: Floats, second: Floats, height: float, shifted: bool = False) -> float:
+    """Return the share of the rows, of the side with fewer of them, that meet a row of the other; with `shifted`, where
+    all stand a little lower or higher on one side, as on a photograph, so do they."""
+    fewer, more = sorted((first, second), key=len)
+    apart = fewer[:, None] - more[None]
+    nearest = apart[np.arange(len(fewer)), np.abs(apart).argmin(axis=1)]
+    meet = [float((np.abs(nearest - shift) <= MEETING * height).mean()) for shift in (0.0, float(np.median(nearest)))]
+    return max(meet) if shifted else meet[0]

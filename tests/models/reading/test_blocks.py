@@ -222,3 +222,21 @@ def test_the_dates_before_entries_are_no_column() -> None:
 def test_the_spaces_of_two_rows_are_no_gutter() -> None:
     lines = block(50, 100, 400, 5)
     assert cut(lines, block(480, 100, 300, 2)) == [{0, 1}]
+
+
+def test_a_heading_that_reaches_into_the_gutter_is_above_the_columns() -> None:
+    heading = rows_at((50, 60, 444))
+    left, right = block(50, 100, 400, 12), block(500, 106, 400, 12)
+    assert cut(heading, left, right) == [{0}, {1}, {2}]
+
+
+def test_many_rows_that_do_not_meet_are_no_rows_of_one_another() -> None:
+    short = rows_at(*((50, 100 + 45 * row, 60 + 80 * (row % 2)) for row in range(12)))
+    mixed = rows_at(*((400, 100 + 32 * row, 400 if row % 3 else 100) for row in range(18)))
+    assert cut(short, mixed) == [{0}, {1}]
+
+
+def test_a_row_whose_space_stands_over_the_gutter_is_above_the_columns() -> None:
+    row = rows_at((50, 100, 395), (457, 100, 430))
+    left, right = block(50, 146, 400, 12), block(500, 146, 400, 12)
+    assert cut(row, left, right) == [{0}, {1}, {2}]

@@ -132,3 +132,12 @@ def test_a_table_with_other_heads_is_one() -> None:
     boxes, amounts = two_lists(90)
     assert len(side_by_side(boxes, amounts, np.arange(20), HEIGHT)) == 1
     assert len(side_by_side(grid(GOODS, QUANTITY, PRICE), last_of(3), np.arange(12), HEIGHT)) == 1
+
+
+def test_a_column_that_goes_on_below_is_text_beside_a_list() -> None:
+    text = np.array([[100, 100 + STEP * row, 280, 120 + STEP * row] for row in range(7)])
+    prices = grid((400, 100), (560, 60), rows=4)
+    boxes = np.concatenate([prices, text])
+    amounts = np.concatenate([np.arange(8) % 2 == 1, np.zeros(7, bool)])
+    assert tables(boxes, amounts) == []
+    assert tables(boxes[:12], amounts[:12]) == [(0, 4)]
