@@ -246,7 +246,11 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     if all(prose):
         return counts[1] >= PROSE_ROWS
-    if counts[0] >= LONG_COLUMN and gap >= APART * height and meeting(*rows, height, shifted=True) < UNALIGNED:
+    if (
+        counts[0] >= LONG_COLUMN
+        and gap >= APART * height
+        and meeting(rows[0], rows[1], height, shifted=True) < UNALIGNED
+    ):
         return True
     running = len(rows[prose.index(True)]) if any(prose) else 0
     if running <= PROSE_ROWS or counts[0] < 2:

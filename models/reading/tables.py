@@ -92,7 +92,7 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
         return False
     # Numbers before text are those of a list's points, or the hours of a day.
     telling = numbers[1:] if len(numbers) == 2 else numbers
-    return any(telling) and not any(is_running(boxes[column], height) for column in columns)
+    return sum(telling) >= 2 or (any(telling) and not any(is_running(boxes[column], height) for column in columns))
 
 
 def goes_on(boxes: Floats, members: Indices, below: Sequence[Indices], height: float) -> bool:

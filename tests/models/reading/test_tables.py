@@ -135,9 +135,18 @@ def test_a_table_with_other_heads_is_one() -> None:
 
 
 def test_a_column_that_goes_on_below_is_text_beside_a_list() -> None:
-    text = np.array([[100, 100 + STEP * row, 280, 120 + STEP * row] for row in range(7)])
+    text = np.array([[100, 100 + STEP * row, 340, 120 + STEP * row] for row in range(7)])
     prices = grid((400, 100), (560, 60), rows=4)
     boxes = np.concatenate([prices, text])
     amounts = np.concatenate([np.arange(8) % 2 == 1, np.zeros(7, bool)])
     assert tables(boxes, amounts) == []
     assert tables(boxes[:12], amounts[:12]) == [(0, 4)]
+
+
+def test_beside_two_columns_of_numbers_long_texts_are_cells() -> None:
+    texts = np.array([[100, 100 + STEP * row, 340, 120 + STEP * row] for row in range(6)], np.float64)
+    numbers = grid((420, 60), (560, 60), rows=6)
+    boxes = np.concatenate([texts, numbers])
+    assert tables(boxes, np.arange(18) >= 6) == [(0, 6)]
+    one = np.concatenate([texts, numbers[::2]])
+    assert tables(one, np.arange(12) >= 6) == [], "they may be text beside a list"
