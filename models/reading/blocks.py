@@ -21,6 +21,7 @@ from models.reading.geometry import (
     Indices,
     are_beside,
     blank_strips,
+    gap_beside,
     meeting,
     pitch,
     row_middles,
@@ -43,6 +44,7 @@ ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a ro
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
 FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
 VERY_FAR = 7.0  # and that have as many rows
+EVEN = 0.5  # by how much the distances of the rows of a sidebar differ, if they meet
 TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
 BELOW = 0.4  # blank space, more than the usual one between rows, above what comes after two blocks side by side
@@ -265,7 +267,10 @@ def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
         return False
     # Beside text whose rows are all about as long, short lines are no cells of its rows.
     whole = any(is_running(side, height) for side in (left, right))
-    return (whole or counts[0] <= SIDEBAR * running) and pitch(min(rows, key=len)) <= TIGHT * height
+    pitches = np.diff(min(rows, key=len))
+    # The terms of a glossary stand where their texts begin. A sidebar may have a heading.
+    even = float(np.ptp(pitches[1:] if len(pitches) > 2 else pitches)) <= EVEN * height
+    return (whole or counts[0] <= SIDEBAR * running) and even and float(np.median(pitches)) <= TIGHT * height
 
 
 def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap: float, height: float) -> bool:
@@ -278,16 +283,10 @@ def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap
     if meeting(rows[0], rows[1], height) < ALIGNED:
         return True
     needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
-    return pitch(max(rows, key=len)) <= TIGHT * height and gap_beside(boxes, sides, gap) >= needed * height
-
-
-def gap_beside(boxes: Floats, sides: tuple[Indices, Indices], gap: float) -> float:
-    """Return the width of the gap between two sets of boxes where both have some: a heading above one reaches into it.
-    `gap` is its width all the way."""
-    left, right = boxes[sides[0]], boxes[sides[1]]
-    common = np.minimum(left[:, None, 3], right[None, :, 3]) - np.maximum(left[:, None, 1], right[None, :, 1])
-    apart = (right[None, :, 0] - left[:, None, 2])[common > 0]
-    return float(apart.min()) if len(apart) else gap
+    return (
+        pitch(max(rows, key=len)) <= TIGHT * height
+        and gap_beside(boxes[sides[0]], boxes[sides[1]], gap) >= needed * height
+    )
 
 
 def is_prose(boxes: Floats, rows: int, height: float) -> bool:

@@ -156,3 +156,11 @@ def meeting(first: Floats, second: Floats, height: float, shifted: bool = False)
     nearest = apart[np.arange(len(fewer)), np.abs(apart).argmin(axis=1)]
     meet = [float((np.abs(nearest - shift) <= MEETING * height).mean()) for shift in (0.0, float(np.median(nearest)))]
     return max(meet) if shifted else meet[0]
+
+
+def gap_beside(left: Floats, right: Floats, gap: float) -> float:
+    """Return the width of the gap between two sets of boxes where both have some: a heading above one reaches into it.
+    `gap` is its width all the way."""
+    common = np.minimum(left[:, None, 3], right[None, :, 3]) - np.maximum(left[:, None, 1], right[None, :, 1])
+    apart = (right[None, :, 0] - left[:, None, 2])[common > 0]
+    return float(apart.min()) if len(apart) else gap

@@ -240,3 +240,11 @@ def test_a_row_whose_space_stands_over_the_gutter_is_above_the_columns() -> None
     row = rows_at((50, 100, 395), (457, 100, 430))
     left, right = block(50, 146, 400, 12), block(500, 146, 400, 12)
     assert cut(row, left, right) == [{0}, {1}, {2}]
+
+
+def test_the_terms_of_a_glossary_belong_to_their_texts() -> None:
+    tops = [100 + STEP * row for row in (0, 2, 3, 5, 6, 8)]
+    terms, texts = rows_at(*((50, top, 90) for top in tops)), block(200, 100, 420, 10)
+    assert cut(terms, texts) == [{0, 1}]
+    evenly = rows_at(*((50, 100 + STEP * row, 90) for row in range(6)))
+    assert cut(evenly, texts) == [{0}, {1}]
