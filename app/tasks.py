@@ -35,13 +35,12 @@ def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
 
 def taken_options(model: Model, task: Task, options: RequestOptions) -> tuple[Options, list[str]]:
     """Return the options that a model takes for a task, and a warning for each other option that is set."""
-    known = option_names(model, task)
+    asked = {name: getattr(options, name) for name in (*OPTIONS, "max_length") if name != "task"}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    known = option_names(model, task) if asked else frozenset()
     taken: dict[str, object] = {}
     warnings = []
-    for name in (*OPTIONS, "max_length"):
-        value = getattr(options, name)
-        if value is None or name == "task":
-            continue
+    for name, value in asked.items():
         if name in known:
             taken |= {name: value} if name in MODEL_OPTIONS else {}
         else:

@@ -6,7 +6,7 @@ such as `OTEL_SERVICE_NAME` and `OTEL_TRACES_SAMPLER`, are read by OpenTelemetry
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def close() -> None:
         _provider.shutdown()
 
 
-def begin(name: str, headers: Mapping[str, str]) -> Any:
+def begin(name: str, headers: Iterable[tuple[str, str]]) -> Any:
     """Begin the span of a request, and return OpenTelemetry's context with it; None where there are no traces.
 
     Args:
@@ -54,7 +54,7 @@ def begin(name: str, headers: Mapping[str, str]) -> Any:
     from opentelemetry.trace import SpanKind, set_span_in_context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    parent = TraceContextTextMapPropagator().extract({name.lower(): value for name, value in headers.items()})
+    parent = TraceContextTextMapPropagator().extract({name.lower(): value for name, value in headers})
     span = _provider.get_tracer(__name__).start_span(name, parent, SpanKind.SERVER)
     return set_span_in_context(span, parent)
 

@@ -31,7 +31,7 @@ def _begin() -> None:
     given = request.headers.get("X-Request-ID", "")
     g.request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
     g.started = time.monotonic()
-    context.enter(Context(g.request_id, trace=tracing.begin(_route(), dict(request.headers))))
+    context.enter(Context(g.request_id, trace=tracing.begin(_route(), request.headers)))
 
 
 def _route() -> str:

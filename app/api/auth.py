@@ -82,6 +82,8 @@ class Keys:
 
     def _find(self, header: Header) -> ApiKey | None:
         """Return the key that the request carries, or None. All keys are compared in constant time."""
+        if not self._digests:
+            return None
         given = _digest(_given(header))
         same = [hmac.compare_digest(given, digest) for digest in self._digests]
         return self._keys[same.index(True)] if any(same) else None

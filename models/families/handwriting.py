@@ -13,7 +13,7 @@ from models.families.rapidocr import package_directory, pixels_of
 from models.found import WHOLE_IMAGE, Line
 
 NAME = "handwriting"
-PRINT_IS_SURER = 0.06
+PRINT_IS_SURER = 0.05
 """By how much the recogniser of print must be surer: fine-tuned on a few hands, the other is less sure of itself. With
 0.03, handwriting is read by it, too; with 0.1, much print is not."""
 
