@@ -34,5 +34,5 @@ def release() -> None:
 def trim() -> None:
     """Return the pages of memory that are free in between what is in use. It takes some milliseconds."""
     # musl has no malloc_trim, and does not need it.
-    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-        trim(0)
+    if sys.platform == "linux" and (malloc_trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        malloc_trim(0)

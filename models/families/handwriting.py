@@ -15,7 +15,7 @@ from models.found import WHOLE_IMAGE, Line
 NAME = "handwriting"
 PRINT_IS_SURER = 0.05
 """By how much the recogniser of print must be surer: fine-tuned on a few hands, the other is less sure of itself. With
-0.03, handwriting is read by it, too; with 0.1, much print is not."""
+0.03, the recogniser of print also takes lines of handwriting; with 0.1, it loses much print."""
 
 
 class Handwriting(Model):

@@ -149,8 +149,10 @@ def are_beside(left: Floats, right: Floats) -> bool:
 
 
 def meeting(first: Floats, second: Floats, height: float, shifted: bool = False) -> float:
-    """Return the share of the rows, of the side with fewer of them, that meet a row of the other; with `shifted`, where
-    all stand a little lower or higher on one side, as on a photograph, so do they."""
+    """Return the share of the rows, of the side with fewer of them, that meet a row of the other.
+
+    With `shifted`, the usual offset of one side's rows, as on a photograph, is taken away first if more meet then.
+    """
     fewer, more = sorted((first, second), key=len)
     apart = fewer[:, None] - more[None]
     nearest = apart[np.arange(len(fewer)), np.abs(apart).argmin(axis=1)]

@@ -18,8 +18,8 @@ DOTS, MANY_DOTS = 5, 8  # least number of dots between two texts, and within one
 LARGEST_DOT = 0.3  # height and width of one, in heights of the text
 UNEVEN = 0.25  # largest share of dots whose distance from the one before differs from the usual
 TOLERANCE = 0.25  # by how much a distance differs from the usual at most, as a share of it
-_READ_DOTS = re.compile(r"(?:\. ?){5,}$")  # those at the end of a text before another on its line
 SPAN = 0.5  # least share of the strip from the first dot to the last
+_READ_DOTS = re.compile(r"(?:\. ?){5,}$")  # at the end of a text: the recogniser has read a leader
 
 
 def led(image: Pixels, polygons: Floats) -> Flags:
@@ -70,8 +70,7 @@ def has_dots(crop: Pixels) -> bool:
 
 def widest_text(crop: Pixels) -> Pixels:
     """Return the longest text in the crop of a line (height, width, 3) with a leader; without one, the crop."""
-    ink = inked(crop)
-    if without_dots(ink) is ink:
+    if not has_dots(crop):
         return crop
     found = runs(crop, without_dots) * crop.shape[1]
     start, end = found[np.ptp(found, axis=1).argmax()].round().astype(int)
@@ -117,4 +116,5 @@ def joined(image: Pixels, texts: Sequence[str], polygons: Sequence[Floats]) -> s
             text = f"{text.rstrip(' .')} {LEADER} {after.lstrip(' .')}"
         else:
             text = f"{text} {after}"
-    return text
+    # A part that was dots alone leaves its blanks.
+    return " ".join(text.split())

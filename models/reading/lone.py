@@ -32,16 +32,20 @@ def with_lone_characters(image: Pixels, fragments: Floats, read: Callable[[Pixel
 
 
 def _strips(fragments: Floats) -> list[Floats]:
-    """Return the paper between each fragment and the next on its row, as quadrilaterals (4, 2)."""
+    """Return the paper between each fragment and the nearest before it on its row, as quadrilaterals (4, 2)."""
     boxes = np.concatenate([fragments.min(axis=1), fragments.max(axis=1)], axis=1)
     heights = np.linalg.norm(fragments[:, 3] - fragments[:, 0], axis=1)
-    strips = []
+    nearest: dict[int, int] = {}  # the fragment before each; one has several where fragments overlap
     for number, (_, _, right, _) in enumerate(boxes):
         middle = fragments[number, 1:3, 1].mean()
         after = np.flatnonzero((boxes[:, 0] >= right) & (boxes[:, 1] < middle) & (middle < boxes[:, 3]))
         if not len(after):
             continue
-        beside = after[boxes[after, 0].argmin()]
+        beside = int(after[boxes[after, 0].argmin()])
+        if beside not in nearest or right > boxes[nearest[beside], 2]:
+            nearest[beside] = number
+    strips = []
+    for beside, number in nearest.items():
         low, high = sorted((heights[number], heights[beside]))
         strip = between(fragments[number], fragments[beside]) if low >= ALIKE * high else None
         if strip is not None:

@@ -36,13 +36,14 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     owner = np.repeat(np.arange(len(fragments)), [len(parts) for parts in runs])
     spans = np.concatenate(list(runs))
     tight = parts_of(fragments[owner], spans)
+    boxes = upright_boxes(tight, slant(tight))
     # Fragments of one run each can be cut nowhere.
-    block = _block_numbers(tight) if len(spans) > len(fragments) else np.zeros(len(spans), np.intp)
+    block = _block_numbers(tight, boxes) if len(spans) > len(fragments) else np.zeros(len(spans), np.intp)
     sizes = lengths(fragments)[owner]
     aspect = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-6)  # a height as a share of the length
     gaps = (spans[1:, 0] - spans[:-1, 1]) / np.maximum(aspect[1:], 1e-6)
     other = owner[1:] != owner[:-1]
-    cells = between_cells(upright_boxes(tight, slant(tight)), owner, np.where(other, np.inf, gaps))
+    cells = between_cells(boxes, owner, np.where(other, np.inf, gaps))
     apart = other | (block[1:] != block[:-1]) | (gaps > CELL_GAP) | cells
     firsts = np.flatnonzero(np.append(True, apart))
     lasts = np.append(firsts[1:], len(spans)) - 1
@@ -54,9 +55,8 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     return Pieces(parts_of(fragments[owners], inked), owners, np.stack([starts, ends], axis=1))
 
 
-def _block_numbers(points: Floats) -> Indices:
+def _block_numbers(points: Floats, boxes: Floats) -> Indices:
     numbers = np.zeros(len(points), np.intp)
-    boxes = upright_boxes(points, slant(points))
     # What is written across the page says nothing of its blocks.
     along = np.flatnonzero(~askew(points))
     for number, (members, _) in enumerate(blocks(boxes, unknown(len(boxes)), along)):

@@ -162,10 +162,8 @@ class PageReader:
                 self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
             ]
             polygons = [sheet.pieces.polygons[kept[pieces[-1]]] for _, pieces in line.cells()]
-            text, confidence = (
-                leaders.joined(sheet.image, [part.text for part in parts], polygons),
-                mean_confidence(parts),
-            )
+            text = leaders.joined(sheet.image, [part.text for part in parts], polygons)
+            confidence = mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
                 own = {kept[piece] for piece in line.pieces}

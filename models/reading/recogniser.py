@@ -22,7 +22,8 @@ FILE = "PP-OCRv6_rec_small.onnx"
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
 WIDTHS = 24  # for which the recogniser keeps what it prepared
-_TYPES = {"float32": "f32", "bfloat16": "bf16"}  # OpenVINO's names of number formats
+_ASKED = {"float32": "f32", "bfloat16": "bf16"}  # number formats that may be asked for, as OpenVINO calls them
+_NAMES = {"f32": "float32", "bf16": "bfloat16", "f16": "float16"}  # those that processors compute in; Arm's in the last
 
 
 class Recogniser:
@@ -47,7 +48,7 @@ class Recogniser:
         network.add_outputs([(before_scores(network), 0)])
         self._request = compiled(network, WIDTHS, precision)
         self._respace = respace
-        self.precision = precision_of(self._request)
+        self.precision = computed_in(self._request)
 
     def read(self, crop: Pixels) -> Reading:
         """Read one upright line or word."""
@@ -79,15 +80,15 @@ def compiled(network: Any, shapes: int, precision: str = "auto") -> Any:
         precision: float32 or bfloat16; for any other, OpenVINO chooses what this processor computes in natively.
     """
     settings: dict[str, Any] = {"CPU_RUNTIME_CACHE_CAPACITY": shapes, "INFERENCE_NUM_THREADS": cores()}
-    if precision in _TYPES:
-        settings["INFERENCE_PRECISION_HINT"] = _TYPES[precision]
+    if precision in _ASKED:
+        settings["INFERENCE_PRECISION_HINT"] = _ASKED[precision]
     return core().compile_model(network, "CPU", settings).create_infer_request()
 
 
-def precision_of(request: Any) -> str:
+def computed_in(request: Any) -> str:
     """Return the number format that an infer request computes in."""
-    found = request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT").get_type_name()
-    return next(precision for precision, name in _TYPES.items() if name == found)
+    found = str(request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT").get_type_name())
+    return _NAMES.get(found, found)
 
 
 def characters_of(network: Any, own: Path | None) -> list[str]:

@@ -6,12 +6,11 @@ of the rows above and below it stand there, too, and so do most others of its ro
 
 import numpy as np
 
-from models.reading.geometry import Flags, Floats, Indices
+from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices
 
 NARROWEST = 0.5  # width of a stream, in heights
 ROWS = 4  # that it runs through, at least
 NEXT_ROW = 2.2  # farthest from one of them to the next, in heights
-SAME_ROW = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
 MOST = 0.6  # share of the gaps of a fragment that are in streams, where it has cells
 
 
@@ -39,11 +38,11 @@ def is_stream(boxes: Floats, number: int) -> bool:
         at: float = middles[number]
         while rows < ROWS:
             away = way * (middles - at)
-            near = away[(away > SAME_ROW * height) & (away <= NEXT_ROW * height)]
+            near = away[(away > ROW_TOLERANCE * height) & (away <= NEXT_ROW * height)]
             if not len(near):
                 break
             at += way * float(near.min())
-            row = boxes[np.abs(middles - at) <= SAME_ROW * height]
+            row = boxes[np.abs(middles - at) <= ROW_TOLERANCE * height]
             narrowed = narrower(strip, row)
             if narrowed is None or narrowed[1] - narrowed[0] < NARROWEST * height:
                 break
@@ -52,7 +51,8 @@ def is_stream(boxes: Floats, number: int) -> bool:
 
 
 def narrower(strip: tuple[float, float], row: Floats) -> tuple[float, float] | None:
-    """Return what the boxes of a row leave blank of a strip; None if a box is within it, or none on either side."""
+    """Return what the boxes of a row leave blank around the middle of a strip; None if that is nothing, or if one of
+    its sides has no box."""
     left, right = strip
     middle = (left + right) / 2
     before, after = row[row[:, 0] < middle], row[row[:, 0] >= middle]

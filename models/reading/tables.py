@@ -14,15 +14,12 @@ import numpy as np
 from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
-NARROW_GAP, NARROW_ROWS = 0.5, 4  # of so many rows
+NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at least so many rows
 LEAST_ROWS = 2  # rows of a table
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
-GOES_ON, ALIGNED, EVEN = (
-    2,
-    0.5,
-    0.3,
-)  # rows below the others; how far their left ends and their distances differ, in heights
+GOES_ON = 2  # rows below those of a table that tell that a column of it is text
+SAME_LEFT, SAME_PITCH = 0.5, 0.3  # by how much their left ends, and their distances, differ at most, in heights
 SAME_HEAD = 0.3  # by how much the widths of two heads that say the same differ, in heights
 FORM_ROWS = 4  # rows from which labels by turns with what was filled in below them make no column of numbers
 FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
@@ -81,9 +78,9 @@ def evenly_spaced(
 
 def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> bool:
     """Tell a table from columns of running text, and from an address beside data, whose rows meet by chance."""
-    edges, gaps = column_gaps(boxes, members, height)
-    number = np.searchsorted(edges, boxes[members, 2], side="left")
-    columns = [members[number == column] for column in range(len(edges) + 1)]
+    columns, gaps = cut_columns(boxes, members, height)
+    if len(columns) < 2:  # All gaps are spaces.
+        return False
     numbers = [are_numbers(boxes[column], amounts[column], height) for column in columns]
     apart = [
         gap >= FAR * height and not (left or right) for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
@@ -97,16 +94,14 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
 
 def goes_on(boxes: Floats, members: Indices, below: Sequence[Indices], height: float) -> bool:
     """Tell whether a column of what looks like a table is text that goes on in rows of its own below the others."""
-    edges, _ = column_gaps(boxes, members, height)
-    number = np.searchsorted(edges, boxes[members, 2], side="left")
     rows = list(below[:GOES_ON])
     if len(rows) < GOES_ON or any(len(row) > 1 for row in rows):
         return False
-    for column in (boxes[members[number == each]] for each in range(len(edges) + 1)):
+    for column in (boxes[column] for column in cut_columns(boxes, members, height)[0]):
         lines = np.concatenate([column[column[:, 1].argsort()], *(boxes[row] for row in rows)])
         fits = (
-            float(np.ptp(lines[-GOES_ON - 2 :, 0])) <= ALIGNED * height
-            and float(lines[-GOES_ON:, 2].max()) <= float(column[:, 2].max()) + ALIGNED * height
+            float(np.ptp(lines[-GOES_ON - 2 :, 0])) <= SAME_LEFT * height
+            and float(lines[-GOES_ON:, 2].max()) <= float(column[:, 2].max()) + SAME_LEFT * height
         )
         if fits and len(column) >= GOES_ON and is_even(lines[:, [1, 3]].mean(axis=1)[-GOES_ON - 2 :], height):
             return True
@@ -115,7 +110,7 @@ def goes_on(boxes: Floats, members: Indices, below: Sequence[Indices], height: f
 
 def is_even(middles: Floats, height: float) -> bool:
     """Tell whether rows follow one another at one distance."""
-    return float(np.ptp(np.diff(middles))) <= EVEN * height
+    return float(np.ptp(np.diff(middles))) <= SAME_PITCH * height
 
 
 def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float) -> list[Indices]:
@@ -123,9 +118,7 @@ def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float)
 
     Two have the same kinds of columns, texts first and numbers last, and over the numbers the same head twice or none.
     """
-    edges, _ = column_gaps(boxes, members, height)
-    number = np.searchsorted(edges, boxes[members, 2], side="left")
-    columns = [members[number == column] for column in range(len(edges) + 1)]
+    columns, _ = cut_columns(boxes, members, height)
     numbers = [are_numbers(boxes[column], amounts[column], height) for column in columns]
     half = len(columns) // 2
     if half < 2 or len(columns) % 2 or numbers[:half] != numbers[half:] or numbers[0] or not numbers[half - 1]:
@@ -139,7 +132,7 @@ def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float)
         widths = [float((boxes[each, 2] - boxes[each, 0]).sum()) for each in (left, right)]
         if len(left) != len(right) or amounts[left].any() or abs(widths[0] - widths[1]) > SAME_HEAD * height:
             return [members]
-    return [members[number < half], members[number >= half]]
+    return [np.concatenate(columns[:half]), np.concatenate(columns[half:])]
 
 
 def are_numbers(boxes: Floats, amounts: Flags, height: float) -> bool:
@@ -174,6 +167,13 @@ def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
     count = np.bincount(row)
     edges, _ = column_gaps(boxes, members[count[row] >= np.median(count)], height)
     return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
+
+
+def cut_columns(boxes: Floats, members: Indices, height: float) -> tuple[list[Indices], Floats]:
+    """Return the members of each column of a table, from left to right, and the widths of the gaps between them."""
+    edges, gaps = column_gaps(boxes, members, height)
+    number = np.searchsorted(edges, boxes[members, 2], side="left")
+    return [members[number == column] for column in range(len(edges) + 1)], gaps
 
 
 def column_gaps(boxes: Floats, members: Indices, height: float) -> tuple[Floats, Floats]:

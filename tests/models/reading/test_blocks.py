@@ -198,18 +198,12 @@ DATA = rows_at((420, 100, 160), (420, 120, 140), (420, 140, 150))
 
 
 def test_a_heading_above_an_address_does_not_join_it_with_the_data_beside() -> None:
-    heading = rows_at(
-        (
-            50,
-            75,
-            300,
-        )
-    )
+    heading = rows_at((50, 75, 300))
     assert cut(heading, ADDRESS, DATA) == [{0, 1}, {2}]
 
 
 def test_what_follows_an_address_and_the_data_beside_comes_after_both() -> None:
-    assert cut(ADDRESS, DATA, rows_at((50, 175, 200))) == [{0}, {1}, {2}]
+    assert cut(ADDRESS, DATA, rows_at((50, 170, 200))) == [{0}, {1}, {2}]
     assert cut(ADDRESS, DATA, rows_at((50, 160, 90))) == [{0, 2}, {1}]
 
 
@@ -231,13 +225,13 @@ def test_a_heading_that_reaches_into_the_gutter_is_above_the_columns() -> None:
 
 
 def test_many_rows_that_do_not_meet_are_no_rows_of_one_another() -> None:
-    short = rows_at(*((50, 100 + 45 * row, 60 + 80 * (row % 2)) for row in range(12)))
-    mixed = rows_at(*((400, 100 + 32 * row, 400 if row % 3 else 100) for row in range(18)))
+    short = rows_at(*((50, 100 + 45 * row, 60 + 40 * (row % 2)) for row in range(12)))
+    mixed = rows_at(*((230, 100 + 40 * row, 100 if row % 3 else 60) for row in range(14)))
     assert cut(short, mixed) == [{0}, {1}]
 
 
 def test_a_row_whose_space_stands_over_the_gutter_is_above_the_columns() -> None:
-    row = rows_at((50, 100, 395), (457, 100, 430))
+    row = rows_at((50, 100, 410), (471, 100, 400))
     left, right = block(50, 146, 400, 12), block(500, 146, 400, 12)
     assert cut(row, left, right) == [{0}, {1}, {2}]
 

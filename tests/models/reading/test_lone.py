@@ -45,6 +45,11 @@ def test_a_lone_character_becomes_a_fragment(text: str) -> None:
     assert 375 < left < 395 < right < 425
 
 
+def test_beside_fragments_that_overlap_it_is_found_once() -> None:
+    both = np.concatenate([fragments(), fragments()[:1] + np.array([20, 3])])
+    assert len(with_lone_characters(pixels(row("1")), both, lambda crop: read_as("1"))) == 4
+
+
 @pytest.mark.parametrize(("text", "confidence"), [("1", 0.5), ("-", 1.0), ("", 0.0)])
 def test_what_is_not_surely_read_is_none(text: str, confidence: float) -> None:
     assert len(with_lone_characters(pixels(row("1")), fragments(), lambda crop: read_as(text, confidence))) == 2

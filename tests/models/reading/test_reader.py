@@ -1,5 +1,6 @@
 """RapidOCR's networks on whole pages, in this process."""
 
+import platform
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -58,7 +59,9 @@ def test_a_reader_tells_the_number_format_that_it_computes_in(name: str) -> None
         assert model.source.directory is not None
         return model.load(model.source.directory, Placement(precision=asked)).precision
 
-    native = "bfloat16" if "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+    able = core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    arm = "float16" if platform.machine() in ("aarch64", "arm64") and "FP16" in able else "float32"
+    native = "bfloat16" if "BF16" in able else arm
     assert {asked: precision(asked) for asked in ("auto", "int8", "float32")} == {
         "auto": native,
         "int8": native,

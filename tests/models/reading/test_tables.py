@@ -110,6 +110,7 @@ def test_columns_that_stand_close_need_more_rows() -> None:
 
     assert tables(close(3), last_of(2, 3)) == []
     assert tables(close(5), last_of(2, 5)) == [(0, 5)]
+    assert tables(close(3), np.ones(6, bool)) == [], "one column of numbers"
 
 
 def two_lists(head: float) -> tuple[Floats, Flags]:
