@@ -224,6 +224,12 @@ def test_a_heading_that_reaches_into_the_gutter_is_above_the_columns() -> None:
     assert cut(heading, left, right) == [{0}, {1}, {2}]
 
 
+def test_a_heading_above_columns_that_go_on_without_it_is_above_all_of_them() -> None:
+    heading, left = rows_at((50, 60, 430)), block(50, 100, 400, 12)
+    right = np.concatenate([block(500, 100, 400, 6), block(484, 100 + 6 * STEP, 416, 6)])
+    assert cut(heading, left, right) == [{0}, {1}, {2}]
+
+
 def test_many_rows_that_do_not_meet_are_no_rows_of_one_another() -> None:
     short = rows_at(*((50, 100 + 45 * row, 60 + 40 * (row % 2)) for row in range(12)))
     mixed = rows_at(*((230, 100 + 40 * row, 100 if row % 3 else 60) for row in range(14)))
