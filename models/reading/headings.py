@@ -6,7 +6,7 @@ from models.reading.geometry import Floats, Indices, blank_strips, row_overlap
 
 # All in heights of a fragment of running text.
 HEADING = 1.1  # least height of a heading that stands across some columns and leaves others blank
-SPACE = 0.7  # widest space between two words of a heading, in its own heights
+SPACE = 0.6  # widest space between two words of a heading, in its own heights
 BEFORE = 0.4  # by how much a row across a gutter begins before the column there, at least
 LARGE_HEADING, BLANK, NEAREST = 1.25, 2.2, 3  # height of one in a column, blank beside it, and how many bands it ends
 GUTTER = 0.5  # narrowest gap between two columns
