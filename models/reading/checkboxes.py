@@ -1,7 +1,7 @@
 """Check boxes: where they are, and whether they are ticked. A recogniser makes letters of them.
 
-A check box is a small square of four straight strokes that touches nothing else than its tick: a connected component of
-ink with a frame that is inked all around. It is ticked if there is ink inside, and no box if it is full of it.
+A check box is a small square of four straight strokes that touches nothing but its tick: a connected component of ink
+with a frame that is inked all around. It is ticked if there is ink inside, and no box if it is full of it.
 """
 
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ FULLEST = 0.75  # share of the component's box that is inked, at most: more is a
 INSIDE = 0.22  # share of the side that the frame takes at each edge, at most
 TICK = 0.06  # share of the inside that is inked if the box is ticked
 TICK_REACH = 1.6  # largest side of a box with what its tick leaves outside, over the other
-CORNER, CORNER_INK = 0.1, 0.6  # side of a corner as a share of the box's, and share of it that is inked
+CORNER, CORNER_INK = 0.1, 0.6  # width of the edge and the corners, as a share of the box's, and ink in a corner
 SMALLEST_TICKED = 14  # pixels of a side, where the tick reaches out of it
 PAPER = 0.2  # paper on the left and right of such a box, in sides
-STROKE = 0.6  # length of the frame's strokes, as a share of the shorter side of both
+STROKE = 0.6  # ink in a side of the frame, as a share of the shorter side of the component
 HEIGHTS = (0.5, 1.5)  # sides of a box, in heights of the text beside it
 REACH = 2.5  # widest gap between a box and its text, in heights
 
@@ -59,32 +59,44 @@ def find_checkboxes(image: Pixels) -> list[Checkbox]:
     found = []
     for number in np.flatnonzero(fits):
         left, top, wide, high = (int(value) for value in stats[number, :4])
-        x0, y0, x1, y1 = frame(labels[top : top + high, left : left + wide] == number)
-        box = (left + x0, top + y0, left + x1, top + y1)
-        whole = (left, top, left + wide, top + high)
-        component = labels[box[1] : box[3], box[0] : box[2]] == number
-        if not is_box(component):
-            continue
-        # What is inside may touch the frame, or not; but what reaches out of it is a tick, or no box at all.
-        ticked = is_ticked(ink[box[1] : box[3], box[0] : box[2]])
-        if box == whole or (ticked and is_sharp(component) and stands_free(ink, whole)):
-            found.append(Checkbox(box, ticked, whole))
+        reach = (left, top, left + wide, top + high)
+        checkbox = checkbox_of(ink, labels[top : top + high, left : left + wide] == number, reach)
+        found += [checkbox] if checkbox is not None else []
     return found
 
 
-def frame(component: Ink) -> tuple[int, int, int, int]:
-    """Return left, top, right and bottom of the long straight strokes of a component (height, width); all of it where
-    these are its edges."""
+def checkbox_of(ink: Ink, component: Ink, reach: tuple[int, int, int, int]) -> Checkbox | None:
+    """Return the check box that a component is, perhaps with a tick that reaches out of it; None if it is none.
+
+    Args:
+        ink: of the image (height, width).
+        component: within its bounding box `reach`, which is left, top, right and bottom in pixels.
+        reach: see `component`.
+    """
+    found = frame(component)
+    if found is None:
+        return None
+    x0, y0, x1, y1 = found
+    box = (reach[0] + x0, reach[1] + y0, reach[0] + x1, reach[1] + y1)
+    # What is inside may touch the frame, or not; but what reaches out of it is a tick, or no box at all.
+    ticked = is_ticked(ink[box[1] : box[3], box[0] : box[2]])
+    if box == reach or (ticked and is_sharp(component[y0:y1, x0:x1]) and stands_free(ink, reach)):
+        return Checkbox(box, ticked, reach)
+    return None
+
+
+def frame(component: Ink) -> tuple[int, int, int, int] | None:
+    """Return left, top, right and bottom of the frame of a component (height, width), which may hold or be crossed by a
+    tick; None if it has none."""
     height, width = component.shape
-    if max(height, width) <= SQUARE * min(height, width) and is_framed(component):
+    if is_box(component):
         return 0, 0, width, height
-    length = round(STROKE * min(height, width))
-    ink = component.astype(np.uint8)
-    across = np.flatnonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, length), np.uint8)).any(axis=1))
-    upright = np.flatnonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((length, 1), np.uint8)).any(axis=0))
+    length = STROKE * min(height, width)
+    across, upright = (np.flatnonzero(component.sum(axis=axis) >= length) for axis in (1, 0))
     if not len(across) or not len(upright):
-        return 0, 0, width, height
-    return int(upright[0]), int(across[0]), int(upright[-1]) + 1, int(across[-1]) + 1
+        return None
+    left, top, right, bottom = int(upright[0]), int(across[0]), int(upright[-1]) + 1, int(across[-1]) + 1
+    return (left, top, right, bottom) if is_box(component[top:bottom, left:right]) else None
 
 
 def is_box(component: Ink) -> bool:
@@ -95,7 +107,7 @@ def is_box(component: Ink) -> bool:
 
 def is_framed(component: Ink) -> bool:
     """Tell whether all four sides of a component (height, width) are straight strokes."""
-    edge = max(1, round(min(component.shape) * 0.1))
+    edge = max(1, round(min(component.shape) * CORNER))
     sides = (component[:edge], component[-edge:], component[:, :edge].T, component[:, -edge:].T)
     return all(float(side.any(axis=0).mean()) >= FRAME for side in sides)
 

@@ -92,7 +92,18 @@ def test_a_tick_may_reach_out_of_its_box() -> None:
     assert int(erase(image, [found]).min()) == 255, "nothing of the tick stays"
 
 
-def test_letters_with_straight_strokes_are_no_ticked_boxes() -> None:
+def test_a_bold_letter_with_a_square_bowl_is_no_ticked_box() -> None:
     image, colour = paper()
-    cv2.putText(image, "dbon", (20, 90), cv2.FONT_HERSHEY_PLAIN, 3, colour, 4)
+    cv2.rectangle(image, (44, 54), (66, 76), colour, 9)
+    cv2.line(image, (66, 40), (66, 76), colour, 9)
+    assert find_checkboxes(image) == []
+
+
+def test_what_stands_close_to_other_ink_is_a_letter() -> None:
+    image, colour = paper()
+    box(image, colour)
+    cv2.line(image, (46, 56), (64, 74), colour, 2)
+    cv2.line(image, (68, 52), (68, 36), colour, 2)
+    assert find_checkboxes(image)
+    cv2.line(image, (73, 40), (73, 80), colour, 2)
     assert find_checkboxes(image) == []
