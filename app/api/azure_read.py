@@ -101,7 +101,7 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
 
 
 def _address(model: str, id: str) -> str:
-    """Return where to poll. The client keeps the format for us: it comes back in this address."""
+    """Return the address to poll. It holds the format, which is not kept here."""
     kept = {
         "api-version": request.args.get("api-version", _API_VERSION),
         "outputContentFormat": request.args.get("outputContentFormat", "text"),

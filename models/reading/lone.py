@@ -58,7 +58,7 @@ def _characters(image: Pixels, strip: Floats, read: Callable[[Pixels], Reading])
     crop = cut(image, strip)
     height, width = crop.shape[:2]
     spans = [(start - MARGIN * height, end + MARGIN * height) for start, end in lone(crop)]
-    crops = [crop[:, max(round(start), 0) : round(end)] for start, end in spans]
+    crops = [crop[:, round(start) : round(end)] for start, end in spans]
     sure = [reading.text.isalnum() and reading.confidence >= SURE for reading in map(read, crops)]
     shares = np.array(spans)[sure] / width if spans else np.zeros((0, 2))
     return list(parts_of(np.repeat(strip[None], len(shares), axis=0), shares))
