@@ -1,11 +1,10 @@
 """The answers of the native protocol, and their conversion from the service's own."""
 
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import groupby
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from app import types
 from models import found
@@ -14,7 +13,13 @@ Fraction = Annotated[float, Field(ge=0, le=1), AfterValidator(lambda value: roun
 Point = tuple[Fraction, Fraction]
 
 
-class Entity(BaseModel):
+class _Converted(BaseModel):
+    """A schema that can be filled from the attributes of the service's own type of the same name."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Entity(_Converted):
     """A phrase of the text and where it is on the image."""
 
     phrase: str
@@ -24,14 +29,14 @@ class Entity(BaseModel):
     )
 
 
-class Checkbox(BaseModel):
+class Checkbox(_Converted):
     """A check box, ☐ or ☑ in the text."""
 
     state: Literal["selected", "unselected"] = Field(description="Whether it is ticked.")
     polygon: tuple[Point, Point, Point, Point] = Field(description="As that of a line.")
 
 
-class Line(BaseModel):
+class Line(_Converted):
     """A run of text on the image."""
 
     text: str
@@ -76,7 +81,7 @@ class Page(BaseModel):
     tables: list[Table] | None = None
 
 
-class AltTextParts(BaseModel):
+class AltTextParts(_Converted):
     """The parts of an alt text."""
 
     caption: str | None = Field(None, description="Text of the captioner.")
@@ -85,7 +90,7 @@ class AltTextParts(BaseModel):
     reader: str | None = None
 
 
-class ImageInfo(BaseModel):
+class ImageInfo(_Converted):
     """The image as it was decoded."""
 
     width: int = Field(description="Pixels of the upright image.")
@@ -95,7 +100,7 @@ class ImageInfo(BaseModel):
     saved_as: str | None = Field(None, description="Path on this service under which the image can be fetched.")
 
 
-class Timings(BaseModel):
+class Timings(_Converted):
     """Where the time went, in milliseconds."""
 
     fetch: int
@@ -143,25 +148,11 @@ class Answer(BaseModel):
         fields: dict[str, Any]
         if len(answer.pages) == 1:
             (page,) = answer.pages
-            fields = {
-                "confidence": page.confidence,
-                "entities": _plain(page.entities),
-                "lines": _plain(page.lines),
-                "tables": _tables(page),
-                "text_layer": not page.is_read or None,
-            }
+            fields = {"confidence": page.confidence, "entities": page.entities, **_read(page)}
         else:
             fields = {
                 "pages": [
-                    Page(
-                        page=page.number + 1,
-                        width=page.width,
-                        height=page.height,
-                        text=page.text,
-                        lines=_plain(page.lines),
-                        tables=_tables(page),
-                        text_layer=not page.is_read or None,
-                    )
+                    Page(page=page.number + 1, width=page.width, height=page.height, text=page.text, **_read(page))
                     for page in answer.pages
                 ]
             }
@@ -173,10 +164,10 @@ class Answer(BaseModel):
             tags=_listed(tags.names),
             tag_scores=_listed(tags.scores),
             tagger=tags.tagger,
-            parts=None if answer.parts is None else AltTextParts(**asdict(answer.parts)),
+            parts=None if answer.parts is None else AltTextParts.model_validate(answer.parts),
             cached=answer.cached or None,
-            image=ImageInfo(**asdict(answer.image)),
-            timings_ms=Timings(**asdict(answer.timings)),
+            image=ImageInfo.model_validate(answer.image),
+            timings_ms=Timings.model_validate(answer.timings),
             warnings=list(answer.warnings),
             export=export,
             **fields,
@@ -199,7 +190,7 @@ class Progress(BaseModel):
     found: int = Field(description="How many there are; 100 percent of a download.")
 
 
-class TagTimings(BaseModel):
+class TagTimings(_Converted):
     """Where the time went, in milliseconds."""
 
     load: int
@@ -222,14 +213,13 @@ class TagAnswer(BaseModel):
     @classmethod
     def of(cls, tags: types.Tags, request_id: str) -> Self:
         """Make the answer of a request."""
-        times = tags.timings
         return cls(
             id=request_id,
             tags=list(tags.names or ()),
             tag_scores=_listed(tags.scores),
             tagger=tags.tagger or "",
             cached=tags.cached or None,
-            timings_ms=TagTimings(load=times.load, queue=times.queue, inference=times.inference, total=times.total),
+            timings_ms=TagTimings.model_validate(tags.timings),
             warnings=list(tags.warnings),
         )
 
@@ -259,13 +249,13 @@ def event_of(progress: types.Progress) -> Queued | Progress:
     return Progress(stage=progress.stage, done=progress.done, found=progress.found)
 
 
-def _plain(items: Iterable[Any] | None) -> Any:
-    """Return dataclasses as dictionaries, which the schemas validate."""
-    return None if items is None else [asdict(item) for item in items]
-
-
 def _listed(values: Iterable[Any] | None) -> Any:
     return None if values is None else list(values)
+
+
+def _read(page: types.Page) -> dict[str, Any]:
+    """Return the fields of what was read on a page."""
+    return {"lines": page.lines, "tables": _tables(page), "text_layer": not page.is_read or None}
 
 
 def _tables(page: types.Page) -> list[Table] | None:
