@@ -60,7 +60,9 @@ class JobRunner:
 
     def timed_apart(self) -> "JobRunner":
         """Return a new object for jobs of the same request whose times are counted separately."""
-        return JobRunner(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
+        apart = JobRunner(self._engine, self._timeout, self.progress, self._cancelled, self.may_download)
+        apart._has_submitted = self._has_submitted
+        return apart
 
     def stop_if_cancelled(self) -> None:
         """Raise ClientGone when the request is cancelled."""

@@ -22,12 +22,9 @@ from app.types import IsCancelled, Progress, ReportProgress, Stage
 
 log = logging.getLogger(__name__)
 
-HEARTBEAT = 0.5
-"""Seconds until the latest progress is repeated, so that a subscriber can check that its client is connected."""
-KEEP_SECONDS = 600.0
-"""Seconds for which a finished operation can be found by its id."""
-MAX_KEPT_BYTES = 200_000_000
-"""Memory for finished operations; the oldest go first."""
+HEARTBEAT = 0.5  # seconds until the latest progress is repeated, so that a subscriber can look for its client
+KEEP_SECONDS = 600.0  # for which a finished operation can be found by its id
+MAX_KEPT_BYTES = 200_000_000  # of finished operations; the oldest go first
 _BYTES_BESIDES = 10_000  # the result
 _GONE = "there is no such operation: it ended over ten minutes ago, or the service was restarted; send it again"
 _EXCHANGE_EVERY = 0.5  # seconds, with other copies
@@ -48,8 +45,7 @@ class Operation(Generic[Result]):
         self.key = key
         self.detached = detached
         self.context = context.current()
-        self.created = self.updated_at = datetime.now(UTC)
-        """When it was begun, and when it reported progress last."""
+        self.created = self.updated_at = datetime.now(UTC)  # the second is when it reported progress last
         self.subscribers = 0  # guarded by the lock of `operations`
         self._operations = operations
         self._work: Work[Result] | None = work
@@ -93,10 +89,10 @@ class Operation(Generic[Result]):
         """True once the work has reported progress, which it does only for a request that it accepts."""
         return bool(self._progress)
 
-    def wait(self, seconds: float) -> bool:
-        """Wait at most `seconds` until the operation is done. Return whether it is."""
+    def wait(self, seconds: float, or_begun: bool = False) -> bool:
+        """Wait at most `seconds` until the operation is done, or `or_begun`. Return whether it is."""
         with self._condition:
-            return self._condition.wait_for(lambda: self._done, seconds)
+            return self._condition.wait_for(lambda: self._done or (or_begun and self.begun), seconds)
 
     def result(self) -> Result:
         """Wait until the operation is done, then return its result or raise its error."""
@@ -141,13 +137,16 @@ class Operation(Generic[Result]):
             result, error = None, raised
         # Free the request and its image, which the work holds.
         del work
+        self._end(result, error)
+        if self.detached:
+            self.leave()
+
+    def _end(self, result: Result | None, error: BaseException | None) -> None:
         self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
         self._operations._ended(self)
         with self._condition:
             self._done = True
             self._condition.notify_all()
-        if self.detached:
-            self.leave()
 
     def _report(self, progress: Progress) -> None:
         with self._condition:
@@ -175,7 +174,7 @@ class Operations:
         """Args:
         max_requests: the most subscribers of all operations together. Each holds a thread of the server.
         share: whether a request with the key of a running operation subscribes to that one.
-        state: what other copies share, so that kept operations are found there, too; None for this copy alone.
+        state: what other copies share, so that kept operations are found there; None for this copy alone.
         """
         self.state = state
         self._shared = SharedOperations(state, KEEP_SECONDS) if state else None
@@ -184,13 +183,10 @@ class Operations:
         self._executor = ThreadPoolExecutor(max_requests, thread_name_prefix="operation")
         self._running: dict[Hashable, Operation[Any]] = {}
         self._by_id: dict[str, Operation[Any]] = {}
-        self._kept: TTLCache[str, Operation[Any]] = TTLCache(
-            MAX_KEPT_BYTES, KEEP_SECONDS, getsizeof=lambda operation: operation.size
-        )
+        self._kept: TTLCache[str, Operation[Any]] = TTLCache(MAX_KEPT_BYTES, KEEP_SECONDS, getsizeof=lambda it: it.size)
         self.draining = False  # True when new requests are refused
         self._lock = threading.Lock()
-        self.in_work = 0
-        """The number of subscribers of all operations."""
+        self.in_work = 0  # the number of subscribers of all operations
 
     def submit(
         self,
@@ -230,8 +226,14 @@ class Operations:
             operation.subscribers += 1
             self.in_work += 1
         if starts:
-            self._exchange(operation)
-            self._executor.submit(operation.run)
+            try:
+                self._exchange(operation)
+                self._executor.submit(operation.run)
+            except BaseException as error:
+                # The machine has no thread left, for one. Requests that share the operation by now get the error too.
+                operation._end(None, error)
+                operation.leave()
+                raise
         else:
             context.current().shares = operation.context
         return operation
@@ -269,11 +271,10 @@ class Operations:
         with self._lock:
             operation.subscribers -= 1
             self.in_work -= 1
-            abandoned = not operation.subscribers and not operation.done
-            if abandoned and self._running.get(operation.key) is operation:
-                del self._running[operation.key]
-        if abandoned:
-            operation.cancel()
+            if not operation.subscribers and not operation.done:
+                operation.cancel()
+                if self._running.get(operation.key) is operation:
+                    del self._running[operation.key]
 
     def _exchange(self, operation: Operation[Any]) -> None:
         """Tell other copies how far a kept operation is, and cancel it if one of them has forgotten it."""

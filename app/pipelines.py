@@ -23,10 +23,8 @@ ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""
 _ALT_TEXT_LENGTH = 250
 _BETTER_CAPTIONER = "blip-base"
-_LEAST_CONFIDENCE = 0.5
-"""An alt text leaves a caption out that is more likely wrong than right."""
-_LEAST_TAG_SCORE = 0.6
-"""It then names the tags that are more likely right than this."""
+_LEAST_CONFIDENCE = 0.5  # of a caption in an alt text
+_LEAST_TAG_SCORE = 0.6  # of a tag that replaces the caption
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def choose(registry: Registry, options: RequestOptions, default: Callable[[], En
     if options.model == ALT_TEXT:
         return _choose_alt_text(registry, options)
     if options.model in (None, "auto"):
-        return of_model(registry, _able(registry, default(), options.task), options)
+        return _choose_by_task(registry, options, default())
     try:
         entry = registry.entry(str(options.model))
     except UnknownModel as error:
@@ -71,21 +69,25 @@ def choose(registry: Registry, options: RequestOptions, default: Callable[[], En
     return of_model(registry, entry, options)
 
 
-def _able(registry: Registry, default: Entry, wanted: Wanted | None) -> Entry:
-    """Return the default model if it does what is wanted, else one that is on this machine and does it.
+def _choose_by_task(registry: Registry, options: RequestOptions, default: Entry) -> Pipeline:
+    """Return the pipeline of the default model if it does what is wanted, else of one on this machine that does it.
 
     Raises:
         InvalidOption: none on this machine does.
     """
-    if _does(default, wanted) and wanted != "read":
-        return default
+    wanted = options.task
+    # A model that also reads does so worse than the reader.
+    if _does(default, wanted) and (wanted != "read" or default.model.task in (Task.READ_LINE, Task.READ_PAGE)):
+        return of_model(registry, default, options)
     able = [entry.model.name for entry in registry if _does(entry, wanted)]
     found = registry.first_on_machine(sorted(able, key=lambda name: name != READER))
-    if found is None:
-        raise InvalidOption(
-            f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
-        )
-    return found
+    if found is not None:
+        return of_model(registry, found, options)
+    if wanted == ALT_TEXT:
+        return _choose_alt_text(registry, options)
+    raise InvalidOption(
+        f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
+    )
 
 
 def _does(entry: Entry, wanted: Wanted | None) -> bool:
@@ -219,7 +221,8 @@ def _sure_of(captioner: Entry, described: Prediction | Exception) -> _Seen:
 def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     captioner, reader = registry.default_captioner(), registry.entry(READER)
     length = options.max_length or _ALT_TEXT_LENGTH
-    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in OPTIONS if getattr(options, name))
+    asked = [name for name in OPTIONS if getattr(options, name) and (name, options.task) != ("task", ALT_TEXT)]
+    ignored = tuple(f"{ALT_TEXT} does not take {name}: ignored" for name in asked)
     return Pipeline(
         ALT_TEXT,
         (reader,),

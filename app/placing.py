@@ -2,9 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from app.types import Answer, Page
-from models.found import Box, Line, Polygon
+from models.found import Box, Checkbox, Line, Part, Polygon
+
+_Found = TypeVar("_Found", Line, Part, Checkbox)
 
 
 def placed(answer: Answer, numbers: Sequence[int], region: Box | None) -> Answer:
@@ -31,13 +34,13 @@ def _in_region(page: Page, region: Box) -> Page:
     def y(value: float) -> float:
         return top + value * (bottom - top)
 
-    def moved(polygon: Polygon) -> Polygon:
-        a, b, c, d = ((x(point[0]), y(point[1])) for point in polygon)
-        return a, b, c, d
+    def moved(found: _Found) -> _Found:
+        a, b, c, d = ((x(point[0]), y(point[1])) for point in found.polygon)
+        return replace(found, polygon=(a, b, c, d))
 
     def moved_line(line: Line) -> Line:
-        parts = tuple(replace(part, polygon=moved(part.polygon)) for part in line.parts)
-        return replace(line, polygon=moved(line.polygon), parts=parts)
+        parts, checkboxes = tuple(map(moved, line.parts)), tuple(map(moved, line.checkboxes))
+        return replace(moved(line), parts=parts, checkboxes=checkboxes)
 
     lines = page.lines and tuple(map(moved_line, page.lines))
     entities = page.entities and tuple(
@@ -69,7 +72,7 @@ def with_words(line: Line, read: Iterable[Line], size: tuple[int, int], margin: 
         for part in each.parts
         for xs in [sorted(point[0] for point in part.polygon)]
     )
-    return Line(line.text, line.confidence, line.polygon, line.paragraph, parts if len(parts) > 1 else (), line.is_row)
+    return replace(line, parts=parts if len(parts) > 1 else ())
 
 
 def _between(polygon: Polygon, start: float, end: float) -> Polygon:

@@ -86,7 +86,7 @@ class Entry:
             return State.FAILED
         return State.ON_DISK if self.has_weights else State.ABSENT
 
-    def is_elsewhere(self, state: State | None, error: str | None = None) -> None:
+    def note_elsewhere(self, state: State | None, error: str | None = None) -> None:
         """Take note that the model is loaded in other processes, and in which state it is there; None for no more."""
         loaded_at = time.monotonic() if state is State.READY else 0.0
         self.error = error
@@ -177,9 +177,10 @@ class Entry:
         return max(self._retry_at - time.monotonic(), 0.0) if self.error is not None else 0.0
 
     def _load(self) -> Loaded:
+        self._stopped = False
         path = weights.find(self.model.source, self.model.files)
         if path is None:
-            self._busy, self.progress, self._stopped = State.DOWNLOADING, 0.0, False
+            self._busy, self.progress = State.DOWNLOADING, 0.0
             path = downloads.download(self.model.source, self._report, self.model.files)
             self._downloaded = True
         self._busy, started = State.LOADING, time.monotonic()
@@ -256,7 +257,7 @@ class Registry:
         return self.first_on_machine([TAGGER, *(entry.model.name for entry in self if entry.model.task is Task.TAG)])
 
     def default_image_tagger(self) -> Entry | None:
-        """Return the model that tags images if this machine has no tagger of texts."""
+        """Return the first model on this machine that tags images."""
         return self.first_on_machine(entry.model.name for entry in self if entry.model.tags_images)
 
     def first_on_machine(self, names: Iterable[str]) -> Entry | None:

@@ -16,9 +16,9 @@ from app.api.options import NAMES, GenerateOptions, TagOptions, sentence_of
 from app.api.problems import problem_of
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
 from app.api.waiting import client_gone, result_of, unbuffered
-from app.errors import BadRequest, InvalidOption, NotAcceptable, NotFound, UnsupportedMedia
+from app.errors import BadRequest, ClientGone, InvalidOption, NotAcceptable, NotFound, UnsupportedMedia
 from app.exports import EXPORTS
-from app.operations import Operation, Operations
+from app.operations import HEARTBEAT, Operation, Operations
 from app.service import Service
 from app.types import Answer as ServiceAnswer
 from app.types import Request, TagRequest
@@ -121,6 +121,10 @@ def _wants_fresh() -> bool:
 def _events(operation: Operation[ServiceAnswer]) -> Response:
     """Return an operation as Server-Sent Events: `queued` and `progress`, then one `result` or `error`."""
     request_id = g.request_id
+    while not operation.wait(HEARTBEAT, or_begun=True):
+        if client_gone():
+            operation.leave()
+            raise ClientGone("the client has disconnected")
     events = operation.events()
     # An operation that ends before its first event gets an ordinary response, so that an error has its own status.
     first = next(events, None)
@@ -139,7 +143,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
                 yield _event(event_of(progress))
             yield _event(_outcome(operation, request_id))
 
-    response = unbuffered(stream_with_context(stream()), "text/event-stream")
+    response = unbuffered(stream_with_context(stream()), _EVENTS)
     # If the client disconnects before the stream begins, the generator never runs: leave the operation on close too.
     response.call_on_close(subscription.close)
     return response

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from app.api import schemas
 from app.types import AltTextParts, Answer, ImageInfo, Page, Tags, Timings
-from models.found import Entity, Line
+from models.found import Checkbox, Entity, Line, Part
 
 COLUMNS = ("path", "text", "tags", "model", "confidence")
 _ANSWER = TypeAdapter(Answer)
@@ -65,7 +65,15 @@ def from_service(fields: Mapping[str, Any]) -> Answer:
     said = schemas.Answer.model_validate(fields)
     image = said.image
     pages = tuple(
-        Page(page.width, page.height, page.text, None, _lines(page.lines), number=page.page - 1)
+        Page(
+            page.width,
+            page.height,
+            page.text,
+            None,
+            _lines(page),
+            number=page.page - 1,
+            is_read=not page.text_layer,
+        )
         for page in said.pages or ()
     )
     entities = said.entities and tuple(
@@ -75,7 +83,15 @@ def from_service(fields: Mapping[str, Any]) -> Answer:
     if said.tags is not None or said.tagger is not None:
         names, scores = said.tags, said.tag_scores
         tags = Tags(_tupled(names), _tupled(scores), said.tagger)
-    one = Page(image.width, image.height, said.text, said.confidence, _lines(said.lines), entities or None)
+    one = Page(
+        image.width,
+        image.height,
+        said.text,
+        said.confidence,
+        _lines(said),
+        entities or None,
+        is_read=not said.text_layer,
+    )
     return Answer(
         said.text,
         said.model,
@@ -91,7 +107,19 @@ def _tupled(values: list[Any] | None) -> tuple[Any, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _lines(lines: list[schemas.Line] | None) -> tuple[Line, ...] | None:
-    if lines is None:
+def _lines(page: schemas.Answer | schemas.Page) -> tuple[Line, ...] | None:
+    """Return the lines of a page; those of a table have its cells as parts."""
+    if page.lines is None:
         return None
-    return tuple(Line(line.text, line.confidence, line.polygon, line.paragraph) for line in lines)
+    rows: dict[int, list[list[Part]]] = {}
+    for table in page.tables or ():
+        rows[table.paragraph] = [[] for _ in range(table.rows)]
+        for cell in table.cells:
+            rows[table.paragraph][cell.row].append(Part(cell.text, cell.confidence, cell.polygon, cell.column))
+    lines = []
+    for line in page.lines:
+        is_row = line.paragraph in rows
+        parts = tuple(rows[line.paragraph].pop(0)) if is_row else ()
+        boxes = tuple(Checkbox(box.state, box.polygon) for box in line.checkboxes or ())
+        lines.append(Line(line.text, line.confidence, line.polygon, line.paragraph, parts, is_row, boxes))
+    return tuple(lines)

@@ -83,15 +83,15 @@ class Deployed:
         """Learn from an outcome whether the model could be loaded."""
         failed = isinstance(outcome, ModelUnavailable)
         if failed or self._entry.state is State.FAILED:
-            self._entry.is_elsewhere(State.FAILED if failed else State.READY, str(outcome) if failed else None)
+            self._entry.note_elsewhere(State.FAILED if failed else State.READY, str(outcome) if failed else None)
 
     def load(self) -> None:
         with self.lock:
             if self._handle is not None and self._entry.state is State.FAILED:
                 # The next job has the replica try again, when it is time for that.
-                self._entry.is_elsewhere(State.READY)
+                self._entry.note_elsewhere(State.READY)
             if self._handle is None and not self._closed and (self._thread is None or not self._thread.is_alive()):
-                self._entry.is_elsewhere(State.LOADING)
+                self._entry.note_elsewhere(State.LOADING)
                 self._thread = threading.Thread(target=self._deploy, name=f"deploy-{self.name}", daemon=True)
                 self._thread.start()
 
@@ -102,7 +102,7 @@ class Deployed:
             if self.unfinished or (self._thread is not None and self._thread.is_alive()):
                 return False
             deployed, self._handle = self._handle is not None, None
-            self._entry.is_elsewhere(None)
+            self._entry.note_elsewhere(None)
         if deployed:
             serve.delete(self._application)
         return True
@@ -128,12 +128,12 @@ class Deployed:
         except Exception as error:
             log.error("%s: cannot be deployed", self.name, exc_info=error)
             why = "the cluster could not start it; the log says more"
-            self._entry.is_elsewhere(State.FAILED, why)
+            self._entry.note_elsewhere(State.FAILED, why)
             self._end_all(ModelUnavailable(f"{self.name}: {why}"))
             return
         with self.lock:
             self._handle = handle
-            self._entry.is_elsewhere(State.READY)
+            self._entry.note_elsewhere(State.READY)
         for ticket in [*self.unfinished]:
             if not ticket.sent.is_set():
                 ticket.send(handle)

@@ -153,6 +153,22 @@ def test_no_more_requests_are_taken_than_may_be(operations: Operations) -> None:
         operations.submit(maker, "?")
 
 
+@pytest.mark.parametrize("detached", [False, True])
+def test_a_machine_without_threads_loses_no_room(monkeypatch: pytest.MonkeyPatch, detached: bool) -> None:
+    operations = Operations(2)
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        for _ in range(3):
+            with pytest.raises(RuntimeError, match="thread"):
+                operations.submit(Maker(), None if detached else "?", keep=True, detached=detached)
+    assert operations.in_work == 0
+    assert result(operations.submit(Maker(), "?")) == "made 1"
+
+
 def test_a_detached_operation_goes_on_and_is_found_by_its_id(
     operations: Operations, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,6 +312,26 @@ def test_load_is_once_for_all_callers() -> None:
     assert model.loads == 1
 
 
+def test_after_a_download_was_stopped_other_errors_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def download(source: Source, report: Callable[[float], None], needs: Needs) -> Path:
+        assert entry.stop_download()
+        report(0.5)
+        return tmp_path
+
+    def load() -> None:
+        raise ValueError("damaged")
+
+    monkeypatch.setattr(weights, "find", lambda source, needs: None)
+    monkeypatch.setattr(downloads, "download", download)
+    entry = registry_of(Fake("fake", Source("a/fake")).behave(load=load)).entry("fake")
+    with pytest.raises(ModelUnavailable, match="its download was stopped"):
+        entry.load()
+    monkeypatch.setattr(weights, "find", lambda source, needs: tmp_path)
+    with pytest.raises(ModelUnavailable, match="could not be loaded"):
+        entry.load()
+    assert entry.retry_in > 0
+
+
 def test_the_old_default_answers_until_the_new_one_is_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     here: set[str | None] = set()
     loading, defaults = threading.Event(), []

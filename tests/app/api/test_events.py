@@ -411,3 +411,13 @@ def test_only_a_client_that_asks_for_events_gets_them(server: Server) -> None:
             "/generate-text?model=rapidocr", data=SMALL, headers={"Accept": accept}
         )
         assert response.headers["Content-Type"] == kind
+
+
+def test_a_client_that_has_gone_before_the_first_event_is_noticed(
+    make_fakes: Callable[..., Fakes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fakes, go_on = make_fakes(), threading.Event()
+    monkeypatch.setattr(fakes.service, "generate", lambda request, progress, cancelled: go_on.wait(30))
+    answer = fakes.post("rapidocr", **{"waitress.client_disconnected": lambda: True})
+    assert (answer.status_code, fakes.operations.in_work) == (499, 0)
+    go_on.set()
