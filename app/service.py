@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
-from app import context, errors, metrics
+from app import context, errors, exporting, metrics
 from app.availability import Availability, refuse_download
 from app.cache import Cache, ResultCache
 from app.clock import Clock
@@ -16,7 +16,6 @@ from app.decoding.documents import Limits, open_pages
 from app.decoding.pool import DecodingPool
 from app.decoding.selection import furthest, selected
 from app.engine.base import Engine
-from app.exporting import export
 from app.fetching.client import Fetcher
 from app.jobs import JobRunner
 from app.pipelines import Pipeline, choose
@@ -89,7 +88,7 @@ class Service:
                 # Refuse before the image is fetched and decoded in vain.
                 self._engine.refuse_if_full(entry.model.name)
 
-            # The wait for a download of the model is no part of fetching.
+            # Time spent on a model's download does not count as fetching.
             clock.lap()
             upload = receive(request, self._fetcher, self._settings.max_upload_bytes)
             fetched = clock.lap() if request.image is None else 0
@@ -106,11 +105,11 @@ class Service:
                 # Keep each warning once: twenty lines may have the same one.
                 warnings=tuple(dict.fromkeys(warnings)),
             )
-            export = (
-                self.export(answer, request.export, upload.data, runner.stop_if_cancelled) if request.export else None
-            )
+            file = None
+            if request.export:
+                file = self.export(answer, request.export, upload.data, runner.stop_if_cancelled)
             timings = replace(timings, fetch=fetched, total=clock.total())
-            return replace(answer, timings=timings, export=export, export_as=request.export)
+            return replace(answer, timings=timings, export=file, export_as=request.export)
 
     def plan(self, options: RequestOptions) -> tuple[Pipeline, Entry | None]:
         """Return the pipeline that answers a request with these options, and the tagger where tags are asked for and
@@ -124,7 +123,7 @@ class Service:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
         for them, and `before_page` is called before each page."""
         with metrics.timed("export"):
-            return export(answer, format, data, partial(open_pages, data, self._limits, self._pool), before_page)
+            return exporting.export(answer, format, data, partial(open_pages, data, self._limits, self._pool), before_page)
 
     def tag(
         self,

@@ -31,7 +31,7 @@ class Tagging:
 
         Raises:
             InvalidOption: the model is no tagger of that kind.
-            models.base.UnknownModel: there is no such model.
+            models.errors.UnknownModel: there is no such model.
         """
         if name in (None, "auto"):
             tagger = self._registry.default_tagger()

@@ -1,7 +1,7 @@
 """The requests and answers of the service, which all front doors share.
 
 Plain dataclasses: no HTTP, no validation. A front door converts the requests of its protocol to a `Request`, and an
-`Answer` to those of its protocol. Boxes and polygons are in fractions of the upright image, as in `models.base`.
+`Answer` to those of its protocol. Boxes and polygons are in fractions of the upright image, as in `models.found`.
 """
 
 import hashlib

@@ -14,7 +14,7 @@ Point = tuple[Fraction, Fraction]
 
 
 class _Converted(BaseModel):
-    """A schema that can be filled from the attributes of the service's own type of the same name."""
+    """A schema that can be filled from the attributes of the service's own type."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -266,7 +266,7 @@ def _tables(page: types.Page) -> list[Table] | None:
 
 def _table(paragraph: int, lines: list[found.Line]) -> Table:
     cells = [
-        Cell(row=row, **{name: getattr(part, name) for name in ("column", "text", "confidence", "polygon")})
+        Cell(row=row, column=part.column, text=part.text, confidence=part.confidence, polygon=part.polygon)
         for row, line in enumerate(lines)
         for part in line.parts
     ]

@@ -19,8 +19,7 @@ PRINT_IS_SURER = 0.05
 """By how much the recogniser of print must be surer: fine-tuned on a few hands, the other is less sure of itself. With
 0.03, the recogniser of print also takes lines of handwriting; with 0.1, it loses much print."""
 BEGINNING = 4
-"""Line heights. Where print is the surer of so much of a line, the line is read as print; six find no more print that
-matters, and three lose some."""
+"""Line heights that print reads first. With 6, little more print is found; with 3, some is lost."""
 
 
 class Handwriting(Model):
@@ -54,7 +53,7 @@ class LoadedHandwriting(Loaded):
     def _predict(self, job: Job) -> Prediction:
         crop = pixels_of(job)
         reading = self._hand.read(crop)
-        # Of a line that this one is sure of, the other cannot be so much surer.
+        # If this reader is nearly certain, print cannot be surer by the margin.
         if reading.confidence + PRINT_IS_SURER < 1 and self._begins_as_print(crop, reading):
             printed = self._print.read(crop)
             reading = printed if printed.confidence > reading.confidence + PRINT_IS_SURER else reading
