@@ -122,8 +122,9 @@ class Service:
     def export(self, answer: Answer, format: str, data: bytes, before_page: Callable[[], None] = lambda: None) -> bytes:
         """Render what was said of a file in a format of EXPORTS. The PDF asks for pixels: the file is decoded again
         for them, and `before_page` is called before each page."""
+        pages = partial(open_pages, data, self._limits, self._pool)
         with metrics.timed("export"):
-            return exporting.export(answer, format, data, partial(open_pages, data, self._limits, self._pool), before_page)
+            return exporting.export(answer, format, data, pages, before_page)
 
     def tag(
         self,

@@ -7,12 +7,15 @@ if it is surer there. The surer of the two counts, so that print among handwriti
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from models.base import Job, Loaded, Model, Placement, Prediction, Source, Task
 from models.families.rapidocr import package_directory, pixels_of
 from models.found import WHOLE_IMAGE, Line
-from models.reading.crops import Pixels
-from models.reading.ctc import Reading
+
+if TYPE_CHECKING:
+    from models.reading.crops import Pixels
+    from models.reading.ctc import Reading
 
 NAME = "handwriting"
 PRINT_IS_SURER = 0.05
@@ -61,7 +64,7 @@ class LoadedHandwriting(Loaded):
         lines = (Line(text, confidence, WHOLE_IMAGE),) if text else ()
         return Prediction(text, confidence=confidence, lines=lines)
 
-    def _begins_as_print(self, crop: Pixels, reading: Reading) -> bool:
+    def _begins_as_print(self, crop: "Pixels", reading: "Reading") -> bool:
         """Return whether the recogniser of print is surer of the beginning of a line; of a short line, always. Most
         lines of handwriting are thus spared a second reading."""
         height, width = crop.shape[:2]
