@@ -276,8 +276,8 @@ def _tables(page: types.Page) -> list[Table] | None:
 
 def _table(paragraph: int, lines: list[found.Line]) -> Table:
     cells = [
-        Cell(row=row, **{name: getattr(part, name) for name in ("column", "text", "confidence", "polygon")})
+        Cell(row=row, **{name: getattr(cell, name) for name in ("column", "text", "confidence", "polygon")})
         for row, line in enumerate(lines)
-        for part in line.parts
+        for cell in line.cells()
     ]
     return Table(paragraph=paragraph, rows=len(lines), columns=1 + max(cell.column for cell in cells), cells=cells)

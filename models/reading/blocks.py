@@ -9,6 +9,7 @@ Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with t
 A column of amounts belongs to what stands to its left.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -28,7 +29,7 @@ from models.reading.geometry import (
     typical_height,
 )
 from models.reading.headings import GUTTER, first_heading, is_split, right_edge
-from models.reading.tables import find_tables, is_running, side_by_side
+from models.reading.tables import find_tables, is_price_list, is_running, side_by_side
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
@@ -57,7 +58,7 @@ class Block(NamedTuple):
     """Boxes that are read together, row by row."""
 
     members: Indices
-    is_table: bool = False
+    rows: Sequence[Indices] | None = None  # of a table
 
 
 def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
@@ -65,10 +66,11 @@ def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
     bands, height = cut_bands(boxes, members), typical_height(boxes)
     found: list[Block] = []
     start = 0
-    for first, last in find_tables(boxes, kinds.amounts, bands):
+    for first, last, rows in find_tables(boxes, kinds.amounts, bands):
         found += columns(boxes, kinds, bands[start:first], height)
-        table = np.concatenate(bands[first:last])
-        found += [Block(part, is_table=True) for part in side_by_side(boxes, kinds.amounts, table, height)]
+        for part in side_by_side(boxes, kinds.amounts, np.concatenate(rows), height):
+            own = [row[np.isin(row, part)] for row in rows if np.isin(row, part).any()]
+            found.append(Block(part, None if is_price_list(boxes, kinds.amounts, own, height) else own))
         start = last
     return found + columns(boxes, kinds, bands[start:], height)
 

@@ -8,10 +8,12 @@ where their lines stand on the same rows, so a table also has to have a column o
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.wrapped import wrapped_rows
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at least so many rows
@@ -26,8 +28,16 @@ FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one withi
 RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
 
 
-def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[tuple[int, int]]:
-    """Return the tables as first and last band, the latter exclusive, from top to bottom.
+class Table(NamedTuple):
+    """Bands that make a table, and the boxes of each of its rows."""
+
+    first: int
+    last: int  # exclusive
+    rows: Sequence[Indices]
+
+
+def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[Table]:
+    """Return the tables from top to bottom.
 
     Args:
         boxes: (n, 4) left, top, right, bottom in pixels of the upright page.
@@ -35,23 +45,35 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
         bands: indices of the boxes in each band, from top to bottom.
     """
     height = typical_height(boxes)
-    found: list[tuple[int, int]] = []
+    found: list[Table] = []
     start = 0
     while start < len(bands):
-        tables: list[tuple[int, int]] = []
-        for gap in (NARROW_GAP, COLUMN_GAP):
-            length = run_length(boxes, bands[start:], height, gap)
-            for first, last in evenly_spaced(boxes, bands, start, start + length, height):
-                members = np.concatenate(bands[first:last])
-                if last - first < LEAST_ROWS or not is_table(boxes, amounts, members, height):
-                    continue
-                if not goes_on(boxes, members, bands[last:], height):
-                    tables.append((first, last))
-            if tables:
-                break
-        found += tables
+        rows, length = wrapped_rows(boxes, bands[start:], height)
+        if rows:
+            found.append(Table(start, start + length, rows))
+        else:
+            tables, length = single_lined(boxes, amounts, bands, start, height)
+            found += tables
         start += max(length, 1)
     return found
+
+
+def single_lined(
+    boxes: Floats, amounts: Flags, bands: Sequence[Indices], start: int, height: float
+) -> tuple[list[Table], int]:
+    """Return the tables from a band on each cell of which holds one line, and how many bands were looked at."""
+    tables: list[Table] = []
+    for gap in (NARROW_GAP, COLUMN_GAP):
+        length = run_length(boxes, bands[start:], height, gap)
+        for first, last in evenly_spaced(boxes, bands, start, start + length, height):
+            members = np.concatenate(bands[first:last])
+            if last - first < LEAST_ROWS or not is_table(boxes, amounts, members, height):
+                continue
+            if not goes_on(boxes, members, bands[last:], height):
+                tables.append(Table(first, last, bands[first:last]))
+        if tables:
+            break
+    return tables, length
 
 
 def run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
@@ -157,16 +179,25 @@ def is_running(boxes: Floats, height: float) -> bool:
     )
 
 
-def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
-    """Return the column (n,), counted from 0, of each of the boxes that make a table.
+def column_numbers(boxes: Floats, rows: Sequence[Indices], height: float) -> Indices:
+    """Return the column (n,), counted from 0, of each of the boxes, where they are those of the rows of a table.
 
-    The columns are those of the rows with as many boxes as most: a total may stand across the others.
+    The columns are those of the rows with as many cells as most: a total may stand across the others.
     """
-    middles = boxes[members][:, [1, 3]].mean(axis=1)
-    row = np.abs(middles[:, None] - row_middles(boxes[members], height)).argmin(axis=1)
-    count = np.bincount(row)
-    edges, _ = column_gaps(boxes, members[count[row] >= np.median(count)], height)
-    return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
+    count = [len(blank_strips(boxes[row, 0], boxes[row, 2])[0]) for row in rows]
+    full = [row for row, gaps in zip(rows, count, strict=True) if gaps >= np.median(count)]
+    edges, _ = column_gaps(boxes, np.concatenate(full), height)
+    return np.asarray(np.searchsorted(edges, boxes[:, 2], side="left"), np.intp)
+
+
+def is_price_list(boxes: Floats, amounts: Flags, rows: Sequence[Indices], height: float) -> bool:
+    """Tell texts and their prices, with remarks below them, from a table of two columns."""
+    columns, _ = cut_columns(boxes, np.concatenate(rows), height)
+    return (
+        len(columns) == 2
+        and are_numbers(boxes[columns[1]], amounts[columns[1]], height)
+        and any(len(row_middles(boxes[row], height)) > 1 for row in rows)
+    )
 
 
 def cut_columns(boxes: Floats, members: Indices, height: float) -> tuple[list[Indices], Floats]:

@@ -24,7 +24,7 @@ def grid(*columns: tuple[float, float], rows: int = 4, top: float = 100, step: f
 
 
 def tables(boxes: Floats, amounts: Flags) -> list[tuple[int, int]]:
-    return find_tables(boxes, amounts, cut_bands(boxes, np.arange(len(boxes))))
+    return [(first, last) for first, last, _ in find_tables(boxes, amounts, cut_bands(boxes, np.arange(len(boxes))))]
 
 
 GOODS, QUANTITY, PRICE = (100.0, 240.0), (420.0, 30.0), (500.0, 60.0)
@@ -71,7 +71,7 @@ def test_a_wide_blank_between_rows_parts_two_tables() -> None:
 def test_a_total_across_the_columns_leaves_them_as_they_are() -> None:
     body, total = grid(GOODS, QUANTITY, PRICE), np.array([[400.0, 260, 495, 280], [500, 260, 560, 280]])
     boxes = np.concatenate([body, total])
-    assert column_numbers(boxes, np.arange(14), HEIGHT).tolist() == [0, 1, 2] * 4 + [2, 2]
+    assert column_numbers(boxes, cut_bands(boxes, np.arange(14)), HEIGHT).tolist() == [0, 1, 2] * 4 + [2, 2]
 
 
 def test_one_row_and_rows_without_numbers_are_no_table() -> None:
@@ -101,7 +101,7 @@ def test_a_label_before_its_number_makes_no_column_of_numbers() -> None:
 def test_the_sign_of_a_currency_belongs_to_its_number() -> None:
     boxes = grid(GOODS, (500, 10), (525, 60), rows=6)
     assert tables(boxes, last_of(3, 6)) == [(0, 6)]
-    assert column_numbers(boxes, np.arange(18), HEIGHT).tolist() == [0, 1, 1] * 6
+    assert column_numbers(boxes, cut_bands(boxes, np.arange(18)), HEIGHT).tolist() == [0, 1, 1] * 6
 
 
 def test_columns_that_stand_close_need_more_rows() -> None:
