@@ -18,6 +18,7 @@ import numpy as np
 from models.reading.amounts import Kinds
 from models.reading.geometry import Floats, Indices, blank_strips, row_middles, typical_height
 from models.reading.headings import GUTTER, first_heading, is_split, right_edge
+from models.reading.panels import find_panels
 from models.reading.sides import PROSE_ROWS, are_blocks, are_captions, are_columns, number_beside
 from models.reading.tables import find_tables, find_word_tables, is_price_list, side_by_side
 
@@ -40,6 +41,10 @@ class Block(NamedTuple):
 def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
     """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
     bands, height = cut_bands(boxes, members), typical_height(boxes)
+    panels = find_panels(boxes, kinds.amounts, bands, height)
+    if panels is not None:
+        parts = panel_by_panel(boxes, bands, *panels)
+        return [block for part in parts for block in blocks(boxes, kinds, part)]
     found: list[Block] = []
     start = 0
     for first, last, rows in find_tables(boxes, kinds.amounts, bands):
@@ -49,6 +54,14 @@ def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
             found.append(Block(part, None if is_price_list(boxes, kinds.amounts, own, height) else own))
         start = last
     return found + columns(boxes, kinds, bands[start:], height)
+
+
+def panel_by_panel(boxes: Floats, bands: list[Indices], first: int, last: int, gutter: float) -> list[Indices]:
+    """Return what is above two panels, each of them, and what is below."""
+    beside = np.concatenate(bands[first:last])
+    left = boxes[beside, 2] <= gutter
+    parts = bands[:first], [beside[left]], [beside[~left]], bands[last:]
+    return [np.concatenate(part) for part in parts if part]
 
 
 def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) -> list[Block]:
