@@ -266,8 +266,8 @@ def _tables(page: types.Page) -> list[Table] | None:
 
 def _table(paragraph: int, lines: list[found.Line]) -> Table:
     cells = [
-        Cell(row=row, column=part.column, text=part.text, confidence=part.confidence, polygon=part.polygon)
+        Cell(row=row, column=cell.column, text=cell.text, confidence=cell.confidence, polygon=cell.polygon)
         for row, line in enumerate(lines)
-        for part in line.parts
+        for cell in line.cells()
     ]
     return Table(paragraph=paragraph, rows=len(lines), columns=1 + max(cell.column for cell in cells), cells=cells)

@@ -40,7 +40,7 @@ def _block(lines: list[Line]) -> str:
 
 def _row(line: Line, columns: int) -> str:
     """A row of a table, whose first is its head: Markdown has no table without one."""
-    cells = {part.column: _escape_inline(printable(part.text)) for part in line.parts}
+    cells = {cell.column: _escape_inline(printable(cell.text)) for cell in line.cells()}
     return f"| {' | '.join(cells.get(column, '') for column in range(columns))} |"
 
 

@@ -9,43 +9,21 @@ Boxes are (n, 4): left, top, right, bottom in pixels of the upright page, with t
 A column of amounts belongs to what stands to its left.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
 from models.reading.amounts import Kinds
-from models.reading.geometry import (
-    Flags,
-    Floats,
-    Indices,
-    are_beside,
-    blank_strips,
-    gap_beside,
-    meeting,
-    pitch,
-    row_middles,
-    typical_height,
-)
+from models.reading.geometry import Floats, Indices, blank_strips, row_middles, typical_height
 from models.reading.headings import GUTTER, first_heading, is_split, right_edge
-from models.reading.tables import find_tables, is_running, side_by_side
+from models.reading.panels import find_panels
+from models.reading.sides import PROSE_ROWS, are_blocks, are_captions, are_columns, number_beside
+from models.reading.tables import find_tables, find_word_tables, is_price_list, side_by_side
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.
-PROSE_WIDTH = 5.5  # narrowest column of running text
-PROSE_ROWS = 4  # rows of the taller of two columns of running text; the other has one less
-PROSE_FILL = 0.6  # share of a column's width that the mean row of running text fills
-WIDE_GUTTER, LONG_COLUMN = 5.5, 8  # a gutter wider than this, in heights, has that many rows beside it
-NARROW_GUTTER = 0.8  # so has one narrower than this: the spaces of a few rows stand above one another by chance
-MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list
-SIDEBAR = 0.7  # most rows of a sidebar, as a share of those of the text, if they meet
-UNALIGNED = 0.5  # two long sides are columns if a smaller share of their rows meets
-ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
-APART = 1.5  # narrowest gap between blocks whose rows do not meet
-FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
-VERY_FAR = 7.0  # and that have as many rows
-EVEN = 0.5  # largest difference between the distances of a sidebar's rows, if they meet those of the text
-TIGHT = 1.9  # widest pitch of the rows of an address
 MOST_ENDS = 100  # of a block in columns that are tried: a page of text has fewer rows, a map or a drawing any number
 BELOW = 0.4  # blank space, more than the usual one between rows, above what comes after two blocks side by side
 NUMBER_WIDTH = 5.0  # widest number of a page
@@ -57,20 +35,33 @@ class Block(NamedTuple):
     """Boxes that are read together, row by row."""
 
     members: Indices
-    is_table: bool = False
+    rows: Sequence[Indices] | None = None  # of a table
 
 
 def blocks(boxes: Floats, kinds: Kinds, members: Indices) -> list[Block]:
     """Cut boxes into blocks in reading order. A table is one; so is what spans columns, as a heading does."""
     bands, height = cut_bands(boxes, members), typical_height(boxes)
+    panels = find_panels(boxes, kinds.amounts, bands, height)
+    if panels is not None:
+        parts = panel_by_panel(boxes, bands, *panels)
+        return [block for part in parts for block in blocks(boxes, kinds, part)]
     found: list[Block] = []
     start = 0
-    for first, last in find_tables(boxes, kinds.amounts, bands):
+    for first, last, rows in find_tables(boxes, kinds.amounts, bands):
         found += columns(boxes, kinds, bands[start:first], height)
-        table = np.concatenate(bands[first:last])
-        found += [Block(part, is_table=True) for part in side_by_side(boxes, kinds.amounts, table, height)]
+        for part in side_by_side(boxes, kinds.amounts, np.concatenate(rows), height):
+            own = [row[np.isin(row, part)] for row in rows if np.isin(row, part).any()]
+            found.append(Block(part, None if is_price_list(boxes, kinds.amounts, own, height) else own))
         start = last
     return found + columns(boxes, kinds, bands[start:], height)
+
+
+def panel_by_panel(boxes: Floats, bands: list[Indices], first: int, last: int, gutter: float) -> list[Indices]:
+    """Return what is above two panels, each of them, and what is below."""
+    beside = np.concatenate(bands[first:last])
+    left = boxes[beside, 2] <= gutter
+    parts = bands[:first], [beside[left]], [beside[~left]], bands[last:]
+    return [np.concatenate(part) for part in parts if part]
 
 
 def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) -> list[Block]:
@@ -86,11 +77,24 @@ def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) ->
             rest.append(bands[0])
             bands = bands[1:]
             continue
-        found += map(Block, sections(boxes, kinds, rest, height))
+        found += in_rows(boxes, sections(boxes, kinds, rest, height), height)
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
         left = boxes[block, 2] <= gutter
         found += blocks(boxes, kinds, block[left]) + blocks(boxes, kinds, block[~left])
-    return [*found, *map(Block, sections(boxes, kinds, rest, height))]
+    return found + in_rows(boxes, sections(boxes, kinds, rest, height), height)
+
+
+def in_rows(boxes: Floats, parts: Sequence[Indices], height: float) -> list[Block]:
+    """Return parts of a page that are read row by row as blocks, their tables apart."""
+    found: list[Block] = []
+    for part in parts:
+        bands, start = cut_bands(boxes, part), 0
+        for first, last, rows in find_word_tables(boxes, bands, height):
+            found += [Block(np.concatenate(bands[start:first]))] if first > start else []
+            found.append(Block(np.concatenate(rows), rows))
+            start = last
+        found += [Block(np.concatenate(bands[start:]))] if start < len(bands) else []
+    return found
 
 
 def cut_bands(boxes: Floats, members: Indices) -> list[Indices]:
@@ -225,72 +229,3 @@ def find_gutter(boxes: Floats, kinds: Kinds, members: Indices, height: float, co
         if found:
             return float(starts[index])
     return None
-
-
-def number_beside(amounts: Flags, left: Indices, right: Indices) -> bool:
-    """Tell whether one of two sets of boxes is mostly amounts."""
-    return bool(max(amounts[left].mean(), amounts[right].mean()) >= 0.5)
-
-
-def are_captions(boxes: Floats, captions: Flags, sides: tuple[Indices, Indices]) -> bool:
-    """Tell whether a caption begins at the top of either of two sets of boxes, as under pictures side by side."""
-    return all(bool(captions[side[boxes[side, 1].argmin()]]) for side in sides)
-
-
-def are_columns(left: Floats, right: Floats, gap: float, height: float) -> bool:
-    """Tell whether two sets of boxes side by side are columns of running text, or one such and short lines beside."""
-    if min(len(left), len(right)) < 2 or max(len(left), len(right)) < PROSE_ROWS or not are_beside(left, right):
-        return False
-    rows = [row_middles(side, height) for side in (left, right)]
-    prose = [is_prose(side, len(middles), height) for side, middles in zip((left, right), rows, strict=True)]
-    counts = sorted(map(len, rows))
-    if not NARROW_GUTTER * height <= gap <= WIDE_GUTTER * height and counts[1] < LONG_COLUMN:
-        return False
-    if all(prose):
-        return counts[1] >= PROSE_ROWS
-    if (
-        counts[0] >= LONG_COLUMN
-        and gap >= APART * height
-        and meeting(rows[0], rows[1], height, shifted=True) < UNALIGNED
-    ):
-        return True
-    running = len(rows[prose.index(True)]) if any(prose) else 0
-    if running <= PROSE_ROWS or counts[0] < 2:
-        return False
-    if meeting(rows[0], rows[1], height) < ALIGNED:
-        return True
-    # The spaces of two rows stand above one another by chance.
-    if counts[0] < PROSE_ROWS - 1:
-        return False
-    # The bullets and numbers of a list belong to its rows.
-    if float(np.ptp(left[:, [0, 2]])) <= MARK_WIDTH * height:
-        return False
-    # Beside text whose rows are all about as long, short lines are no cells of its rows.
-    whole = any(is_running(side, height) for side in (left, right))
-    pitches = np.diff(min(rows, key=len))
-    # The terms of a glossary stand where their texts begin. A sidebar may have a heading.
-    even = float(np.ptp(pitches[1:] if len(pitches) > 2 else pitches)) <= EVEN * height
-    return (whole or counts[0] <= SIDEBAR * running) and even and float(np.median(pitches)) <= TIGHT * height
-
-
-def are_blocks(boxes: Floats, sides: tuple[Indices, Indices], amounts: bool, gap: float, height: float) -> bool:
-    """Tell whether two sets of short lines side by side are read apart: they do not meet row by row, or stand far
-    apart, as the address and the date of a letter."""
-    rows = [row_middles(boxes[side], height) for side in sides]
-    counts = sorted(map(len, rows))
-    if amounts or counts[1] < 3 or gap < APART * height or not are_beside(boxes[sides[0]], boxes[sides[1]]):
-        return False
-    if meeting(rows[0], rows[1], height) < ALIGNED:
-        return True
-    needed = FAR if counts[1] - counts[0] >= 2 else VERY_FAR
-    return (
-        pitch(max(rows, key=len)) <= TIGHT * height
-        and gap_beside(boxes[sides[0]], boxes[sides[1]], gap) >= needed * height
-    )
-
-
-def is_prose(boxes: Floats, rows: int, height: float) -> bool:
-    """Tell running text, whose rows fill most of its width, from short lines and cells."""
-    width = float(boxes[:, 2].max() - boxes[:, 0].min())
-    filled = float((boxes[:, 2] - boxes[:, 0]).sum() / max(rows, 1))
-    return rows >= PROSE_ROWS - 1 and width >= PROSE_WIDTH * height and filled >= PROSE_FILL * width

@@ -5,7 +5,8 @@ lines, orders them and starts a new paragraph where a blank line lies between. L
 height, so that nothing depends on the resolution.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal, cast
 
@@ -20,6 +21,7 @@ from models.reading.geometry import (
     askew,
     enclose,
     rotate,
+    row_middles,
     row_overlap,
     slant,
     typical_height,
@@ -42,14 +44,15 @@ class TextLine:
     pieces: list[int]  # indices of the pieces, from the line's start to its end
     paragraph: int  # counted from 0 in reading order
     block: int  # likewise
-    columns: list[int] | None = None  # in a table, the column of each piece, counted from 0
+    places: list[tuple[int, int]] | None = None  # in a table, the column and the line in its cell of each piece, from 0
 
-    def cells(self) -> list[tuple[int, list[int]]]:
-        """Return the column and the pieces of each cell of a table's row; outside of tables, each piece is one."""
-        if self.columns is None:
+    def parts(self) -> list[tuple[int, list[int]]]:
+        """Return the column and the pieces of each line of each cell of a table's row; outside of tables, each piece is
+        one."""
+        if self.places is None:
             return [(0, [piece]) for piece in self.pieces]
-        pairs = groupby(zip(self.columns, self.pieces, strict=True), lambda pair: pair[0])
-        return [(column, [piece for _, piece in of_column]) for column, of_column in pairs]
+        pairs = groupby(zip(self.places, self.pieces, strict=True), lambda pair: pair[0])
+        return [(column, [piece for _, piece in of_place]) for (column, _), of_place in pairs]
 
 
 def layout_of(options: Options, automatic: Layout = "auto") -> Layout:
@@ -76,19 +79,35 @@ def arrange(points: Floats, kinds: Kinds | None = None, layout: Layout = "auto")
     reach = np.inf if layout in ("auto", "rows") else LINE_GAP
     lines: list[TextLine] = []
     paragraph = 0
-    for number, (block, is_table) in enumerate(cut):
-        column = np.zeros(len(boxes), np.intp)
-        column[block] = column_numbers(boxes, block, typical_height(boxes)) if is_table else 0
+    for number, (block, rows) in enumerate(cut):
+        if rows is not None and layout == "auto":
+            table = table_lines(points, boxes, rows, angle)
+            lines += [replace(line, paragraph=paragraph, block=number) for line in table]
+            paragraph += 1
+            continue
         groups = order_rows(boxes, join_row(boxes, block, reach))
-        starts = paragraph_starts(np.array([enclose(boxes[group]) for group in groups]), whole=is_table)
+        starts = paragraph_starts(np.array([enclose(boxes[group]) for group in groups]), whole=rows is not None)
         for group, start in zip(groups, starts, strict=True):
             paragraph += int(start)
-            places = column[group].tolist() if is_table and layout == "auto" else None
-            polygon = line_polygon(points[group], angle)
-            lines.append(TextLine(polygon, group.tolist(), paragraph - 1, number, places))
+            lines.append(TextLine(line_polygon(points[group], angle), group.tolist(), paragraph - 1, number))
     for number in np.flatnonzero(across).tolist():
         lines.append(TextLine(points[number], [number], paragraph, lines[-1].block + 1))
         paragraph += 1
+    return lines
+
+
+def table_lines(points: Floats, boxes: Floats, rows: Sequence[Indices], angle: float) -> list[TextLine]:
+    """Return the rows of a table, each a line, cell by cell."""
+    height, place = typical_height(boxes), np.zeros(len(boxes), np.intp)
+    column = column_numbers(boxes, rows, height)
+    lines = []
+    for row in rows:
+        for cell in (row[column[row] == number] for number in np.unique(column[row])):
+            middles = boxes[cell][:, [1, 3]].mean(axis=1)
+            place[cell] = np.abs(middles[:, None] - row_middles(boxes[cell], height)).argmin(axis=1)
+        ordered = row[np.lexsort((boxes[row, 0], place[row], column[row]))]
+        cells = list(zip(column[ordered].tolist(), place[ordered].tolist(), strict=True))
+        lines.append(TextLine(line_polygon(points[ordered], angle), ordered.tolist(), 0, 0, cells))
     return lines
 
 

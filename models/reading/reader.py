@@ -159,16 +159,16 @@ class PageReader:
         lines = []
         for line in arrange(sheet.pieces.polygons[kept], kinds, layout):
             parts = [
-                self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.cells()
+                self._part(sheet, read, [kept[piece] for piece in pieces], column) for column, pieces in line.parts()
             ]
-            polygons = [sheet.pieces.polygons[kept[pieces[-1]]] for _, pieces in line.cells()]
+            polygons = [sheet.pieces.polygons[kept[pieces[-1]]] for _, pieces in line.parts()]
             text = leaders.joined(sheet.image, [part.text for part in parts], polygons)
             confidence = mean_confidence(parts)
             if is_text(text, confidence):
                 polygon = sheet.fractions(line.polygon)
                 own = {kept[piece] for piece in line.pieces}
                 marks = [sheet.checkbox(mark) for mark, piece in enumerate(marked) if piece in own]
-                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.columns is not None, marks))
+                lines.append(Line(text, confidence, polygon, line.paragraph, parts, line.places is not None, marks))
         return lines
 
     def recognise(self, crop: Pixels) -> Reading:

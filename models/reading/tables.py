@@ -3,19 +3,25 @@
 A table is a run of bands that hold one row each and leave the same strips blank from the first to the last, as in
 "TINTIN" and "T-Recs" (Kieninger, "Table structure recognition based on robust block segmentation", 1998): the words of
 a column stand above one another, and no word crosses from one column into the next. Columns of running text look alike
-where their lines stand on the same rows, so a table also has to have a column of numbers.
+where their lines stand on the same rows, so a table also has to have a column of numbers, unless it is read row by row
+anyway.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
 from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.wrapped import wrapped_rows
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at least so many rows
 LEAST_ROWS = 2  # rows of a table
+WORD_ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share of them that are alike
+TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
+MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list, in heights
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
 GOES_ON = 2  # rows below those of a table that tell that a column of it is text
@@ -26,8 +32,16 @@ FAR, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one withi
 RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
 
 
-def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[tuple[int, int]]:
-    """Return the tables as first and last band, the latter exclusive, from top to bottom.
+class Table(NamedTuple):
+    """Bands that make a table, and the boxes of each of its rows."""
+
+    first: int
+    last: int  # exclusive
+    rows: Sequence[Indices]
+
+
+def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list[Table]:
+    """Return the tables from top to bottom.
 
     Args:
         boxes: (n, 4) left, top, right, bottom in pixels of the upright page.
@@ -35,23 +49,88 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
         bands: indices of the boxes in each band, from top to bottom.
     """
     height = typical_height(boxes)
-    found: list[tuple[int, int]] = []
+
+    def with_numbers(first: int, last: int) -> bool:
+        members = np.concatenate(bands[first:last])
+        return is_table(boxes, amounts, members, height) and not goes_on(boxes, members, bands[last:], height)
+
+    found: list[Table] = []
     start = 0
     while start < len(bands):
-        tables: list[tuple[int, int]] = []
-        for gap in (NARROW_GAP, COLUMN_GAP):
-            length = run_length(boxes, bands[start:], height, gap)
-            for first, last in evenly_spaced(boxes, bands, start, start + length, height):
-                members = np.concatenate(bands[first:last])
-                if last - first < LEAST_ROWS or not is_table(boxes, amounts, members, height):
-                    continue
-                if not goes_on(boxes, members, bands[last:], height):
-                    tables.append((first, last))
-            if tables:
-                break
+        rows, length = wrapped_rows(boxes, bands[start:], height)
+        if rows:
+            found.append(Table(start, start + length, rows))
+        else:
+            tables, length = single_lined(boxes, bands, start, height, with_numbers)
+            found += tables
+        start += max(length, 1)
+    return found
+
+
+def find_word_tables(boxes: Floats, bands: Sequence[Indices], height: float) -> list[Table]:
+    """Return the tables among bands that are read row by row whether they are in a table or not, and that need no
+    numbers: the cells of each column begin, end or have their middle at one place."""
+
+    def with_columns(first: int, last: int) -> bool:
+        rows, beside = bands[first:last], [*bands[:first][-1:], *bands[last:][:1]]
+        return (
+            len(rows) >= WORD_ROWS
+            and are_aligned(boxes, rows, height)
+            and not any(goes_across(boxes, rows, band, height) for band in beside)
+        )
+
+    found: list[Table] = []
+    start = 0
+    while start < len(bands):
+        tables, length = single_lined(boxes, bands, start, height, with_columns)
         found += tables
         start += max(length, 1)
     return found
+
+
+def single_lined(
+    boxes: Floats, bands: Sequence[Indices], start: int, height: float, accept: Callable[[int, int], bool]
+) -> tuple[list[Table], int]:
+    """Return the tables of single lines that are accepted, from a band on, and how many bands were looked at."""
+    tables: list[Table] = []
+    for gap in (NARROW_GAP, COLUMN_GAP):
+        length = run_length(boxes, bands[start:], height, gap)
+        for first, last in evenly_spaced(boxes, bands, start, start + length, height):
+            if last - first >= LEAST_ROWS and accept(first, last):
+                tables.append(Table(first, last, bands[first:last]))
+        if tables:
+            break
+    return tables, length
+
+
+def goes_across(boxes: Floats, rows: Sequence[Indices], band: Indices, height: float) -> bool:
+    """Tell whether a band as far from rows as they are from one another has text where they have gaps: the wide spaces
+    of some rows of a text stand above one another by chance."""
+    middles = np.sort([float(boxes[row][:, [1, 3]].mean()) for row in [*rows, band]])
+    at = float(boxes[band][:, [1, 3]].mean())
+    nearest = float(np.partition(np.abs(middles - at), 1)[1])
+    usual = float(np.median(np.diff(middles)))
+    if usual > TEXT_PITCH * height or abs(nearest - usual) > SAME_PITCH / 2 * height:
+        return False
+    starts, gaps = column_gaps(boxes, np.concatenate(rows), height)
+    left, right = boxes[band, 0], boxes[band, 2]
+    return bool(((left[:, None] < starts + gaps) & (right[:, None] > starts)).any())
+
+
+def are_aligned(boxes: Floats, rows: Sequence[Indices], height: float) -> bool:
+    """Tell whether most rows have a cell in each column, and the cells of each column stand below one another."""
+    columns, _ = cut_columns(boxes, np.concatenate(rows), height)
+    cells = [[boxes[row[np.isin(row, column)]] for row in rows] for column in columns]
+    full = np.array([[len(cell) > 0 for cell in column] for column in cells]).all(axis=0)
+    if len(columns) < 2 or float(full.mean()) < ALIGNED:
+        return False
+    for column in cells:
+        ends = np.array([(cell[:, 0].min(), cell[:, 2].max()) for cell in column if len(cell)])
+        places = np.column_stack([ends, ends.mean(axis=1)])
+        near = np.abs(places - np.median(places, axis=0)) <= SAME_LEFT * height
+        if float(near.mean(axis=0).max()) < ALIGNED:
+            return False
+    return float(np.ptp(boxes[columns[0]][:, [0, 2]])) > MARK_WIDTH * height  # The numbers of a list make no table.
 
 
 def run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
@@ -157,16 +236,25 @@ def is_running(boxes: Floats, height: float) -> bool:
     )
 
 
-def column_numbers(boxes: Floats, members: Indices, height: float) -> Indices:
-    """Return the column (n,), counted from 0, of each of the boxes that make a table.
+def column_numbers(boxes: Floats, rows: Sequence[Indices], height: float) -> Indices:
+    """Return the column (n,), counted from 0, of each of the boxes, where they are those of the rows of a table.
 
-    The columns are those of the rows with as many boxes as most: a total may stand across the others.
+    The columns are those of the rows with as many cells as most: a total may stand across the others.
     """
-    middles = boxes[members][:, [1, 3]].mean(axis=1)
-    row = np.abs(middles[:, None] - row_middles(boxes[members], height)).argmin(axis=1)
-    count = np.bincount(row)
-    edges, _ = column_gaps(boxes, members[count[row] >= np.median(count)], height)
-    return np.asarray(np.searchsorted(edges, boxes[members, 2], side="left"), np.intp)
+    count = [len(blank_strips(boxes[row, 0], boxes[row, 2])[0]) for row in rows]
+    full = [row for row, gaps in zip(rows, count, strict=True) if gaps >= np.median(count)]
+    edges, _ = column_gaps(boxes, np.concatenate(full), height)
+    return np.asarray(np.searchsorted(edges, boxes[:, 2], side="left"), np.intp)
+
+
+def is_price_list(boxes: Floats, amounts: Flags, rows: Sequence[Indices], height: float) -> bool:
+    """Tell texts and their prices, with remarks below them, from a table of two columns."""
+    columns, _ = cut_columns(boxes, np.concatenate(rows), height)
+    return (
+        len(columns) == 2
+        and are_numbers(boxes[columns[1]], amounts[columns[1]], height)
+        and any(len(row_middles(boxes[row], height)) > 1 for row in rows)
+    )
 
 
 def cut_columns(boxes: Floats, members: Indices, height: float) -> tuple[list[Indices], Floats]:

@@ -113,9 +113,9 @@ def _arranged(rows: Sequence[Row], size: tuple[float, float], degrees: int, layo
                 place(line_polygon(pieces.polygons[cell], 0.0) if len(cell) > 1 else pieces.polygons[cell[0]]),
                 column,
             )
-            for column, cell in line.cells()
+            for column, cell in line.parts()
         )
-        is_row = line.columns is not None
+        is_row = line.places is not None
         text = " ".join(part.text for part in parts)
         kept = parts if len(parts) > 1 or is_row else ()
         lines.append(Line(text, 1.0, place(line.polygon), line.paragraph, kept, is_row))

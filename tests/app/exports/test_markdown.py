@@ -1,11 +1,14 @@
 """Markdown, read by markdown-it-py."""
 
+from dataclasses import replace
+
 import pytest
 from markdown_it import MarkdownIt
 
 from app.exports import EXPORTS, Document
 from app.exports.base import printable
-from tests.app.exports.documents import DOCUMENTS, HOSTILE, PROSE, TABLE, document, every_document, lines, page
+from models.found import Part
+from tests.app.exports.documents import DOCUMENTS, HOSTILE, PROSE, TABLE, document, every_document, lines, page, row
 
 # GitHub's extensions of CommonMark, which make more characters special.
 READER = MarkdownIt("commonmark").enable(["table", "strikethrough"])
@@ -83,6 +86,13 @@ def test_special_characters_are_text(text: str) -> None:
 
 def test_a_table_needs_more_than_bars() -> None:
     assert read(document(page(*lines("a | b", "--- | ---", "1 | 2")))) == [[["a | b", "--- | ---", "1 | 2"]]]
+
+
+def test_the_lines_of_a_cell_are_one_cell() -> None:
+    head, below = row("Item", "Sum", is_row=True), row("Rope", "4.00", is_row=True)
+    wrapped = replace(below, parts=(below.parts[0], Part("blue", 0.8, below.parts[0].polygon, 0), below.parts[1]))
+    source = EXPORTS["markdown"].render(document(page(head, wrapped))).decode()
+    assert source == "| Item | Sum |\n| --- | --- |\n| Rope blue | 4.00 |\n"
 
 
 def test_rows_of_a_table_are_a_table() -> None:

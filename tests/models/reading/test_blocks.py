@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from models.reading.amounts import Kinds
-from models.reading.blocks import blocks, cut_bands, is_prose
+from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Floats, blank_strips, row_middles, typical_height
+from models.reading.sides import is_prose
 
 HEIGHT, STEP = 20, 32
 

@@ -6,7 +6,7 @@ import pytest
 from models.reading.amounts import Kinds
 from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Flags, Floats
-from models.reading.tables import column_numbers, find_tables, side_by_side
+from models.reading.tables import column_numbers, find_tables, find_word_tables, side_by_side
 
 HEIGHT, STEP = 20, 40
 
@@ -24,7 +24,7 @@ def grid(*columns: tuple[float, float], rows: int = 4, top: float = 100, step: f
 
 
 def tables(boxes: Floats, amounts: Flags) -> list[tuple[int, int]]:
-    return find_tables(boxes, amounts, cut_bands(boxes, np.arange(len(boxes))))
+    return [(first, last) for first, last, _ in find_tables(boxes, amounts, cut_bands(boxes, np.arange(len(boxes))))]
 
 
 GOODS, QUANTITY, PRICE = (100.0, 240.0), (420.0, 30.0), (500.0, 60.0)
@@ -71,7 +71,7 @@ def test_a_wide_blank_between_rows_parts_two_tables() -> None:
 def test_a_total_across_the_columns_leaves_them_as_they_are() -> None:
     body, total = grid(GOODS, QUANTITY, PRICE), np.array([[400.0, 260, 495, 280], [500, 260, 560, 280]])
     boxes = np.concatenate([body, total])
-    assert column_numbers(boxes, np.arange(14), HEIGHT).tolist() == [0, 1, 2] * 4 + [2, 2]
+    assert column_numbers(boxes, cut_bands(boxes, np.arange(14)), HEIGHT).tolist() == [0, 1, 2] * 4 + [2, 2]
 
 
 def test_one_row_and_rows_without_numbers_are_no_table() -> None:
@@ -101,7 +101,7 @@ def test_a_label_before_its_number_makes_no_column_of_numbers() -> None:
 def test_the_sign_of_a_currency_belongs_to_its_number() -> None:
     boxes = grid(GOODS, (500, 10), (525, 60), rows=6)
     assert tables(boxes, last_of(3, 6)) == [(0, 6)]
-    assert column_numbers(boxes, np.arange(18), HEIGHT).tolist() == [0, 1, 1] * 6
+    assert column_numbers(boxes, cut_bands(boxes, np.arange(18)), HEIGHT).tolist() == [0, 1, 1] * 6
 
 
 def test_columns_that_stand_close_need_more_rows() -> None:
@@ -151,3 +151,58 @@ def test_beside_two_columns_of_numbers_long_texts_are_cells() -> None:
     assert tables(boxes, np.arange(18) >= 6) == [(0, 6)]
     one = np.concatenate([texts, numbers[::2]])
     assert tables(one, np.arange(12) >= 6) == [], "they may be text beside a list"
+
+
+NAME, TOWN, JOB = (100.0, 120.0), (300.0, 80.0), (460.0, 140.0)
+
+
+def word_tables(boxes: Floats) -> list[tuple[int, int]]:
+    bands = cut_bands(boxes, np.arange(len(boxes)))
+    return [(first, last) for first, last, _ in find_word_tables(boxes, bands, HEIGHT)]
+
+
+@pytest.mark.parametrize("columns", [(NAME, TOWN), (NAME, TOWN, JOB)])
+def test_words_below_one_another_are_a_table_without_numbers(columns: tuple[tuple[float, float], ...]) -> None:
+    assert word_tables(grid(*columns, rows=3)) == [(0, 3)]
+    assert word_tables(grid(*columns, rows=2)) == [], "two rows may stand so by chance"
+
+
+def test_words_that_begin_end_and_are_centred_anywhere_are_no_column() -> None:
+    boxes = grid(NAME, TOWN, rows=4)
+    boxes[1::2, [0, 2]] += np.array([0, 30, 60, 40])[:, None] * 1.0
+    assert word_tables(boxes) == []
+
+
+def test_the_numbers_of_a_list_make_no_table_of_words() -> None:
+    assert word_tables(grid((100, 25), (150, 300))) == []
+
+
+def test_rows_without_some_of_the_cells_are_no_table_of_words() -> None:
+    boxes = grid(NAME, TOWN, JOB, rows=6)
+    assert word_tables(np.delete(boxes, 4, axis=0)) == [(0, 6)], "one cell may be empty"
+    assert word_tables(np.delete(boxes, [4, 8], axis=0)) == []
+
+
+def test_wide_spaces_of_a_text_are_no_gaps_of_a_table() -> None:
+    rows = grid(NAME, TOWN, rows=3, step=26)
+
+    def with_line(top: float) -> Floats:
+        return np.concatenate([rows, [[100.0, top, 380, top + HEIGHT]]])
+
+    assert word_tables(with_line(100 + 3 * 26)) == [], "the text goes on below"
+    assert word_tables(with_line(100 - 26)) == [], "or comes from above"
+    assert word_tables(with_line(100 + 4 * 26)) == [(0, 3)], "a paragraph of its own"
+    far = grid(NAME, TOWN, rows=3, step=60)
+    assert word_tables(np.concatenate([far, [[100.0, 280, 380, 300]]])) == [(0, 3)], (
+        "no text has its lines so far apart"
+    )
+
+
+def test_a_table_of_words_is_a_block_between_what_is_above_and_below() -> None:
+    table, above, below = grid(NAME, TOWN, JOB), np.array([[100.0, 30, 500, 50]]), np.array([[100.0, 320, 500, 340]])
+    found = blocks(np.concatenate([above, table, below]), Kinds(*np.zeros((2, 14), np.bool_)), np.arange(14))
+    assert [(block.members.tolist(), block.rows is not None) for block in found] == [
+        ([0], False),
+        (list(range(1, 13)), True),
+        ([13], False),
+    ]
