@@ -218,13 +218,11 @@ def find_gutter(boxes: Floats, kinds: Kinds, members: Indices, height: float, co
         left, right = strips[index], strips[index + 1]
         gap = float(widths[index])
         whole = members[place <= index], members[place > index]
-        mostly_numbers = bool(kinds.amounts[whole[1]].mean() > 0.5)
+        amounts = number_beside(kinds.amounts, left, right) or bool(kinds.amounts[whole[1]].mean() > 0.5)
         if columns:
-            found = are_columns(boxes[left], boxes[right], gap, height)
             # A column of numbers is no running text: neither prices nor the dates before entries.
-            found = found and not (number_beside(kinds.amounts, left, right) or mostly_numbers)
+            found = not amounts and are_columns(boxes[left], boxes[right], gap, height)
         else:
-            amounts = mostly_numbers or number_beside(kinds.amounts, left, right)
             found = are_captions(boxes, kinds.captions, whole) or are_blocks(boxes, whole, amounts, gap, height)
         if found:
             return float(starts[index])

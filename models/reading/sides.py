@@ -19,7 +19,7 @@ UNALIGNED = 0.5  # two long sides are columns if a smaller share of their rows m
 ALIGNED = 0.6  # share of the rows of the side with fewer of them that meet a row of the other, in a table
 APART = 1.5  # narrowest gap between blocks whose rows do not meet
 FAR = 5.0  # narrowest gap between blocks of short lines whose rows meet
-VERY_FAR = 7.0  # and that have as many rows
+VERY_FAR = 7.0  # the same, where both have about as many rows
 EVEN = 0.5  # largest difference between the distances of a sidebar's rows, if they meet those of the text
 TIGHT = 1.9  # widest pitch of the rows of an address
 
