@@ -28,7 +28,7 @@ GOES_ON = 2  # rows below those of a table that tell that a column of it is text
 SAME_LEFT, SAME_PITCH = 0.5, 0.3  # by how much their left ends, and their distances, differ at most, in heights
 SAME_HEAD = 0.3  # by how much the widths of two heads that say the same differ, in heights
 FORM_ROWS = 4  # rows from which labels by turns with what was filled in below them make no column of numbers
-WIDE_GAP, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is one within a table only if that has so many rows
+WIDE_GAP, MANY_ROWS = 5.0, 6  # a gap between words so wide, in heights, is in a table only if that has so many rows
 RUNNING_ROWS, RUNNING_WIDTH, RUNNING_FILL = 5, 10.0, 0.9  # least rows, width in heights, and median share of it
 
 
@@ -162,7 +162,8 @@ def is_table(boxes: Floats, amounts: Flags, members: Indices, height: float) -> 
         return False
     numbers = [are_numbers(boxes[column], amounts[column], height) for column in columns]
     apart = [
-        gap >= WIDE_GAP * height and not (left or right) for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
+        gap >= WIDE_GAP * height and not (left or right)
+        for gap, (left, right) in zip(gaps, pairwise(numbers), strict=True)
     ]
     if any(apart) and len(columns[0]) < MANY_ROWS:
         return False
