@@ -69,7 +69,7 @@ class Chat(Gateway):
         # A front end asks for a title of the conversation when its first answer is there.
         if not ask.images or (ask.again and ask.said and re.search(r"\btitle\b", ask.prompt, re.I)):
             return (yield from self._of_text(ask))
-        self.check_number(ask.images)
+        self.check_number(len(ask.images))
         if (entry := self._instructed(ask)) is not None:
             return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)

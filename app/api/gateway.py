@@ -18,7 +18,7 @@ from models.registry import Entry
 
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
 """Model names that clients send when the user has chosen none."""
-_MAX_IMAGES = 16
+MAX_IMAGES = 16
 
 
 class Gateway:
@@ -38,14 +38,14 @@ class Gateway:
         """
         return source_of(source, self.max_bytes)
 
-    def check_number(self, images: Sequence[Request]) -> None:
+    def check_number(self, count: int) -> None:
         """Refuse more images at once than a request may have.
 
         Raises:
-            InvalidOption: there are more.
+            InvalidOption: there are more than MAX_IMAGES.
         """
-        if len(images) > _MAX_IMAGES:
-            raise InvalidOption(f"send at most {_MAX_IMAGES} images at once")
+        if count > MAX_IMAGES:
+            raise InvalidOption(f"send at most {MAX_IMAGES} images at once")
 
     def entry(self, name: str) -> Entry:
         """Return the model that a client names, with or without a tag such as `:latest`.

@@ -54,7 +54,7 @@ def _images(gateway: Gateway, fields: Fields, task: str) -> list[Request]:
     images = fields.get("images") or ([fields["url"]] if fields.get("url") else [])
     if not isinstance(images, list) or not images:
         raise BadRequest("send an image: its address as url, or a list of data: URLs as images")
-    gateway.check_number(images)
+    gateway.check_number(len(images))
     # An answer has one caption: that of the first image.
     return [gateway.image(image) for image in (images[:1] if task == "caption" else images)]
 
