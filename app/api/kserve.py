@@ -180,7 +180,7 @@ def _outputs(fields: Fields, answers: Sequence[Answer]) -> Iterator[tuple[str, l
     wanted = fields.get("outputs") or [{"name": name} for name in _OUTPUTS]
     if not isinstance(wanted, list) or not all(isinstance(one, dict) and one.get("name") in _OUTPUTS for one in wanted):
         raise BadRequest(f"there are the outputs {' and '.join(_OUTPUTS)}")
-    if len(wanted) > len(_OUTPUTS):
+    if len({output["name"] for output in wanted}) < len(wanted):
         raise BadRequest("ask for each output once")
     for output in wanted:
         values = [
