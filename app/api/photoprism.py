@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from app import intent
 from app.api.bodies import Fields, json_fields
-from app.api.gateway import Gateway, merged
+from app.api.gateway import Gateway, tags_of
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, NotFound
@@ -38,7 +38,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
             confidence = answers[0].pages[0].confidence
             result = {"caption": {"text": answers[0].text} | ({} if confidence is None else {"confidence": confidence})}
         else:
-            result = {"labels": intent.labels(*merged(answers))}
+            result = {"labels": intent.labels(*tags_of(answers))}
         about = {"name": answers[0].model, "version": "latest"}
         return jsonify({"id": g.vision_id, "code": 200, "model": about, "result": result})
 
