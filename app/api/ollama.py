@@ -195,9 +195,8 @@ def _answered(chat: Chat, ask: Ask, fields: Fields, content: Callable[[str], Fie
             _unload(chat, chat.entry(ask.model))
 
     def said(reply: Reply) -> Iterator[str]:
-        yield _json_line(line(reply.text))
         unload_if_asked()
-        yield _json_line(line("", **end(reply)))
+        return map(_json_line, (line(reply.text), line("", **end(reply))))
 
     if fields.get("stream") is False:
         reply = chat.answer(ask)
