@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from flask import g, request
 
 from app import context
+from app.api.proxy import client_address
 from app.errors import Unauthorized
 from app.setting_types import ApiKey
 
@@ -74,9 +75,7 @@ class Keys:
         """
         if (key := self.holder()) is not None:
             return f"name {key.name}" if key.name else f"key {self._keys.index(key)}"
-        try:
-            address = ipaddress.ip_address((request.remote_addr or "").split("%")[0])
-        except ValueError:
+        if (address := client_address()) is None:
             return "nowhere"
         return str(address if address.version == 4 else ipaddress.ip_network((address, 64), strict=False))
 

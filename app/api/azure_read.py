@@ -10,7 +10,7 @@ from typing import Any
 
 from flask import Blueprint, Response, jsonify, request, url_for
 
-from app.api.bodies import json_fields
+from app.api.bodies import document, json_fields
 from app.api.gateway import Gateway
 from app.api.options import languages_of, page_ranges
 from app.api.paths import BYTES, in_path, json_of, operation
@@ -112,10 +112,7 @@ def _address(model: str, id: str) -> str:
 def _document(gateway: Gateway) -> Request:
     """Return the document of the current request: in JSON as base64 or an address, or as the body."""
     if request.mimetype != "application/json":
-        request.max_content_length = gateway.max_bytes
-        if not (body := request.get_data(cache=True)):
-            raise BadRequest("the body is empty: send a document")
-        return Request(body)
+        return document(gateway.max_bytes)
     fields = json_fields()
     sources = [fields[name] for name in ("base64Source", "urlSource") if fields.get(name)]
     if len(sources) != 1:
@@ -203,8 +200,12 @@ def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]
     position = 0
     for word in line.words:
         # Those of a table's row come cell by cell, not always as the row's text has them.
-        found = max(line.text.find(word.text, position), 0)
-        position = found + len(word.text)
+        place = line.text.find(word.text, position)
+        if place < 0:
+            place = line.text.find(word.text)
+        # A word that is not in the text has an empty place there.
+        found, length = (place, len(word.text)) if place >= 0 else (position, 0)
+        position = found + length
         left, top, right, bottom = word.box
         corners = (left, top), (right, top), (right, bottom), (left, bottom)
         yield {
@@ -212,7 +213,7 @@ def _words(line: TextLine, offset: int, scale: float) -> Iterator[dict[str, Any]
             "polygon": _polygon(corners, scale),
             # Models give the confidence of a line.
             "confidence": round(line.confidence, 3),
-            "span": {"offset": offset + found, "length": len(word.text)},
+            "span": {"offset": offset + found, "length": length},
         }
 
 

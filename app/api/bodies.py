@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable, Sequence
 from typing import Any
 
 from flask import request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from app.api.forms import FILE_FIELDS, Form, multipart, urlencoded
 from app.decoding.documents import is_pdf
@@ -57,9 +58,7 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
     elif kind in _RAW or kind.startswith("image/"):
         # curl --data-binary sends everything as application/x-www-form-urlencoded.
         # An empty body with an image Content-Type is an empty image (422), not a missing one (400).
-        # With this limit, a body that is too large is refused before it is read.
-        request.max_content_length = max_bytes
-        fields, image = {}, _body() or (b"" if kind.startswith("image/") else None)
+        fields, image = {}, _file(max_bytes) or (b"" if kind.startswith("image/") else None)
     else:
         raise UnsupportedMedia(f"{kind} is not read here: send a form, JSON, or the bytes of an image")
     if image is None:
@@ -69,6 +68,35 @@ def read_image(formats: Sequence[str], max_bytes: int, known: Container[str]) ->
 
 def _may_be_image(formats: Sequence[str]) -> bool:
     return looks_like_image(_body()[:64], formats) or is_pdf(_body()[:1024])
+
+
+def document(max_bytes: int) -> Request:
+    """Return the document that is the body, whatever its Content-Type says, as a request without options.
+
+    Raises:
+        BadRequest: the body is empty.
+        TooLarge: it is larger than `max_bytes`.
+    """
+    if not (body := _file(max_bytes)):
+        raise BadRequest("the body is empty: send a document")
+    return Request(body)
+
+
+def _file(max_bytes: int) -> bytes:
+    """Return the body, which is a file. One that is too large is refused before it is read, unless something has read
+    it already, up to the limit of all bodies: `_may_be_image` does.
+
+    Raises:
+        TooLarge: it is larger than `max_bytes`.
+    """
+    request.max_content_length = max_bytes
+    try:
+        body = _body()
+    except RequestEntityTooLarge as error:
+        raise TooLarge.image(max_bytes) from error
+    if len(body) > max_bytes:
+        raise TooLarge.image(max_bytes)
+    return body
 
 
 def _body() -> bytes:

@@ -9,7 +9,7 @@ from typing import Any
 
 from app import intent
 from app.alt_text import shorten
-from app.api.gateway import Gateway, merged, names_none
+from app.api.gateway import Gateway, names_none, tags_of, without_tag
 from app.api.waiting import Steps, result_of, steps_of
 from app.errors import InvalidOption, UnmetSchema
 from app.pipelines import ALT_TEXT
@@ -69,7 +69,7 @@ class Chat(Gateway):
         # A front end asks for a title of the conversation when its first answer is there.
         if not ask.images or (ask.again and ask.said and re.search(r"\btitle\b", ask.prompt, re.I)):
             return (yield from self._of_text(ask))
-        self.check_number(ask.images)
+        self.check_number(len(ask.images))
         if (entry := self._instructed(ask)) is not None:
             return (yield from self._follow(ask, entry.model.name))
         model, wish = self._plan(ask)
@@ -87,15 +87,15 @@ class Chat(Gateway):
         answers, text = yield from self._answers(ask.images, options)
         if wish.text == "title":
             text = _title(text)
-        names, scores = merged(answers) if wish.tags else ((), None)
+        names, scores = tags_of(answers) if wish.tags else ((), None)
         confidence = answers[0].pages[0].confidence if len(answers) == 1 else None
         said = intent.render(wish, text, names, scores, confidence) or "(no text found)"
-        # Of the JSON of tags nothing is cut off.
+        # A JSON list of tags is never cut off.
         return Reply(said, answers[0].model, not wish.tags and _is_cut(answers), _together(answers))
 
     def _instructed(self, ask: Ask) -> Entry | None:
         """Return the model that is asked, if it takes the client's own words."""
-        if ask.model.partition(":")[0] == ALT_TEXT:
+        if without_tag(ask.model) == ALT_TEXT:
             return None
         entry = self.entry(ask.model)
         return entry if entry.model.follows_instructions and entry.model.task is Task.CAPTION else None
@@ -128,15 +128,14 @@ class Chat(Gateway):
     def _limit(self, model: str, asked: int | None) -> int | None:
         """Return the limit of tokens that a client asks for, where it is below the model's own; clients send thousands
         for models that write more."""
-        own = {entry.model.name: entry.model.max_new_tokens for entry in self.service.models()}.get(model)
+        entry = self._named(model)
+        own = None if entry is None else entry.model.max_new_tokens
         return asked if asked is not None and own is not None and asked < own else None
 
     def _plan(self, ask: Ask) -> tuple[str, intent.Wish]:
         """Return the model to run and what the client wants. A model with a single task overrides the prompt."""
-        name = ask.model.partition(":")[0]
-        if name == ALT_TEXT:
-            self._alt_text_on_machine()
-            return ALT_TEXT, _own("alt-text", ask)
+        if without_tag(ask.model) == ALT_TEXT:
+            return self._alt_text(), _own("alt-text", ask)
         entry = self.entry(ask.model)
         if entry.model.task in (Task.READ_LINE, Task.READ_PAGE):
             return entry.model.name, _own("read", ask)
@@ -145,12 +144,13 @@ class Chat(Gateway):
             reads = Task.READ_PAGE in entry.model.tasks and not names_none(ask.model)
             return (entry if reads else self.entry(READER)).model.name, wish
         if wish.text == "alt-text":
-            self._alt_text_on_machine()
-            return ALT_TEXT, wish
+            return self._alt_text(), wish
         return entry.model.name, wish
 
-    def _alt_text_on_machine(self) -> None:
+    def _alt_text(self) -> str:
+        # Refuse where its reader is missing; the captioner is any that is on the machine.
         self.entry(READER)
+        return ALT_TEXT
 
     def _of_text(self, ask: Ask) -> Steps[Reply]:
         """Answer without an image: with tags of a text, or with a title for the previous answer."""

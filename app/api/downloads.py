@@ -1,11 +1,9 @@
 """Which models a caller may have downloaded: gigabytes, on the disk of whoever runs the service."""
 
-import ipaddress
 from collections.abc import Sequence
 
-from flask import request
-
 from app.api.auth import Keys
+from app.api.proxy import client_address
 
 
 class Downloads:
@@ -30,8 +28,5 @@ class Downloads:
 
 
 def _is_here() -> bool:
-    try:
-        address = ipaddress.ip_address((request.remote_addr or "").split("%")[0])
-    except ValueError:
-        return False
-    return address.is_loopback
+    address = client_address()
+    return address is not None and address.is_loopback

@@ -18,7 +18,7 @@ from models.registry import Entry
 
 _DEFAULTS = ("", "auto", "default", "dummy", "tgi", "image-to-text")
 """Model names that clients send when the user has chosen none."""
-_MAX_IMAGES = 16
+MAX_IMAGES = 16
 
 
 class Gateway:
@@ -38,14 +38,14 @@ class Gateway:
         """
         return source_of(source, self.max_bytes)
 
-    def check_number(self, images: Sequence[Request]) -> None:
+    def check_number(self, count: int) -> None:
         """Refuse more images at once than a request may have.
 
         Raises:
-            InvalidOption: there are more.
+            InvalidOption: there are more than MAX_IMAGES.
         """
-        if len(images) > _MAX_IMAGES:
-            raise InvalidOption(f"send at most {_MAX_IMAGES} images at once")
+        if count > MAX_IMAGES:
+            raise InvalidOption(f"send at most {MAX_IMAGES} images at once")
 
     def entry(self, name: str) -> Entry:
         """Return the model that a client names, with or without a tag such as `:latest`.
@@ -53,18 +53,24 @@ class Gateway:
         Raises:
             ModelNotFound: there is none, or it is not on this machine and MODELS_ALLOWED does not name it.
         """
-        models = self.service.models()
-        entries = {alias: entry for entry in models for alias in (entry.model.name, *entry.model.aliases)}
         if names_none(name):
             return self._checked(self.service.default())
-        entry = entries.get(name) or entries.get(name.partition(":")[0])
+        entry = self._named(name) or self._named(without_tag(name))
         if entry is None:
             raise ModelNotFound(f"model {name[:100]!r} not found: GET /models lists those that there are")
         return self._checked(entry)
 
+    def offered(self) -> list[Entry]:
+        """Return the models that clients may choose from: those on this machine that turn an image into text."""
+        return [entry for entry in self.service.models() if entry.on_machine and entry.model.turns_image_into_text]
+
     def load(self, entry: Entry) -> None:
         """Start loading a model."""
         self.service.load(entry.model.name, self.may_download)
+
+    def _named(self, name: str) -> Entry | None:
+        models = self.service.models()
+        return next((entry for entry in models if name in (entry.model.name, *entry.model.aliases)), None)
 
     def _checked(self, entry: Entry) -> Entry:
         """Return an entry whose model is on this machine, or may be downloaded: chat clients name models that nobody
@@ -96,10 +102,15 @@ class Gateway:
 
 def names_none(name: str) -> bool:
     """Return whether a client's user has chosen no model."""
-    return name in _DEFAULTS or re.match(r"https?://", name) is not None
+    return without_tag(name) in _DEFAULTS or re.match(r"https?://", name) is not None
 
 
-def merged(answers: Sequence[Answer]) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
+def without_tag(name: str) -> str:
+    """Return a model's name without a tag such as `:latest`."""
+    return name.partition(":")[0]
+
+
+def tags_of(answers: Sequence[Answer]) -> tuple[tuple[str, ...], tuple[float, ...] | None]:
     """Return the tags of all answers, each once; with scores where all have them."""
     found: dict[str, float | None] = {}
     for answer in answers:

@@ -1,5 +1,6 @@
 """The protocol of Hugging Face's InferenceClient, under `/hf/<model>`."""
 
+import re
 from functools import partial
 from typing import Any
 
@@ -36,7 +37,7 @@ def blueprint(chat: Chat) -> Blueprint:
         """Return the tags of an image with their scores."""
         image, fields = _image(chat)
         model = chat.entry(name).model
-        # Of the taggers, those of images give scores.
+        # Only taggers of images give scores.
         tags = chat.generate(image, model.name, True, model.name if model.tags_images else None).tags
         if tags is None or tags.names is None or tags.scores is None:
             raise InvalidOption(
@@ -112,7 +113,7 @@ def _image(chat: Chat) -> tuple[Request, Fields]:
     The Content-Type is ignored, because clients send wrong ones: JSON begins with a brace, and no image does.
     """
     body = request.get_data(cache=True)
-    if body[:1] != b"{":
+    if not re.match(rb"\s*{", body):
         if not body:
             raise BadRequest("the body is empty: send the bytes of an image")
         return Request(body), {}

@@ -5,16 +5,17 @@ A model takes a tensor `image` of BYTES: files, addresses or base64. It gives `t
 """
 
 import json
-import math
+import re
 import struct
 from collections.abc import Iterator, Sequence
-from functools import partial
-from typing import Any
+from functools import partial, reduce
+from itertools import islice
+from typing import Any, TypeGuard
 
 from flask import Blueprint, Response, g, jsonify, request
 
 from app.api.bodies import Fields, fields_of
-from app.api.gateway import Gateway
+from app.api.gateway import MAX_IMAGES, Gateway
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Answer as NativeAnswer
 from app.api.schemas import Problem
@@ -26,6 +27,7 @@ PREFIXES = ("/v2",)
 _HEADER = "Inference-Header-Content-Length"
 _OUTPUTS = ("text", "answer")
 _LENGTH = struct.Struct("<I")
+_NUMBER = re.compile("[0-9]{1,18}")
 
 
 def blueprint(gateway: Gateway, version: str) -> Blueprint:
@@ -63,7 +65,6 @@ def blueprint(gateway: Gateway, version: str) -> Blueprint:
         """Ask a model about images."""
         entry, (fields, tail) = _entry(gateway, name), _parts()
         images, shape = _images(gateway, fields, tail)
-        gateway.check_number(images)
         answers = [gateway.generate(image, entry.model.name) for image in images]
         head = {"model_name": entry.model.name, "model_version": "1"}
         if isinstance(fields.get("id"), str):
@@ -102,7 +103,7 @@ def _parts() -> tuple[Fields, bytes]:
     length = request.headers.get(_HEADER)
     if length is None:
         return fields_of(body), b""
-    if not length.isdigit() or int(length) > len(body):
+    if not _NUMBER.fullmatch(length) or int(length) > len(body):
         raise BadRequest(f"{_HEADER} must be the length of the JSON, at most that of the body")
     return fields_of(body[: int(length)]), body[int(length) :]
 
@@ -118,23 +119,26 @@ def _images(gateway: Gateway, fields: Fields, tail: bytes) -> tuple[list[Request
             "the input must be a tensor named image of datatype BYTES: files of images, or their addresses"
         )
     size = _parameters(tensor).get("binary_data_size")
-    images: list[Request]
-    if size is None:
-        images = [gateway.image(text) for text in _flat(tensor.get("data"))]
-    else:
-        if size != len(tail):
-            raise BadRequest(f"binary_data_size is not the {len(tail)} bytes after the JSON")
-        images = [_image(gateway, element) for element in _elements(tail)]
+    if size not in (None, len(tail)):
+        raise BadRequest(f"binary_data_size is not the {len(tail)} bytes after the JSON")
+    elements: Iterator[Any] = _flat(tensor.get("data")) if size is None else _elements(tail)
+    # One too many are refused before any is decoded.
+    some = list(islice(elements, MAX_IMAGES + 1))
+    gateway.check_number(len(some))
     shape = tensor.get("shape")
-    if (
-        not isinstance(shape, list)
-        or not all(isinstance(side, int) for side in shape)
-        or math.prod(shape) != len(images)
-    ):
-        raise BadRequest(f"the shape of image is not that of its {len(images)} elements")
-    if not images:
+    if not _is_shape_of(shape, len(some)):
+        raise BadRequest(f"the shape of image is not that of its {len(some)} elements")
+    if not some:
         raise BadRequest("the tensor image is empty")
-    return images, shape
+    return [gateway.image(one) if size is None else _image(gateway, one) for one in some], shape
+
+
+def _is_shape_of(shape: Any, count: int) -> TypeGuard[list[int]]:
+    """Return whether a tensor of that shape has so many elements, at most MAX_IMAGES."""
+    if not isinstance(shape, list) or not all(isinstance(side, int) and side >= 0 for side in shape):
+        return False
+    # The product of all sides may have millions of digits.
+    return reduce(lambda product, side: min(product * side, MAX_IMAGES + 1), shape, 1) == count
 
 
 def _image(gateway: Gateway, element: bytes) -> Request:
@@ -156,14 +160,17 @@ def _elements(data: bytes) -> Iterator[bytes]:
         position = end
 
 
-def _flat(data: Any) -> list[Any]:
-    """Return the elements of a tensor of any number of dimensions."""
+def _flat(data: Any) -> Iterator[Any]:
+    """Yield the elements of a tensor of any number of dimensions."""
     if not isinstance(data, list):
         raise BadRequest("the tensor image has no data")
-    while any(isinstance(item, list) for item in data):
-        data = [element for item in data for element in (item if isinstance(item, list) else [item])]
-    elements: list[Any] = data
-    return elements
+    waiting: list[Any] = [data]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, list):
+            waiting += reversed(item)
+        else:
+            yield item
 
 
 def _outputs(fields: Fields, answers: Sequence[Answer]) -> Iterator[tuple[str, list[str], bool]]:
@@ -173,6 +180,8 @@ def _outputs(fields: Fields, answers: Sequence[Answer]) -> Iterator[tuple[str, l
     wanted = fields.get("outputs") or [{"name": name} for name in _OUTPUTS]
     if not isinstance(wanted, list) or not all(isinstance(one, dict) and one.get("name") in _OUTPUTS for one in wanted):
         raise BadRequest(f"there are the outputs {' and '.join(_OUTPUTS)}")
+    if len({output["name"] for output in wanted}) < len(wanted):
+        raise BadRequest("ask for each output once")
     for output in wanted:
         values = [
             one.text

@@ -9,10 +9,11 @@ from urllib.parse import unquote
 
 from flask import Blueprint, Response, jsonify, request
 
+from app.api.bodies import document
 from app.api.paths import BYTES, operation
 from app.api.reading import Reading
-from app.errors import BadRequest, InvalidImage
-from app.types import Answer, Request
+from app.errors import InvalidImage
+from app.types import Answer
 
 PREFIXES: tuple[str, ...] = ()
 
@@ -43,11 +44,8 @@ def blueprint(reading: Reading) -> Blueprint:
 
 
 def _read(reading: Reading) -> Answer:
-    """Read the document that is the body of the current request; the type that the client says is not believed."""
-    request.max_content_length = reading.gateway.max_bytes
-    if not (body := request.get_data(cache=True)):
-        raise BadRequest("the body is empty: send a document")
-    return reading.answer(reading.request(Request(body)))
+    """Read the document that is the body of the current request."""
+    return reading.answer(reading.request(document(reading.gateway.max_bytes)))
 
 
 def _media_type(answer: Answer) -> str:

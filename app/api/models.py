@@ -4,6 +4,7 @@ from flask import Blueprint, Response
 
 from app.api.downloads import Downloads
 from app.api.model_info import ModelInfo, ModelList
+from app.api.replies import json_response
 from app.service import Service
 from models.registry import Entry
 
@@ -19,7 +20,7 @@ def blueprint(service: Service, downloads: Downloads) -> Blueprint:
             models=[ModelInfo.of(entry, service.queued(entry)) for entry in service.models()],
             default=service.default().model.name,
         )
-        return Response(listed.model_dump_json(), mimetype="application/json")
+        return json_response(listed, nulls=True)
 
     @models.post("/models/<name>/load")
     def load_model(name: str) -> Response:
@@ -32,7 +33,6 @@ def blueprint(service: Service, downloads: Downloads) -> Blueprint:
         return _described(service.unload(name), 200)
 
     def _described(entry: Entry, status: int) -> Response:
-        info = ModelInfo.of(entry, service.queued(entry))
-        return Response(info.model_dump_json(), status, mimetype="application/json")
+        return json_response(ModelInfo.of(entry, service.queued(entry)), status, nulls=True)
 
     return models

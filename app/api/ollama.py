@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,11 +12,13 @@ from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat, Reply
+from app.api.gateway import without_tag
 from app.api.options import languages_of
 from app.api.paths import json_of, operation
 from app.api.schemas import Problem
 from app.api.waiting import streamed
 from app.errors import BadRequest, ModelBusy
+from app.pipelines import ALT_TEXT
 from models.registry import Entry
 
 PREFIXES = ("/api/",)
@@ -52,19 +54,20 @@ def blueprint(chat: Chat) -> Blueprint:
     @ollama.get("/api/tags")
     def tags() -> Response:
         """List the models on this machine."""
-        return jsonify({"models": [_listed(entry) for entry in chat.service.models() if _offered(entry)]})
+        return jsonify({"models": [_listed(entry) for entry in chat.offered()]})
 
     @ollama.get("/api/ps")
     def running() -> Response:
         """List the models in memory."""
-        loaded = [entry for entry in chat.service.models() if entry.loaded is not None and _offered(entry)]
+        loaded = [entry for entry in chat.offered() if entry.loaded is not None]
         return jsonify({"models": [_running(entry, chat.service.idle_in(entry)) for entry in loaded]})
 
     @ollama.post("/api/show")
     def show() -> Response:
         """Describe a model."""
         fields = json_fields()
-        entry = chat.entry(str(fields.get("model") or fields.get("name") or "?"))
+        # `name` is what older clients send.
+        entry = chat.entry(_name(fields.get("model") or fields.get("name")))
         return jsonify(
             {
                 "details": _details(entry),
@@ -89,9 +92,14 @@ def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:
 
 def _fields() -> Fields:
     fields = json_fields()
-    if not isinstance(fields.get("model"), str) or not fields["model"]:
-        raise BadRequest("model is required")
+    _name(fields.get("model"))
     return fields
+
+
+def _name(model: Any) -> str:
+    if not isinstance(model, str) or not model:
+        raise BadRequest("model is required")
+    return model
 
 
 def _ask(chat: Chat, fields: Fields, prompt: Any, images: Any) -> Ask:
@@ -135,11 +143,6 @@ def _unloads(fields: Fields) -> bool:
     return fields.get("keep_alive") in (0, "0", "0s", "0m")
 
 
-def _unload_if_asked(chat: Chat, fields: Fields) -> None:
-    if _unloads(fields):
-        _unload(chat, chat.entry(fields["model"]))
-
-
 def _unload(chat: Chat, entry: Entry) -> None:
     # Others may be using it: then it leaves when it is idle, as in Ollama.
     with suppress(ModelBusy):
@@ -178,7 +181,6 @@ def _answered(chat: Chat, ask: Ask, fields: Fields, content: Callable[[str], Fie
         }
 
     def end(reply: Reply) -> Fields:
-        _unload_if_asked(chat, fields)
         return {
             "done": True,
             "done_reason": "length" if reply.cut else "stop",
@@ -187,14 +189,24 @@ def _answered(chat: Chat, ask: Ask, fields: Fields, content: Callable[[str], Fie
             "eval_duration": reply.timings.inference * _MILLISECOND,
         }
 
+    def unload_if_asked() -> None:
+        # The pipeline `alt-text` is none of the models.
+        if _unloads(fields) and without_tag(ask.model) != ALT_TEXT:
+            _unload(chat, chat.entry(ask.model))
+
+    def said(reply: Reply) -> Iterator[str]:
+        unload_if_asked()
+        return map(_json_line, (line(reply.text), line("", **end(reply))))
+
     if fields.get("stream") is False:
         reply = chat.answer(ask)
+        unload_if_asked()
         return jsonify(line(reply.text, **end(reply)))
     return streamed(
         chat.steps(ask),
         "application/x-ndjson",
         _json_line(line("")),
-        lambda reply: map(_json_line, (line(reply.text), line("", **end(reply)))),
+        said,
         lambda problem: _json_line(error_of(problem)[0]),
     )
 
@@ -209,10 +221,6 @@ def _message(text: str) -> Fields:
 
 def _time(when: datetime) -> str:
     return when.isoformat().replace("+00:00", "Z")
-
-
-def _offered(entry: Entry) -> bool:
-    return entry.on_machine and entry.model.turns_image_into_text
 
 
 def _listed(entry: Entry) -> Fields:

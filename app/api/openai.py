@@ -55,7 +55,7 @@ def blueprint(chat: Chat) -> Blueprint:
     @openai.get("/v1/models")
     def models() -> Response:
         """List the models on this machine."""
-        listed = [_model(entry.model.name) for entry in chat.service.models() if entry.on_machine]
+        listed = [_model(entry.model.name) for entry in chat.offered()]
         return jsonify({"object": "list", "data": listed})
 
     @openai.get("/v1/models/<path:name>")

@@ -10,6 +10,7 @@ from app import errors
 from app.api import schemas
 from app.api.model_info import ModelInfo, ModelList
 from app.api.options import GenerateOptions, TagOptions
+from app.api.paths import in_path
 from app.exports import EXPORTS
 
 _REQUESTS: tuple[type[BaseModel], ...] = (GenerateOptions, TagOptions)
@@ -92,122 +93,94 @@ def _with_image(title: str, options: dict[str, Any], image: dict[str, Any]) -> d
 
 
 def _paths(options: dict[str, Any]) -> dict[str, Any]:
-    name = {"name": "name", "in": "path", "required": True, "schema": {"type": "string"}}
+    """Describe the routes of this service's own protocol; `options` are those of a request for a text."""
+    return {**_of_texts(options), **_of_models(), **_of_images(), **_of_health()}
+
+
+def _of_texts(options: dict[str, Any]) -> dict[str, Any]:
+    in_query = [
+        {
+            "name": option,
+            "in": "query",
+            "description": schema.get("description", ""),
+            "schema": {key: value for key, value in schema.items() if key not in ("description", "title")},
+        }
+        for option, schema in options.items()
+    ]
+    generate = _operation(
+        "generateText",
+        "text",
+        "Turn an image into text",
+        {"200": _texts(), **_problems(400, 403, 404, 406, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507)},
+        description="Exactly one image: in a form, by URL, or as the body. Options are fields of the form or the JSON; "
+        "with a raw body, parameters of the query.",
+        parameters=in_query,
+        requestBody={"required": True, "content": _image_bodies()},
+    )
+    export = _operation(
+        "getExport",
+        "text",
+        "Get the export that a result event names",
+        {"200": _texts(), **_problems(404)},
+        description="For ten minutes after `POST /generate-text` with `format` and `Accept: text/event-stream`.",
+    )
+    tags = _operation(
+        "generateTags",
+        "text",
+        "Turn a text into tags",
+        {"200": _json("TagAnswer"), **_problems(400, 403, 404, 413, 415, 422, 429, 500, 503)},
+        requestBody={"required": True, "content": {"application/json": _schema("TagOptions")}},
+    )
     return {
-        "/generate-text": {
-            "post": {
-                "operationId": "generateText",
-                "tags": ["text"],
-                "summary": "Turn an image into text",
-                "description": "Exactly one image: in a form, by URL, or as the body. Options are fields of the form "
-                "or the JSON; with a raw body, parameters of the query.",
-                "parameters": [
-                    {
-                        "name": option,
-                        "in": "query",
-                        "description": schema.get("description", ""),
-                        "schema": {key: value for key, value in schema.items() if key not in ("description", "title")},
-                    }
-                    for option, schema in options.items()
-                ],
-                "requestBody": {"required": True, "content": _image_bodies()},
-                "responses": {
-                    "200": _texts(),
-                    **_problems(400, 403, 404, 406, 413, 415, 422, 429, 499, 500, 502, 503, 504, 507),
-                },
-            }
-        },
-        "/exports/{id}": {
-            "parameters": [{**name, "name": "id"}],
-            "get": {
-                "operationId": "getExport",
-                "tags": ["text"],
-                "summary": "Get the export that a result event names",
-                "description": "For ten minutes after `POST /generate-text` with `format` and "
-                "`Accept: text/event-stream`.",
-                "responses": {"200": _texts(), **_problems(404)},
-            },
-        },
-        "/generate-tags": {
-            "post": {
-                "operationId": "generateTags",
-                "tags": ["text"],
-                "summary": "Turn a text into tags",
-                "requestBody": {"required": True, "content": {"application/json": _schema("TagOptions")}},
-                "responses": {"200": _json("TagAnswer"), **_problems(400, 403, 404, 413, 415, 422, 429, 500, 503)},
-            }
-        },
-        "/models": {
-            "get": {
-                "operationId": "listModels",
-                "tags": ["models"],
-                "summary": "List the models and their states",
-                "responses": {"200": _json("ModelList")},
-            }
-        },
-        "/models/{name}/load": {
-            "parameters": [name],
-            "post": {
-                "operationId": "loadModel",
-                "tags": ["models"],
-                "summary": "Start downloading and loading a model",
-                "responses": {"202": _json("ModelInfo"), **_problems(403, 404)},
-            },
-        },
-        "/models/{name}/unload": {
-            "parameters": [name],
-            "post": {
-                "operationId": "unloadModel",
-                "tags": ["models"],
-                "summary": "Take a model out of memory, or stop its download",
-                "responses": {"200": _json("ModelInfo"), **_problems(403, 404, 409)},
-            },
-        },
-        "/images/{name}": {
-            "parameters": [name],
-            "get": {
-                "operationId": "getImage",
-                "tags": ["saved images"],
-                "summary": "Get a saved image",
-                "responses": {
-                    "200": {"description": "The bytes that were uploaded.", "content": {"image/*": {"schema": _FILE}}},
-                    **_problems(404),
-                },
-            },
-            "delete": {
-                "operationId": "deleteImage",
-                "tags": ["saved images"],
-                "summary": "Remove a saved image",
-                "responses": {"204": {"description": "Removed."}, **_problems(403, 404, 507)},
-            },
-        },
-        "/healthz": {
-            "get": {
-                "operationId": "healthz",
-                "tags": ["health"],
-                "summary": "The process lives",
-                "security": [],
-                "responses": {"200": _json("Health")},
-            }
-        },
-        "/readyz": {
-            "get": {
-                "operationId": "readyz",
-                "tags": ["health"],
-                "summary": "The default model is on the machine",
-                "security": [],
-                "responses": {"200": _json("Health"), **_problems(503)},
-            }
-        },
-        "/metrics": {
-            "get": {
-                "operationId": "metrics",
-                "tags": ["health"],
-                "summary": "What the service counts and times, for Prometheus",
-                "responses": {"200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}},
-            }
-        },
+        "/generate-text": {"post": generate},
+        "/exports/{id}": in_path("id") | {"get": export},
+        "/generate-tags": {"post": tags},
     }
+
+
+def _of_models() -> dict[str, Any]:
+    listed, info = {"200": _json("ModelList")}, _json("ModelInfo")
+    load = _operation(
+        "loadModel", "models", "Start downloading and loading a model", {"202": info, **_problems(403, 404)}
+    )
+    unload = _operation(
+        "unloadModel",
+        "models",
+        "Take a model out of memory, or stop its download",
+        {"200": info, **_problems(403, 404, 409)},
+    )
+    return {
+        "/models": {"get": _operation("listModels", "models", "List the models and their states", listed)},
+        "/models/{name}/load": in_path("name") | {"post": load},
+        "/models/{name}/unload": in_path("name") | {"post": unload},
+    }
+
+
+def _of_images() -> dict[str, Any]:
+    image = {"description": "The bytes that were uploaded.", "content": {"image/*": {"schema": _FILE}}}
+    removed = {"204": {"description": "Removed."}, **_problems(403, 404, 507)}
+    return {
+        "/images/{name}": in_path("name")
+        | {
+            "get": _operation("getImage", "saved images", "Get a saved image", {"200": image, **_problems(404)}),
+            "delete": _operation("deleteImage", "saved images", "Remove a saved image", removed),
+        }
+    }
+
+
+def _of_health() -> dict[str, Any]:
+    lives, ready = {"200": _json("Health")}, {"200": _json("Health"), **_problems(503)}
+    counted = {"200": {"description": "OK", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+    what = "What the service counts and times, for Prometheus"
+    return {
+        "/healthz": {"get": _operation("healthz", "health", "The process lives", lives, security=[])},
+        "/readyz": {"get": _operation("readyz", "health", "The default model is on the machine", ready, security=[])},
+        "/metrics": {"get": _operation("metrics", "health", what, counted)},
+    }
+
+
+def _operation(name: str, tag: str, summary: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"operationId": name, "tags": [tag], "summary": summary, **more, "responses": responses}
 
 
 def _image_bodies() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from app import intent
 from app.api.bodies import Fields, json_fields
-from app.api.gateway import Gateway, merged
+from app.api.gateway import Gateway, tags_of
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, NotFound
@@ -38,7 +38,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
             confidence = answers[0].pages[0].confidence
             result = {"caption": {"text": answers[0].text} | ({} if confidence is None else {"confidence": confidence})}
         else:
-            result = {"labels": intent.labels(*merged(answers))}
+            result = {"labels": intent.labels(*tags_of(answers))}
         about = {"name": answers[0].model, "version": "latest"}
         return jsonify({"id": g.vision_id, "code": 200, "model": about, "result": result})
 
@@ -54,7 +54,7 @@ def _images(gateway: Gateway, fields: Fields, task: str) -> list[Request]:
     images = fields.get("images") or ([fields["url"]] if fields.get("url") else [])
     if not isinstance(images, list) or not images:
         raise BadRequest("send an image: its address as url, or a list of data: URLs as images")
-    gateway.check_number(images)
+    gateway.check_number(len(images))
     # An answer has one caption: that of the first image.
     return [gateway.image(image) for image in (images[:1] if task == "caption" else images)]
 

@@ -1,11 +1,11 @@
-"""Reverse proxies: X-Forwarded headers are applied if they come from a trusted one."""
+"""Reverse proxies: X-Forwarded headers are applied if they come from a trusted one, and say who the client is."""
 
 import re
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
-from flask import Flask
+from flask import Flask, request
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 if TYPE_CHECKING:
@@ -40,6 +40,15 @@ def register(app: Flask, trusted: Iterable[IPv4Network | IPv6Network]) -> None:
         return proxied(environ, start_response)
 
     app.wsgi_app = answer  # type: ignore[method-assign]
+
+
+def client_address() -> IPv4Address | IPv6Address | None:
+    """Return the address of the current request's client; None where the server knows none."""
+    try:
+        # After %, link-local addresses of IPv6 have the interface.
+        return ip_address((request.remote_addr or "").partition("%")[0])
+    except ValueError:
+        return None
 
 
 def _plain(address: str) -> str:

@@ -76,7 +76,7 @@ class _AtOnce:
         self._most = most
         self._in_work = Counts("requests", state)
         self._left = Counts("documents", state)
-        """Apart: who has left much may still ask after it."""
+        """Counted separately, so that a client with many documents can still poll."""
 
     def begin(self) -> None:
         most = self._most_of_client()

@@ -2,6 +2,7 @@
 the answer, or leaves and comes back for it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any, NoReturn, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 from app.api.gateway import Gateway
 from app.api.rate_limit import count_left
 from app.api.waiting import result_of
-from app.errors import InvalidOption, NotFound, ServiceError
+from app.errors import InvalidOption, NotFound
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
 from app.shared.operations import FoundOperation
@@ -76,18 +77,20 @@ class Reading:
             request: what is asked.
             finish: makes of the answer what is kept.
         """
-        release = count_left()
+        left = ExitStack()
+        left.callback(count_left())
 
         def work(progress: ReportProgress, cancelled: IsCancelled) -> Finished:
             try:
                 return finish(self.gateway.service.generate(request, progress, cancelled))
             finally:
-                release()
+                left.close()
 
         try:
             return self.operations.submit(work, keep=True, detached=True)
-        except ServiceError:
-            release()
+        except BaseException:
+            # It may be in the queue all the same: closing twice counts once.
+            left.close()
             raise
 
     def find(self, operation_id: str, kind: type[Finished]) -> FoundOperation[Finished]:

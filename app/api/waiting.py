@@ -16,7 +16,7 @@ KEEP_ALIVE = 5.0
 
 _Result = TypeVar("_Result")
 Steps = Generator[None, None, _Result]
-"""Work that goes on while it is iterated over: it yields when there is nothing to say but that it goes on."""
+"""A generator that yields at each heartbeat and returns the result."""
 
 
 def steps_of(operation: Operation[_Result]) -> Steps[_Result]:

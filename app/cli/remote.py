@@ -56,12 +56,12 @@ class Remote:
         known = {model["name"]: model for model in models["models"]}
         name = fields.get("model") or "auto"
         name = models["default"] if name == "auto" else name
+        if name not in known and name != "alt-text":
+            # Perhaps a former name of a model; the service refuses what it does not know.
+            name = self._json("POST", f"/models/{name}/load")["name"]
         self.identity = repr((self._server, _version(known, name, models["default"]), sorted(self._fields.items())))
         if name in known:
             self._wait_for(name, known[name], say)
-        elif name != "alt-text":
-            # Perhaps a former name of a model; the service refuses what it does not know.
-            self._json("POST", f"/models/{name}/load")
 
     def answer(self, item: Item, data: bytes | None) -> Answer:
         """Answer one input: its bytes, or None for those at its URL.

@@ -20,7 +20,7 @@ from app.cli.tasks import Task
 from app.cli.work import Outcome, State, Work
 
 _AHEAD = 8
-"""How many times as many inputs as are in work may wait for those before them to be written."""
+"""The run starts at most this many inputs ahead, as a multiple of those in work."""
 _TICK = 0.2
 """Seconds between two looks at whether the run is stopped."""
 
@@ -62,7 +62,7 @@ class Run:
             ReaderGone: whoever read stdout has closed it.
         """
         self._take(items)
-        # What another process had in hand is its result by now, or nobody's.
+        # By now, the other process has mostly finished these inputs or has died.
         again, self._elsewhere = self._elsewhere, []
         if again and not self._ended():
             self._progress.passed_over -= len(again)

@@ -2,9 +2,12 @@
 
 import base64
 import subprocess
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import requests
@@ -13,8 +16,14 @@ from azure.ai.documentintelligence.models import AnalyzeDocumentRequest, Analyze
 from azure.core.credentials import AzureKeyCredential
 from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceNotFoundError
 
+from app.api import azure_read, reading
+from app.api.gateway import Gateway
+from app.exports import layout
+from app.operations import Operations
+from app.types import Request
 from tests import drawn
 from tests.app.api.test_native import INVOICE
+from tests.app.exports import documents
 from tests.app.exports.test_pdf import program
 from tests.app.test_documents import BORN, LOCK, written_pdf
 from tests.conftest import encoded
@@ -108,6 +117,33 @@ def test_documents_are_read_as_paperless_reads_them(server: Server, tmp_path: Pa
     for pages in ("2-1", "abc", "1,,2"):
         with pytest.raises(HttpResponseError, match="pages"):
             begin(client, BORN, pages=pages)
+
+
+def test_words_have_their_places_in_whatever_order_they_come() -> None:
+    found = replace(documents.row("Bread", "1,59", "none"), text="Now 1,59 Bread")
+    line = layout.place(found, documents.page())
+    spans = [word["span"] for word in azure_read._words(line, 10, 1.0)]
+    assert [(span["offset"], span["length"]) for span in spans] == [(19, 5), (14, 4), (18, 0)]
+
+
+def test_a_document_that_cannot_begin_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine has no thread left. The executor keeps what it was given, and does it later."""
+    ended: list[None] = []
+    service = SimpleNamespace(generate=lambda *_: None)
+    gateway = SimpleNamespace(operations=Operations(2), service=service)
+    door = reading.Reading(cast(Gateway, gateway))
+    monkeypatch.setattr(reading, "count_left", lambda: lambda: ended.append(None))
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError, match="thread"):
+            door.start(Request(b""), str)
+    assert len(ended) == 1
+    assert door.start(Request(b""), str).result() == "None"
+    assert len(ended) == 2
 
 
 def test_a_long_document_is_followed_and_given_up(server: Server) -> None:

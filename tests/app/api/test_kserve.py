@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -86,7 +87,34 @@ def test_errors(server: Server, client: triton.InferenceServerClient) -> None:
     assert server.post("/v2/models/rapidocr/infer", json={"inputs": [nested]}).status_code == 400
     head = {"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 3}}
     body = json.dumps({"inputs": [head]}).encode()
-    for tail, length in ((b"\x09\0\0", len(body)), (b"\x09\0\0\0", len(body)), (b"", 10_000)):
+    cut_off = [(b"\x09\0\0", len(body)), (b"\x09\0\0\0", len(body))]
+    for tail, length in (*cut_off, (b"", 10_000), (b"", "²"), (b"", "9" * 5_000), (b"", "-1")):
         headers = {"Inference-Header-Content-Length": str(length)}
         refused = server.post("/v2/models/rapidocr/infer", data=body + tail, headers=headers)
         assert (refused.status_code, refused.json().keys()) == (400, {"error"})
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "says"),
+    [
+        # Beside a list nested deeply, which is flattened in one pass.
+        ({"data": ["", *[""] * 100_000, json.loads("[" * 900 + '""' + "]" * 900)]}, 422, "at most 16"),
+        # Refused before any is decoded.
+        ({"data": ["no base64"] * 17}, 422, "at most 16"),
+        ({"shape": [10**1_000] * 5_000}, 400, "the shape of image is not that of its 1 elements"),
+        ({"shape": [-1, -1]}, 400, "the shape"),
+    ],
+)
+def test_large_tensors_are_refused_at_once(server: Server, sent: dict[str, Any], status: int, says: str) -> None:
+    image = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [base64.b64encode(PAGES[0]).decode()], **sent}
+    begun = time.monotonic()
+    refused = server.post("/v2/models/rapidocr/infer", json={"inputs": [image]})
+    assert (refused.status_code, says in refused.json()["error"]) == (status, True), refused.text
+    assert time.monotonic() < begun + 3
+
+
+def test_each_output_comes_once(server: Server) -> None:
+    image = {"name": "image", "datatype": "BYTES", "shape": [1, 1], "data": [[base64.b64encode(PAGES[0]).decode()]]}
+    for outputs, status in (["text", "answer"], 200), (["answer"] * 2, 400):
+        asked = {"inputs": [image], "outputs": [{"name": name} for name in outputs]}
+        assert server.post("/v2/models/rapidocr/infer", json=asked).status_code == status

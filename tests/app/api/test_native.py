@@ -278,6 +278,15 @@ def limited(tmp_path_factory: pytest.TempPathFactory) -> Any:
     running.kill()
 
 
+def test_an_image_that_is_too_large_is_told_alike_however_it_comes(limited: Server) -> None:
+    noise = encoded(Image.effect_noise((300, 300), 100))
+    kinds = (FORM, "image/png", "application/octet-stream")
+    answers = [limited.post("/generate-text", data=noise, headers={"Content-Type": kind}) for kind in kinds]
+    answers += [limited.generate(noise), requests.put(f"{limited.url}/process", data=noise, timeout=60)]
+    details = {assert_problem(answer, 413, "too-large")["detail"] for answer in answers}
+    assert details == {"the image is larger than 50000 bytes: make it smaller, or see MAX_UPLOAD_MB"}
+
+
 # Options
 
 

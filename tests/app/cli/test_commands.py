@@ -5,12 +5,15 @@ import io
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
 
+from app.cli.remote import Remote
 from tests.app.cli.conftest import Command, paths
 from tests.conftest import INPUT
 from tests.server import Server
@@ -228,6 +231,22 @@ def test_a_model_that_cannot_be_had_is_3(asking: Command, i2t: Command, photos: 
     away = i2t("caption", photos / "a.jpg", "--server", "http://127.0.0.1:9")
     assert away.status == 3
     assert "no Image to Text service answers at http://127.0.0.1:9" in away.err
+
+
+def test_a_model_under_a_former_name_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = iter(["absent", "downloading", "ready"])
+
+    def said(remote: Remote, method: str, path: str) -> dict[str, Any]:
+        if method == "POST":
+            return {"name": "new", "state": "absent"}
+        return {"models": [{"name": "new", "state": next(states), "progress": 0.5}], "default": "other"}
+
+    monkeypatch.setattr(Remote, "_json", said)
+    told: list[str] = []
+    remote = Remote("http://a.test", None, 1, {"model": "old"}, told.append, threading.Event())
+    assert told == ["new: the service is downloading it, 50%"]
+    assert next(states, None) is None
+    assert "'new'" in remote.identity
 
 
 def test_an_output_that_cannot_be_written_is_4(asking: Command, photos: Path) -> None:
