@@ -48,19 +48,15 @@ class Operation(Generic[Result]):
         self.created = self.updated_at = datetime.now(UTC)  # the second is when it reported progress last
         self.subscribers = 0  # guarded by the lock of `operations`
         self._operations = operations
-        self._work: Work[Result] | None = work
+        self._work = work
+        self._taken = threading.Lock()  # held from when the work is begun, or given up
         self._condition = threading.Condition()
         self._progress: list[Progress] = []
-        self._done = False
+        self.done = False  # whether there is a result or an error
         self._cancelled = False
         self._exchanged = 0.0
         self._result: Result | None = None
         self._error: BaseException | None = None
-
-    @property
-    def done(self) -> bool:
-        """True once there is a result or an error."""
-        return self._done
 
     @cached_property
     def size(self) -> int:
@@ -89,15 +85,14 @@ class Operation(Generic[Result]):
         """True once the work has reported progress, which it does only for a request that it accepts."""
         return bool(self._progress)
 
-    def wait(self, seconds: float, or_begun: bool = False) -> bool:
-        """Wait at most `seconds` until the operation is done, or `or_begun`. Return whether it is."""
+    def wait(self, seconds: float | None, or_begun: bool = False) -> bool:
+        """Wait until the operation is done, or `or_begun`; at most `seconds`, if given. Return whether it is."""
         with self._condition:
-            return self._condition.wait_for(lambda: self._done or (or_begun and self.begun), seconds)
+            return self._condition.wait_for(lambda: self.done or (or_begun and self.begun), seconds)
 
     def result(self) -> Result:
         """Wait until the operation is done, then return its result or raise its error."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._done)
+        self.wait(None)
         if self._error is not None:
             # Each subscriber raises a copy: one error raised in several threads would collect their tracebacks.
             raise copy.copy(self._error) if isinstance(self._error, ServiceError) else self._error
@@ -105,16 +100,14 @@ class Operation(Generic[Result]):
 
     def events(self) -> Iterator[Progress]:
         """Yield all progress until the operation is done. While there is none, repeat the latest."""
-        seen = 0
-        while True:
+        seen, done = 0, False
+        while not done:
             with self._condition:
-                if len(self._progress) == seen and not self._done:
+                if len(self._progress) == seen and not self.done:
                     self._condition.wait(HEARTBEAT)
                 fresh, seen = self._progress[seen:], len(self._progress)
-                latest, done = self._progress[-1:], self._done
+                latest, done = self._progress[-1:], self.done
             yield from fresh or ([] if done else latest)
-            if done:
-                return
 
     def leave(self) -> None:
         """Stop waiting for the operation."""
@@ -125,9 +118,11 @@ class Operation(Generic[Result]):
         self._cancelled = True
 
     def run(self) -> None:
-        """Run the work. The executor calls this once."""
-        work, self._work = self._work, None
-        assert work is not None
+        """Run the work. The executor calls this once, or once `submit` has given the work up."""
+        if not self._taken.acquire(blocking=False):
+            return
+        work = self._work
+        del self._work
         try:
             with context.working_for(self.context):
                 result: Any = work(self._report, self._is_cancelled)
@@ -145,7 +140,7 @@ class Operation(Generic[Result]):
         self._result, self._error, self.updated_at = result, error, datetime.now(UTC)
         self._operations._ended(self)
         with self._condition:
-            self._done = True
+            self.done = True
             self._condition.notify_all()
 
     def _report(self, progress: Progress) -> None:
@@ -230,10 +225,13 @@ class Operations:
                 self._exchange(operation)
                 self._executor.submit(operation.run)
             except BaseException as error:
-                # The machine has no thread left, for one. Requests that share the operation by now get the error too.
-                operation._end(None, error)
-                operation.leave()
-                raise
+                # The machine has no thread left, for one. Requests that share the operation by now get the error too,
+                # unless one of the executor's other threads has begun it.
+                if operation._taken.acquire(blocking=False):
+                    del operation._work
+                    operation._end(None, error)
+                    operation.leave()
+                    raise
         else:
             context.current().shares = operation.context
         return operation

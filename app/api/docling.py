@@ -17,7 +17,7 @@ from app.api.options import languages_of
 from app.api.paths import in_path, json_of, operation
 from app.api.reading import Reading, markdown_of, percent_of
 from app.api.schemas import Problem
-from app.api.waiting import result_of
+from app.api.waiting import result_of, steps_of
 from app.errors import BadRequest, InvalidOption, NotFound, QueueFull, ShuttingDown, UnsupportedMedia
 from app.operations import HEARTBEAT
 from app.shared.operations import FoundOperation
@@ -165,7 +165,7 @@ def _wait(reading: Reading, found: FoundOperation[bytes], seconds: float) -> Non
             continue
 
     with suppress(QueueFull, ShuttingDown):
-        result_of(reading.operations.submit(work))
+        result_of(steps_of(reading.operations.submit(work)))
 
 
 def _converted(asked: Asked, started: float, answer: Answer) -> bytes:

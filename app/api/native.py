@@ -14,8 +14,9 @@ from app.api.bodies import Fields, json_fields, read_image
 from app.api.downloads import Downloads
 from app.api.options import NAMES, GenerateOptions, TagOptions, sentence_of
 from app.api.problems import problem_of
+from app.api.replies import json_response
 from app.api.schemas import Answer, Problem, Progress, Queued, TagAnswer, event_of
-from app.api.waiting import client_gone, result_of, unbuffered
+from app.api.waiting import client_gone, result_of, steps_of, unbuffered
 from app.errors import BadRequest, ClientGone, InvalidOption, NotAcceptable, NotFound, UnsupportedMedia
 from app.exports import EXPORTS
 from app.operations import HEARTBEAT, Operation, Operations
@@ -55,7 +56,7 @@ def blueprint(
         streams = wanted == "events"
         work = partial(service.generate, asked)
         operation = operations.submit(work, asked.key, asked.fresh, keep=streams and asked.export is not None)
-        return _events(operation) if streams else _rendered(result_of(operation))
+        return _events(operation) if streams else _rendered(result_of(steps_of(operation)))
 
     @native.get("/exports/<id>")
     def export(id: str) -> Response:
@@ -74,8 +75,9 @@ def blueprint(
             raise UnsupportedMedia('send JSON, as {"text": "..."}, with Content-Type: application/json')
         options = _validated(TagOptions, json_fields())
         asked = TagRequest(options.text, options.tagger, _wants_fresh(), downloads.of_caller())
-        tags = result_of(operations.submit(partial(service.tag, asked), asked.key, asked.fresh))
-        return _json(TagAnswer.of(tags, g.request_id))
+        operation = operations.submit(partial(service.tag, asked), asked.key, asked.fresh)
+        tags = result_of(steps_of(operation))
+        return json_response(TagAnswer.of(tags, g.request_id))
 
     return native
 
@@ -129,7 +131,7 @@ def _events(operation: Operation[ServiceAnswer]) -> Response:
     # An operation that ends before its first event gets an ordinary response, so that an error has its own status.
     first = next(events, None)
     if first is None:
-        answer = result_of(operation)
+        answer = result_of(steps_of(operation))
         return unbuffered([_event(Answer.of(answer, request_id, _export_address(operation, answer)))], _EVENTS)
 
     subscription = ExitStack()
@@ -167,15 +169,11 @@ def _event(data: BaseModel) -> str:
 
 def _rendered(answer: ServiceAnswer) -> Response:
     if answer.export is None or answer.export_as is None:
-        return _json(Answer.of(answer, g.request_id))
+        return json_response(Answer.of(answer, g.request_id))
     export = EXPORTS[answer.export_as]
     response = Response(answer.export, mimetype=export.mimetype)
     response.headers["Content-Disposition"] = f'inline; filename="{g.request_id}{export.extension}"'
     return response
-
-
-def _json(answer: BaseModel) -> Response:
-    return Response(answer.model_dump_json(exclude_none=True), mimetype="application/json")
 
 
 def _validated(options: type[_Options], fields: Fields) -> _Options:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 from app.api.gateway import Gateway
 from app.api.rate_limit import count_left
-from app.api.waiting import result_of
+from app.api.waiting import result_of, steps_of
 from app.errors import InvalidOption, NotFound
 from app.exports import EXPORTS, Document, Page
 from app.operations import Operation
@@ -67,7 +67,8 @@ class Reading:
 
     def answer(self, request: Request) -> Answer:
         """Read a document, and wait for the answer while the program is there."""
-        return result_of(self.operations.submit(partial(self.gateway.service.generate, request), request.key))
+        operation = self.operations.submit(partial(self.gateway.service.generate, request), request.key)
+        return result_of(steps_of(operation))
 
     def start(self, request: Request, finish: Callable[[Answer], Finished]) -> Operation[Finished]:
         """Begin to read a document, whether the program stays or not; it is found again by its id. A

@@ -41,13 +41,12 @@ def steps_of(operation: Operation[_Result]) -> Steps[_Result]:
         operation.leave()
 
 
-def result_of(steps: Steps[_Result] | Operation[_Result]) -> _Result:
-    """Wait for the end of an operation, or of several steps, and return its result.
+def result_of(steps: Steps[_Result]) -> _Result:
+    """Wait for the end of some steps, and return their result.
 
     Raises:
-        ClientGone, ServiceError: as `steps_of` does.
+        ClientGone, ServiceError: as the steps do.
     """
-    steps = steps_of(steps) if isinstance(steps, Operation) else steps
     while True:
         try:
             next(steps)

@@ -166,7 +166,11 @@ def test_a_machine_without_threads_loses_no_room(monkeypatch: pytest.MonkeyPatch
             with pytest.raises(RuntimeError, match="thread"):
                 operations.submit(Maker(), None if detached else "?", keep=True, detached=detached)
     assert operations.in_work == 0
-    assert result(operations.submit(Maker(), "?")) == "made 1"
+    maker = Maker()
+    assert result(operations.submit(maker, "?")) == "made 1"
+    # The executor comes to the others now, which have been given up.
+    operations._executor.shutdown()
+    assert operations.in_work == 0
 
 
 def test_a_detached_operation_goes_on_and_is_found_by_its_id(
