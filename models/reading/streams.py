@@ -1,7 +1,8 @@
 """Narrow gaps that stand above one another, as those between the cells of a tight table do: geometry of boxes only.
 
 "T-Recs" (Kieninger, 1998) calls them white streams. A gap as narrow as a wide space is one between two cells if those
-of the rows above and below it stand there, too, and so do most others of its row.
+of the rows above and below it stand there, too, and so do most others of its row. Further lines of the cell to its
+right begin where that does, with nothing before them.
 """
 
 import numpy as np
@@ -10,6 +11,8 @@ from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices
 
 NARROWEST = 0.5  # width of a stream, in heights
 ROWS = 4  # that it runs through, at least
+WHOLE_ROWS = 2  # of those that have a cell on either side, at least
+SAME_START = 0.25  # by how much the lines of a cell differ in where they begin, at most, in heights
 NEXT_ROW = 2.2  # farthest from one of them to the next, in heights
 MOST = 0.6  # share of the gaps of a fragment that are in streams, where it has cells
 
@@ -33,21 +36,28 @@ def is_stream(boxes: Floats, number: int) -> bool:
     (_, top, left, bottom), right = boxes[number], float(boxes[number + 1, 0])
     height = float(bottom - top)
     middles = (boxes[:, 1] + boxes[:, 3]) / 2
-    rows, strip = 1, (float(left), right)
+    rows, whole, strip = 1, 1, (float(left), right)
     for way in (-1, 1):
         at: float = middles[number]
-        while rows < ROWS:
+        while rows < ROWS or whole < WHOLE_ROWS:
             away = way * (middles - at)
             near = away[(away > ROW_TOLERANCE * height) & (away <= NEXT_ROW * height)]
             if not len(near):
                 break
             at += way * float(near.min())
             row = boxes[np.abs(middles - at) <= ROW_TOLERANCE * height]
-            narrowed = narrower(strip, row)
-            if narrowed is None or narrowed[1] - narrowed[0] < NARROWEST * height:
-                break
-            rows, strip = rows + 1, narrowed
-    return rows >= ROWS
+            if not goes_on(strip, row, height):
+                narrowed = narrower(strip, row)
+                if narrowed is None or narrowed[1] - narrowed[0] < NARROWEST * height:
+                    break
+                whole, strip = whole + 1, narrowed
+            rows += 1
+    return rows >= ROWS and whole >= WHOLE_ROWS
+
+
+def goes_on(strip: tuple[float, float], row: Floats, height: float) -> bool:
+    """Tell whether a row is a further line of the cell to the right of a strip."""
+    return abs(float(row[:, 0].min()) - strip[1]) <= SAME_START * height
 
 
 def narrower(strip: tuple[float, float], row: Floats) -> tuple[float, float] | None:

@@ -34,3 +34,13 @@ def test_one_gap_of_many_is_a_space() -> None:
 def test_a_row_across_ends_a_stream() -> None:
     row, across = [(0.0, 60.0), (72.0, 130.0)], [(0.0, 130.0)]
     assert not any(gaps_in([row, row, across, row, row]))
+
+
+def test_further_lines_of_a_cell_go_on_with_a_stream() -> None:
+    row, further = [(0.0, 60.0), (72.0, 130.0)], [(72.0, 140.0)]
+    assert gaps_in([row, row, further, further]) == [True, False, True, False, False]
+    assert not any(gaps_in([row, row, [(85.0, 140.0)], [(85.0, 140.0)]])), "they begin elsewhere"
+
+
+def test_a_mark_before_several_lines_is_no_cell() -> None:
+    assert not any(gaps_in([[(0.0, 10.0), (22.0, 130.0)], *[[(22.0, 130.0)]] * 4]))
