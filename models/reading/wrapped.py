@@ -33,15 +33,17 @@ def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tupl
     middles = [row_middles(boxes[band], height) for band in run]
     pitches = np.array([below[0] - above[-1] for above, below in pairwise(middles)]) / height
     ordered = np.sort(pitches)
-    # Where a cell stands in the middle of its row, each row may be one band.
     edges = column_edges(boxes[np.concatenate(run)], height)
+    # Where a cell stands in the middle of its row, each row may be one band.
     for limit in [0.0, *ordered[:-1][np.diff(ordered) >= JUMP]]:
         starts = row_starts(pitches, float(limit))
-        rows, lines = cut_rows(boxes, run, starts, edges, height)
+        rows, lines = cut_rows(boxes, run, starts, edges, height, SINGLE)
         if rows and are_rows(lines):
             return rows, starts[len(rows)]
     starts = full_bands(boxes, run, edges)
-    rows, lines = cut_rows(boxes, run, starts, edges, height) if len(starts) > ROWS else ([], [])
+    if starts[0] or len(starts) <= ROWS:
+        return [], 0
+    rows, lines = cut_rows(boxes, run, starts, edges, height, single=1.0)
     several = sum(max(map(len, cells.values())) > 1 for cells in lines)
     if several >= SEVERAL and are_broken(boxes, rows, edges, height):
         return rows, starts[len(rows)]
@@ -49,10 +51,10 @@ def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tupl
 
 
 def cut_rows(
-    boxes: Floats, run: Sequence[Indices], starts: Sequence[int], edges: Floats, height: float
+    boxes: Floats, run: Sequence[Indices], starts: Sequence[int], edges: Floats, height: float, single: float
 ) -> tuple[list[Indices], list[dict[int, Floats]]]:
     """Return the rows of a table that begin at some bands, and the middles of the lines in each column of them; none
-    where they are no rows of a table."""
+    where they are no rows of a table. `single` is the least share of the cells of some column that hold one line."""
     rows = [np.concatenate(run[first:end]) for first, end in pairwise(starts)]
     lines = [lines_of(boxes[row], edges, height) for row in rows]
     count = next((number for number, cells in enumerate(lines) if len(cells) < 2), len(rows))
@@ -60,7 +62,7 @@ def cut_rows(
         return [], []
     rows, lines = rows[:count], lines[:count]
     apart = np.array([unevenness(list(cells.values())) for cells in lines]) / height
-    if not are_cells(lines) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
+    if not are_cells(lines, single) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
         return [], []
     return rows, lines
 
@@ -124,13 +126,13 @@ def row_starts(pitches: Floats, limit: float) -> list[int]:
     return [0, *(band for band in range(1, last) if pitches[band - 1] > limit), last]
 
 
-def are_cells(rows: Sequence[dict[int, Floats]]) -> bool:
+def are_cells(rows: Sequence[dict[int, Floats]], share: float) -> bool:
     """Tell whether the lines of some rows are those of cells: some cell holds several, but those of a column, such as
     the first one, hold one; or all hold as many, as the boxes of a form do with a label and what was filled in."""
     columns = {column for row in rows for column in row}
     counts = [np.array([len(row[column]) for row in rows if column in row]) for column in columns]
     every = np.concatenate(counts)
-    single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= SINGLE for count in counts)
+    single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= share for count in counts)
     return bool(every.max() > 1 and (single or every.min() == every.max()))
 
 
