@@ -87,7 +87,7 @@ def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: fl
         if max(map(len, cells)) > 1:
             going_on += [(end - left) / width for ends in cells for end in ends[:-1]]
             last += [(ends[-1] - left) / width for ends in cells]
-    return min(going_on) >= FILLED and float(np.mean(last)) <= ENDS_SHORT * float(np.mean(going_on))
+    return bool(going_on) and min(going_on) >= FILLED and float(np.mean(last)) <= ENDS_SHORT * float(np.mean(going_on))
 
 
 def line_ends(boxes: Floats, height: float) -> list[float]:
