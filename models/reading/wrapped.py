@@ -17,7 +17,7 @@ ROWS = 3  # of a table, at least
 JUMP = 0.12  # by how much two rows are farther apart than two lines of a cell, at least, in heights
 PITCH = 1.0  # and farther than is usual for rows, at most
 ALIGNED = 0.8  # least share of the rows whose cells stand at one height
-SINGLE = 0.8  # least share of the cells of some column that hold one line, unless all of the table hold as many
+SINGLE = 0.8  # least share of the cells of some column that hold one line, unless all of the table hold two
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 SEVERAL = 2  # rows with a cell of several lines, at least, where rows are no farther apart than lines
 FILLED = 0.6  # least share of a column's width that a line takes which goes on in the next line of its cell
@@ -38,7 +38,7 @@ def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tupl
     for limit in [0.0, *ordered[:-1][np.diff(ordered) >= JUMP]]:
         starts = row_starts(pitches, float(limit))
         rows, lines = cut_rows(boxes, run, starts, edges, height, SINGLE)
-        if rows and are_rows(lines):
+        if rows and are_rows(lines, height):
             return rows, starts[len(rows)]
     starts = full_bands(boxes, run, edges)
     if starts[0] or len(starts) <= ROWS:
@@ -78,16 +78,17 @@ def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: fl
     anywhere. In a text that stands beside short lines, all lines fill it."""
     every = np.concatenate(rows)
     column = np.searchsorted(edges, boxes[:, 2], side="left")
-    going_on: list[float] = []
-    last: list[float] = []
+    broken = False
     for number in range(len(edges) + 1):
-        inside = every[column[every] == number]
-        left, width = float(boxes[inside, 0].min()), max(float(np.ptp(boxes[inside][:, [0, 2]])), 1.0)
+        inside = boxes[every[column[every] == number]]
+        left, width = float(inside[:, 0].min()), max(float(np.ptp(inside[:, [0, 2]])), 1.0)
         cells = [line_ends(boxes[row[column[row] == number]], height) for row in rows if (column[row] == number).any()]
-        if max(map(len, cells)) > 1:
-            going_on += [(end - left) / width for ends in cells for end in ends[:-1]]
-            last += [(ends[-1] - left) / width for ends in cells]
-    return bool(going_on) and min(going_on) >= FILLED and float(np.mean(last)) <= ENDS_SHORT * float(np.mean(going_on))
+        going_on = [(end - left) / width for ends in cells for end in ends[:-1]]
+        last = float(np.mean([(ends[-1] - left) / width for ends in cells]))
+        if going_on and (min(going_on) < FILLED or last > ENDS_SHORT * float(np.mean(going_on))):
+            return False
+        broken = broken or bool(going_on)
+    return broken
 
 
 def line_ends(boxes: Floats, height: float) -> list[float]:
@@ -128,21 +129,21 @@ def row_starts(pitches: Floats, limit: float) -> list[int]:
 
 def are_cells(rows: Sequence[dict[int, Floats]], share: float) -> bool:
     """Tell whether the lines of some rows are those of cells: some cell holds several, but those of a column, such as
-    the first one, hold one; or all hold as many, as the boxes of a form do with a label and what was filled in."""
+    the first one, hold one; or all hold two, as the boxes of a form do with a label and what was filled in."""
     columns = {column for row in rows for column in row}
     counts = [np.array([len(row[column]) for row in rows if column in row]) for column in columns]
     every = np.concatenate(counts)
     single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= share for count in counts)
-    return bool(every.max() > 1 and (single or every.min() == every.max()))
+    return bool(every.max() > 1 and (single or every.min() == every.max() == 2))
 
 
-def are_rows(rows: Sequence[dict[int, Floats]]) -> bool:
+def are_rows(rows: Sequence[dict[int, Floats]], height: float) -> bool:
     """Tell whether the lines of a column are farther apart from one row to the next than within a cell."""
     within = np.concatenate([np.diff(lines) for row in rows for lines in row.values()])
     between = [
         below[column][0] - above[column][-1] for above, below in pairwise(rows) for column in above if column in below
     ]
-    return float(np.median(within)) < min(between, default=np.inf)
+    return float(np.median(within)) + JUMP / 2 * height < min(between, default=np.inf)
 
 
 def unevenness(cells: Sequence[Floats]) -> list[float]:
