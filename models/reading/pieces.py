@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 
 from models.reading.amounts import unknown
 from models.reading.blocks import blocks
-from models.reading.geometry import Floats, Indices, askew, slant, upright_boxes
+from models.reading.geometry import Flags, Floats, Indices, askew, slant, typical_height, upright_boxes
 from models.reading.streams import between_cells
+from models.reading.tables import column_numbers
 
 CELL_GAP = 0.9  # widest gap within a piece, in heights of its fragment
+WIDER = 1.3  # by how much a gap between two columns of a table is wider than the spaces of its fragment, at least
 
 
 @dataclass(frozen=True)
@@ -38,13 +40,16 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     tight = parts_of(fragments[owner], spans)
     boxes = upright_boxes(tight, slant(tight))
     # Fragments of one run each can be cut nowhere.
-    block = _block_numbers(tight, boxes) if len(spans) > len(fragments) else np.zeros(len(spans), np.intp)
+    place = _places(tight, boxes) if len(spans) > len(fragments) else np.zeros((len(spans), 2), np.intp)
     sizes = lengths(fragments)[owner]
     aspect = sizes[:, 1] / np.maximum(sizes[:, 0], 1e-6)  # a height as a share of the length
     gaps = (spans[1:, 0] - spans[:-1, 1]) / np.maximum(aspect[1:], 1e-6)
     other = owner[1:] != owner[:-1]
     cells = between_cells(boxes, owner, np.where(other, np.inf, gaps))
-    apart = other | (block[1:] != block[:-1]) | (gaps > CELL_GAP) | cells
+    block, column = (place[1:] != place[:-1]).T
+    apart = (
+        other | block | (column & (gaps > WIDER * widest(owner, gaps, ~other & ~column))) | (gaps > CELL_GAP) | cells
+    )
     firsts = np.flatnonzero(np.append(True, apart))
     lasts = np.append(firsts[1:], len(spans)) - 1
     middles = (spans[1:, 0] + spans[:-1, 1]) / 2
@@ -55,13 +60,23 @@ def cut_pieces(fragments: Floats, runs: Sequence[Floats]) -> Pieces:
     return Pieces(parts_of(fragments[owners], inked), owners, np.stack([starts, ends], axis=1))
 
 
-def _block_numbers(points: Floats, boxes: Floats) -> Indices:
-    numbers = np.zeros(len(points), np.intp)
+def _places(points: Floats, boxes: Floats) -> Indices:
+    """Return the block of each part of a fragment, and in a table its column (n, 2)."""
+    places = np.zeros((len(points), 2), np.intp)
     # What is written across the page says nothing of its blocks.
     along = np.flatnonzero(~askew(points))
-    for number, (members, _) in enumerate(blocks(boxes, unknown(len(boxes)), along)):
-        numbers[members] = number
-    return numbers
+    for number, (members, rows) in enumerate(blocks(boxes, unknown(len(boxes)), along)):
+        places[members, 0] = number
+        if rows is not None:
+            places[members, 1] = column_numbers(boxes, rows, typical_height(boxes))[members]
+    return places
+
+
+def widest(owner: Indices, gaps: Floats, chosen: Flags) -> Floats:
+    """Return for each gap (n - 1,) the width of the widest chosen one in its fragment; 0 where there is none."""
+    found = np.zeros(int(owner.max()) + 1)
+    np.maximum.at(found, owner[:-1][chosen], gaps[chosen])
+    return np.asarray(found[owner[:-1]])
 
 
 def parts_of(polygons: Floats, spans: Floats) -> Floats:
