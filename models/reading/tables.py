@@ -244,8 +244,9 @@ def column_numbers(boxes: Floats, rows: Sequence[Indices], height: float) -> Ind
     """
     count = [len(blank_strips(boxes[row, 0], boxes[row, 2])[0]) for row in rows]
     full = [row for row, gaps in zip(rows, count, strict=True) if gaps >= np.median(count)]
-    edges, _ = column_gaps(boxes, np.concatenate(full), height)
-    return np.asarray(np.searchsorted(edges, boxes[:, 2], side="left"), np.intp)
+    edges, gaps = column_gaps(boxes, np.concatenate(full), height)
+    # A cell of another row may end a little farther to the right than those of its column.
+    return np.asarray(np.searchsorted(edges + gaps / 2, boxes[:, 2], side="left"), np.intp)
 
 
 def is_price_list(boxes: Floats, amounts: Flags, rows: Sequence[Indices], height: float) -> bool:
