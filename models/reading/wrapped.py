@@ -16,7 +16,8 @@ ROWS = 3  # of a table, at least
 JUMP = 0.12  # by how much two rows are farther apart than two lines of a cell, at least, in heights
 PITCH = 1.0  # and farther than is usual for rows, at most
 ALIGNED = 0.8  # least share of the rows whose cells stand at one height
-SINGLE = 0.8  # least share of the cells of some column that hold one line, unless all of the table hold as many
+SINGLE = 0.8  # least share of the cells of some column that hold one line, unless the table is a form
+FORM_LINES = 2  # of each cell of a form
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 
 
@@ -50,7 +51,7 @@ def rows_apart(
         return [], 0
     rows, lines = rows[:count], lines[:count]
     apart = np.array([unevenness(list(cells.values())) for cells in lines]) / height
-    if not are_cells(lines) or not are_rows(lines) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
+    if not are_cells(lines) or not are_rows(lines, height) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
         return [], 0
     return rows, starts[count]
 
@@ -86,21 +87,21 @@ def row_starts(pitches: Floats, limit: float) -> list[int]:
 
 def are_cells(rows: Sequence[dict[int, Floats]]) -> bool:
     """Tell whether the lines of some rows are those of cells: some cell holds several, but those of a column, such as
-    the first one, hold one; or all hold as many, as the boxes of a form do with a label and what was filled in."""
+    the first one, hold one; or all hold two, as the boxes of a form do: a label, and what was filled in below it."""
     columns = {column for row in rows for column in row}
     counts = [np.array([len(row[column]) for row in rows if column in row]) for column in columns]
     every = np.concatenate(counts)
     single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= SINGLE for count in counts)
-    return bool(every.max() > 1 and (single or every.min() == every.max()))
+    return bool(every.max() > 1 and (single or every.min() == every.max() == FORM_LINES))
 
 
-def are_rows(rows: Sequence[dict[int, Floats]]) -> bool:
+def are_rows(rows: Sequence[dict[int, Floats]], height: float) -> bool:
     """Tell whether the lines of a column are farther apart from one row to the next than within a cell."""
     within = np.concatenate([np.diff(lines) for row in rows for lines in row.values()])
     between = [
         below[column][0] - above[column][-1] for above, below in pairwise(rows) for column in above if column in below
     ]
-    return float(np.median(within)) < min(between, default=np.inf)
+    return float(np.median(within)) + JUMP * height <= min(between, default=np.inf)
 
 
 def unevenness(cells: Sequence[Floats]) -> list[float]:
