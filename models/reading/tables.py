@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.geometry import (
+    MARK_WIDTH,
+    ROW_TOLERANCE,
+    Flags,
+    Floats,
+    Indices,
+    blank_strips,
+    row_middles,
+    typical_height,
+)
 from models.reading.wrapped import wrapped_rows
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
@@ -21,7 +30,6 @@ NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at 
 LEAST_ROWS = 2  # rows of a table
 WORD_ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share of them that are alike
 TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
-MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list, in heights
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
 GOES_ON = 2  # rows below those of a table that tell that a column of it is text

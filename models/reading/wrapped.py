@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.reading.geometry import MEETING, Floats, Indices, blank_strips, row_middles
+from models.reading.geometry import MARK_WIDTH, MEETING, Floats, Indices, blank_strips, row_middles
 
 GAP = 0.5  # narrowest blank strip between two columns, in heights
 ROWS = 3  # of a table, at least
@@ -44,6 +44,8 @@ def rows_apart(
     """Return the rows of a table, and how many bands they take, where rows are farther apart than the limit."""
     starts = row_starts(pitches, limit)
     edges = column_edges(boxes[np.concatenate(run)], height)
+    if is_marked(boxes[np.concatenate(run)], edges, height):
+        return [], 0
     rows = [np.concatenate(run[first:end]) for first, end in pairwise(starts)]
     lines = [lines_of(boxes[row], edges, height) for row in rows]
     count = next((number for number, cells in enumerate(lines) if len(cells) < 2), len(rows))
@@ -70,6 +72,12 @@ def column_edges(boxes: Floats, height: float) -> Floats:
     """Return where the blank strips between columns of boxes (n, 4) start."""
     starts, widths = blank_strips(boxes[:, 0], boxes[:, 2])
     return starts[widths >= GAP * height]
+
+
+def is_marked(boxes: Floats, edges: Floats, height: float) -> bool:
+    """Tell a list, whose points follow a column of bullets or numbers, from a table."""
+    marks = boxes[boxes[:, 2] <= edges[0]]
+    return len(edges) == 1 and float(np.ptp(marks[:, [0, 2]])) <= MARK_WIDTH * height
 
 
 def lines_of(boxes: Floats, edges: Floats, height: float) -> dict[int, Floats]:
