@@ -102,7 +102,7 @@ def single_lined(
     """Return the tables of single lines that are accepted, from a band on, and how many bands were looked at."""
     tables: list[Table] = []
     for gap in (NARROW_GAP, COLUMN_GAP):
-        length = run_length(boxes, bands[start:], height, gap)
+        length = rows_length(boxes, bands[start:], height, gap)
         for first, last in evenly_spaced(boxes, bands, start, start + length, height):
             if last - first >= LEAST_ROWS and accept(first, last):
                 tables.append(Table(first, last, bands[first:last]))
@@ -141,7 +141,7 @@ def are_aligned(boxes: Floats, rows: Sequence[Indices], height: float) -> bool:
     return float(np.ptp(boxes[columns[0]][:, [0, 2]])) > MARK_WIDTH * height  # The numbers of a list make no table.
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
+def rows_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
     """Return how many bands, from the first on, hold one row each of two cells or more and share a blank strip."""
     for length, band in enumerate(bands):
         together = np.concatenate(bands[: length + 1])

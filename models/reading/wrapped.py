@@ -24,7 +24,7 @@ GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
     """Return the rows of a table that begins with the first of some bands, and how many bands they take; none where
     there is no such table, or all its cells hold one line."""
-    run = bands[: run_length(boxes, bands, height)]
+    run = bands[: columns_length(boxes, bands, height)]
     if len(run) < ROWS:
         return [], 0
     middles = [row_middles(boxes[band], height) for band in run]
@@ -58,7 +58,7 @@ def rows_apart(
     return rows, starts[count]
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
+def columns_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
     """Return how many bands, from the first on, leave most of the strips between them blank."""
     count = 0
     for length in range(1, len(bands) + 1):
