@@ -17,6 +17,7 @@ JUMP = 0.12  # by how much two rows are farther apart than two lines of a cell, 
 PITCH = 1.0  # and farther than is usual for rows, at most
 ALIGNED = 0.8  # least share of the rows whose cells stand at one height
 SINGLE = 0.8  # least share of the cells of some column that hold one line, unless the table is a form
+MOST_BANDS = 100  # that are tried at once: a page of text has fewer, a drawing or a log any number
 FORM_LINES = 2  # of each cell of a form
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 
@@ -24,7 +25,7 @@ GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
     """Return the rows of a table that begins with the first of some bands, and how many bands they take; none where
     there is no such table, or all its cells hold one line."""
-    run = bands[: columns_length(boxes, bands, height)]
+    run = bands[: columns_length(boxes, bands[:MOST_BANDS], height)]
     if len(run) < ROWS:
         return [], 0
     middles = [row_middles(boxes[band], height) for band in run]
