@@ -8,11 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
-    from flask import Blueprint, Flask
+    from flask import Flask
 
     from app.api.auth import Keys
+    from app.api.door import Door
     from app.api.downloads import Downloads
     from app.cache import Cache
     from app.config import Settings
@@ -194,46 +193,39 @@ def create_app(settings: Settings, service: Service | None = None, operations: O
     doors = _doors(service, operations, downloads, settings.max_upload_bytes)
     app = Flask(__name__)
     _guard(app, settings, keyring, operations.state)
-    shaped = [(door, blueprint.name) for door, blueprint in doors.items() if hasattr(door, "error_of")]
-    problems.register(
-        app,
-        {name: door.error_of for door, name in shaped},
-        {prefix: door.error_of for door, _ in shaped for prefix in door.PREFIXES},
-    )
+    problems.register(app, doors)
     for blueprint in (
-        *doors.values(),
+        *(door.blueprint for door in doors),
         native.blueprint(service, operations, downloads, settings.image_formats, settings.max_upload_bytes),
         images.blueprint(service),
         models.blueprint(service, downloads),
         health.blueprint(service, operations),
         metrics.blueprint(service, operations, (settings.queue_size, settings.max_requests), __version__),
-        docs.blueprint(__version__, {path: said for door in doors for path, said in door.paths().items()}),
+        docs.blueprint(__version__, {path: said for door in doors for path, said in door.paths.items()}),
         ui.blueprint(settings.max_upload_bytes, settings.image_formats, settings.max_pages),
     ):
         app.register_blueprint(blueprint)
     return app
 
 
-def _doors(
-    service: Service, operations: Operations, downloads: Downloads, max_bytes: int
-) -> dict[ModuleType, Blueprint]:
-    """Return the front doors of other programs' protocols, each with its routes."""
+def _doors(service: Service, operations: Operations, downloads: Downloads, max_bytes: int) -> list[Door]:
+    """Return the front doors of other programs' protocols."""
     from app.api import azure_read, docling, huggingface, kserve, loaders, ollama, openai, photoprism
     from app.api.chat import Chat
     from app.api.reading import Reading
 
     chat = Chat(service, operations, downloads, max_bytes)
     reading = Reading(chat)
-    return {
-        openai: openai.blueprint(chat),
-        ollama: ollama.blueprint(chat),
-        huggingface: huggingface.blueprint(chat),
-        photoprism: photoprism.blueprint(chat),
-        kserve: kserve.blueprint(chat, __version__),
-        azure_read: azure_read.blueprint(reading),
-        docling: docling.blueprint(reading),
-        loaders: loaders.blueprint(reading),
-    }
+    return [
+        openai.door(chat),
+        ollama.door(chat),
+        huggingface.door(chat),
+        photoprism.door(chat),
+        kserve.door(chat, __version__),
+        azure_read.door(reading),
+        docling.door(reading),
+        loaders.door(reading),
+    ]
 
 
 def _guard(app: Flask, settings: Settings, keyring: Keys, state: SharedState | None) -> None:

@@ -17,7 +17,8 @@ from app.tasks import OPTIONS, taken_options, task_of
 from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
 from models.base import Job, Options, Prediction, Task
 from models.errors import UnknownModel
-from models.registry import READER, SEGMENTER, Entry, Registry
+from models.registry import Entry, Registry
+from models.roles import READER, SEGMENTER
 
 ALT_TEXT = "alt-text"
 """The model name that stands for a captioner and a reader together."""

@@ -15,7 +15,8 @@ from app.types import Answer, Ocr, Page, Progress
 from models.base import Job, Options, Prediction
 from models.reading.layout import layout_of
 from models.reading.text_layer import lines_of
-from models.registry import SEGMENTER, Entry, Registry
+from models.registry import Entry, Registry
+from models.roles import SCRIPT_READER, SEGMENTER
 
 _UNSOUND = "the text that it holds does not say all that is on it, or not in letters; ocr=auto reads it"
 
@@ -30,7 +31,7 @@ def read_pages(registry: Registry, entry: Entry, options: Options, ocr: Ocr, run
         language = scripts.language_of(registry, prediction.script)
         if language is None:
             return scripts.not_read(prediction.script)
-        other = registry.entry(scripts.SCRIPT_READER)
+        other = registry.entry(SCRIPT_READER)
         found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), runner, image)
         return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
 
@@ -51,7 +52,7 @@ def _lines_of(registry: Registry, entry: Entry, options: Options, runner: JobRun
     options = replace(options, segment=None, layout=None)
     if options.language is None and (script := layout.script) is not None:
         language = scripts.language_of(registry, script)
-        if entry.model.name != scripts.SCRIPT_READER or language is None:
+        if entry.model.name != SCRIPT_READER or language is None:
             return scripts.not_read(script)
         options, notes = replace(options, language=(language,)), (scripts.guessed(script, language),)
     crops = layout.crops or ()

@@ -3,10 +3,8 @@
 from app.errors import InvalidOption
 from models import languages
 from models.base import Prediction
-from models.registry import READER, Entry, Registry
-
-SCRIPT_READER = "tesseract"
-"""The reader of the scripts that READER does not know."""
+from models.registry import Entry, Registry
+from models.roles import READER, SCRIPT_READER
 
 
 def reader_of(registry: Registry, entry: Entry, wanted: tuple[str, ...] | None) -> Entry:

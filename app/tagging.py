@@ -11,7 +11,8 @@ from app.jobs import JobRunner
 from app.pipelines import Pipeline, of_model
 from app.types import Answer, RequestOptions, Tags
 from models.base import Job, Task
-from models.registry import TAGGER, Entry, Registry
+from models.registry import Entry, Registry
+from models.roles import TAGGER
 
 
 class Tagging:

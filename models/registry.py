@@ -11,17 +11,10 @@ from models import downloads, weights
 from models.base import Loaded, Model, Placement, Task
 from models.budget import MemoryBudget
 from models.errors import BudgetExhausted, ModelUnavailable, UnknownModel, is_out_of_memory
+from models.roles import CAPTIONER_ORDER, TAGGER
 
 log = logging.getLogger(__name__)
 
-CAPTIONER_ORDER = ("blip-large", "florence-2-base", "blip-base", "kosmos-2", "efficientnet-gru")
-"""`auto` means the first of these captioners whose weights are on this machine. The last comes with the project."""
-TAGGER = "t5-tags"
-"""The tagger of texts that `auto` means if it is on this machine."""
-READER = "rapidocr"
-"""The reader of requests that name none."""
-SEGMENTER = "rapidocr-lines"
-"""What cuts a page into lines for models that read one."""
 RETRY_AFTER, LONGEST_RETRY_AFTER = 30.0, 1800.0
 """Seconds until a model that failed is tried again: they double with each failure, up to the longest."""
 

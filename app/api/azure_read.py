@@ -11,6 +11,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify, request, url_for
 
 from app.api.bodies import document, json_fields
+from app.api.door import Door
 from app.api.gateway import Gateway
 from app.api.options import languages_of, page_ranges
 from app.api.paths import BYTES, in_path, json_of, operation
@@ -24,7 +25,6 @@ from app.shared.operations import FoundOperation
 from app.types import Answer, Request
 from models.found import Polygon
 
-PREFIXES = ("/documentintelligence/",)
 _MODELS = ("prebuilt-read", "prebuilt-layout")
 _API_VERSION = "2024-11-30"
 _POLL_AFTER = "1"
@@ -46,8 +46,8 @@ _POINTS = 72.0
 _RESULT = "/documentintelligence/documentModels/<model>/analyzeResults/<id>"
 
 
-def blueprint(reading: Reading) -> Blueprint:
-    """Return the routes of Azure's protocol."""
+def door(reading: Reading) -> Door:
+    """Return the front door of Azure's protocol."""
     azure = Blueprint("azure_read", __name__)
 
     @azure.post("/documentintelligence/documentModels/<model>:analyze")
@@ -90,7 +90,7 @@ def blueprint(reading: Reading) -> Blueprint:
         reading.operations.forget(reading.find(id, Answer))
         return Response(status=204)
 
-    return azure
+    return Door(azure, paths(), ("/documentintelligence/",), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

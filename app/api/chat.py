@@ -15,7 +15,8 @@ from app.errors import InvalidOption, UnmetSchema
 from app.pipelines import ALT_TEXT
 from app.types import Answer, Request, RequestOptions, TagRequest, Tags, Timings
 from models.base import CutWarning, Task
-from models.registry import READER, Entry
+from models.registry import Entry
+from models.roles import READER
 
 MAX_TEXT = 100_000
 MAX_INSTRUCTION = 20_000

@@ -11,6 +11,7 @@ from typing import Any, Self
 from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import Fields, json_fields
+from app.api.door import Door
 from app.api.forms import multipart
 from app.api.gateway import Gateway
 from app.api.options import languages_of
@@ -23,7 +24,6 @@ from app.operations import HEARTBEAT
 from app.shared.operations import FoundOperation
 from app.types import Answer, IsCancelled, PageRanges, ReportProgress, Request
 
-PREFIXES = ("/v1/convert/", "/v1/status/", "/v1/result/")
 _FORMATS = ("md", "text")
 _MAX_WAIT = 60.0
 
@@ -79,8 +79,8 @@ class Asked:
         return cls(document, str(name), [str(format) for format in formats], _pages(pages), languages_of(named))
 
 
-def blueprint(reading: Reading) -> Blueprint:
-    """Return the routes of docling-serve's protocol."""
+def door(reading: Reading) -> Door:
+    """Return the front door of docling-serve's protocol."""
     docling = Blueprint("docling", __name__)
 
     @docling.post("/v1/convert/file")
@@ -120,7 +120,7 @@ def blueprint(reading: Reading) -> Blueprint:
             raise NotFound("the document is not converted yet: poll until the task has ended")
         return _json(found.result())
 
-    return docling
+    return Door(docling, paths(), ("/v1/convert/", "/v1/status/", "/v1/result/"), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

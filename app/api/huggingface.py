@@ -8,6 +8,7 @@ from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat
+from app.api.door import Door
 from app.api.paths import BYTES, in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, InvalidOption
@@ -15,12 +16,11 @@ from app.tasks import task_of
 from app.types import Answer, Request
 from models.found import Box
 
-PREFIXES = ("/hf/",)
 _TOP_K = 5
 
 
-def blueprint(chat: Chat) -> Blueprint:
-    """Return the routes of Hugging Face's protocol."""
+def door(chat: Chat) -> Door:
+    """Return the front door of Hugging Face's protocol."""
     huggingface = Blueprint("huggingface", __name__)
 
     @huggingface.post("/hf/<name>")
@@ -74,7 +74,7 @@ def blueprint(chat: Chat) -> Blueprint:
         model = chat.entry(name).model
         return jsonify({"model_id": model.name, "model_pipeline_tag": "image-to-text", "docker_label": None})
 
-    return huggingface
+    return Door(huggingface, paths(), ("/hf/",), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

@@ -15,6 +15,7 @@ from typing import Any, TypeGuard
 from flask import Blueprint, Response, g, jsonify, request
 
 from app.api.bodies import Fields, fields_of
+from app.api.door import Door
 from app.api.gateway import MAX_IMAGES, Gateway
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Answer as NativeAnswer
@@ -23,15 +24,14 @@ from app.errors import BadRequest, NotFound
 from app.types import Answer, Request
 from models.registry import Entry
 
-PREFIXES = ("/v2",)
 _HEADER = "Inference-Header-Content-Length"
 _OUTPUTS = ("text", "answer")
 _LENGTH = struct.Struct("<I")
 _NUMBER = re.compile("[0-9]{1,18}")
 
 
-def blueprint(gateway: Gateway, version: str) -> Blueprint:
-    """Return the routes of KServe's protocol."""
+def door(gateway: Gateway, version: str) -> Door:
+    """Return the front door of KServe's protocol."""
     kserve = Blueprint("kserve", __name__)
 
     @kserve.get("/v2")
@@ -71,7 +71,7 @@ def blueprint(gateway: Gateway, version: str) -> Blueprint:
             head["id"] = fields["id"]
         return _response(head, list(_outputs(fields, answers)), shape)
 
-    return kserve
+    return Door(kserve, paths(), ("/v2",), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

@@ -10,16 +10,15 @@ from urllib.parse import unquote
 from flask import Blueprint, Response, jsonify, request
 
 from app.api.bodies import document
+from app.api.door import Door
 from app.api.paths import BYTES, operation
 from app.api.reading import Reading
 from app.errors import InvalidImage
 from app.types import Answer
 
-PREFIXES: tuple[str, ...] = ()
 
-
-def blueprint(reading: Reading) -> Blueprint:
-    """Return the routes of loaders."""
+def door(reading: Reading) -> Door:
+    """Return the front door of loaders."""
     loaders = Blueprint("loaders", __name__)
 
     @loaders.put("/process")
@@ -40,7 +39,7 @@ def blueprint(reading: Reading) -> Blueprint:
         answer = _read(reading)
         return jsonify({"X-TIKA:content": answer.text, "Content-Type": _media_type(answer)})
 
-    return loaders
+    return Door(loaders, paths())
 
 
 def _read(reading: Reading) -> Answer:

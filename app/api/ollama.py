@@ -12,6 +12,7 @@ from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat, Reply
+from app.api.door import Door
 from app.api.gateway import without_tag
 from app.api.options import languages_of
 from app.api.paths import json_of, operation
@@ -21,7 +22,6 @@ from app.errors import BadRequest, ModelBusy
 from app.pipelines import ALT_TEXT
 from models.registry import Entry
 
-PREFIXES = ("/api/",)
 _VERSION = "0.12.0"
 """The version of Ollama whose protocol is implemented. Clients compare version numbers."""
 _TAG = ":latest"
@@ -29,8 +29,8 @@ _MILLISECOND = 1_000_000
 """In nanoseconds, in which durations are."""
 
 
-def blueprint(chat: Chat) -> Blueprint:
-    """Return the routes of Ollama's protocol."""
+def door(chat: Chat) -> Door:
+    """Return the front door of Ollama's protocol."""
     ollama = Blueprint("ollama", __name__)
 
     @ollama.post("/api/generate")
@@ -82,7 +82,7 @@ def blueprint(chat: Chat) -> Blueprint:
         """Say which version of the protocol is spoken."""
         return jsonify({"version": _VERSION})
 
-    return ollama
+    return Door(ollama, paths(), ("/api/",), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

@@ -11,12 +11,12 @@ from flask import Blueprint, Response, jsonify
 
 from app.api.bodies import Fields, json_fields
 from app.api.chat import Ask, Chat, Reply
+from app.api.door import Door
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.api.waiting import streamed
 from app.errors import BadRequest, UnmetSchema
 
-PREFIXES = ("/v1/",)
 _EVENTS = "text/event-stream"
 _BEAT = ": at work\n\n"
 """A comment, which clients skip."""
@@ -25,8 +25,8 @@ _RETRIED = (408, 409, 429, 500, 502, 503, 504)
 _TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
 
-def blueprint(chat: Chat) -> Blueprint:
-    """Return the routes of OpenAI's protocol."""
+def door(chat: Chat) -> Door:
+    """Return the front door of OpenAI's protocol."""
     openai = Blueprint("openai", __name__)
 
     @openai.post("/v1/chat/completions")
@@ -63,7 +63,7 @@ def blueprint(chat: Chat) -> Blueprint:
         """Describe a model."""
         return jsonify(_model(chat.entry(name).model.name))
 
-    return openai
+    return Door(openai, paths(), ("/v1/",), error_of)
 
 
 def _completions(chat: Chat, model: str | None = None) -> Response:

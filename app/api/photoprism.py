@@ -8,18 +8,18 @@ from flask import Blueprint, Response, g, jsonify, request
 
 from app import intent
 from app.api.bodies import Fields, json_fields
+from app.api.door import Door
 from app.api.gateway import Gateway, tags_of
 from app.api.paths import in_path, json_of, operation
 from app.api.schemas import Problem
 from app.errors import BadRequest, NotFound
 from app.types import Request
 
-PREFIXES = ("/api/v1/vision/",)
 _METHODS = ["GET", "POST"]
 
 
-def blueprint(gateway: Gateway) -> Blueprint:
-    """Return the routes of PhotoPrism's protocol."""
+def door(gateway: Gateway) -> Door:
+    """Return the front door of PhotoPrism's protocol."""
     photoprism = Blueprint("photoprism", __name__)
 
     @photoprism.route("/api/v1/vision/<task>", methods=_METHODS)
@@ -42,7 +42,7 @@ def blueprint(gateway: Gateway) -> Blueprint:
         about = {"name": answers[0].model, "version": "latest"}
         return jsonify({"id": g.vision_id, "code": 200, "model": about, "result": result})
 
-    return photoprism
+    return Door(photoprism, paths(), ("/api/v1/vision/",), error_of)
 
 
 def error_of(problem: Problem) -> tuple[dict[str, Any], dict[str, str]]:

@@ -3,12 +3,12 @@
 import json
 import logging
 import math
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException, SecurityError
 
+from app.api.door import Door, Shape
 from app.api.schemas import Problem
 from app.errors import RETRY_AFTER, PredictionFailed, ServiceError, TooLarge, Unavailable
 from app.metrics import ERRORS
@@ -17,23 +17,17 @@ from models.errors import is_out_of_memory
 log = logging.getLogger(__name__)
 
 
-Shape = Callable[[Problem], tuple[dict[str, Any], dict[str, str]]]
-"""Converts a problem to the JSON of another protocol's error, and headers for the response."""
 _OF_BLUEPRINTS, _OF_PATHS = "shapes of blueprints' errors", "shapes of errors of paths"
 
 
-def register(app: Flask, of_blueprints: Mapping[str, Shape], of_paths: Mapping[str, Shape]) -> None:
-    """Give every error its shape.
-
-    Args:
-        app: the application.
-        of_blueprints: by the name of the blueprint whose route fails, the shape of errors where it is not
-            `application/problem+json`.
-        of_paths: likewise by the beginning of the path, for paths without a route.
-    """
-    app.extensions[_OF_BLUEPRINTS] = of_blueprints
+def register(app: Flask, doors: Iterable[Door]) -> None:
+    """Give every error the shape of its front door: that whose route fails, or, where there is no route, that whose
+    paths begin alike."""
+    shapes = [(door, door.shape) for door in doors if door.shape]
+    app.extensions[_OF_BLUEPRINTS] = {door.blueprint.name: shape for door, shape in shapes}
+    of_paths = [(prefix, shape) for door, shape in shapes for prefix in door.prefixes]
     # The longest beginning first: /api/v1/vision/ is not /api/.
-    app.extensions[_OF_PATHS] = sorted(of_paths.items(), key=lambda item: -len(item[0]))
+    app.extensions[_OF_PATHS] = sorted(of_paths, key=lambda item: -len(item[0]))
     app.register_error_handler(Exception, response_to)
     app.register_error_handler(HTTPException, _http_error)
 

@@ -16,7 +16,7 @@ from app.operations import Operation
 from app.shared.operations import FoundOperation
 from app.tasks import task_of
 from app.types import Answer, IsCancelled, PageRanges, ReportProgress, Request, RequestOptions
-from models.registry import READER
+from models.roles import READER
 
 Finished = TypeVar("Finished")
 

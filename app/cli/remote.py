@@ -12,6 +12,7 @@ from app.cli.exits import NoModel
 from app.cli.inputs import Item
 from app.cli.outputs import ItemFailed
 from app.types import Answer
+from models.roles import READER
 
 _ATTEMPTS = 8
 _LONGEST_PAUSE = 60.0
@@ -172,7 +173,7 @@ def _pause(attempt: int, response: requests.Response | None = None) -> float:
 
 
 def _version(known: Mapping[str, Any], name: str, default: str) -> Any:
-    names = ("rapidocr", default) if name == "alt-text" else (name,)
+    names = (READER, default) if name == "alt-text" else (name,)
     return [(each, known.get(each, {}).get("hub_id"), known.get(each, {}).get("revision")) for each in names]
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.cli.inputs import DOCUMENTS, IMAGES
 from app.types import Answer
+from models.roles import READER
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ TASKS = {
     task.name: task
     for task in (
         Task("caption"),
-        Task("read", asks={"model": "rapidocr"}, suffixes=DOCUMENTS, is_text=True),
+        Task("read", asks={"model": READER}, suffixes=DOCUMENTS, is_text=True),
         Task("tags", lambda answer: ", ".join(tags_of(answer)), {"tags": True}),
         Task("alt", asks={"model": "alt-text"}),
         Task("run", suffixes=DOCUMENTS, is_text=True),

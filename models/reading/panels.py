@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, meeting, row_middles
-from models.reading.sides import is_prose
+from models.reading.sides import SIDEBAR, is_prose
 from models.reading.tables import is_running
+from models.reading.wrapped import wrapped_rows
 
 GUTTER = 1.0  # narrowest gap between two panels, in heights
 PRICES = 3  # of a list, at least
@@ -33,7 +34,7 @@ def find_panels(
         for number in np.argsort(-widths, kind="stable"):
             left = boxes[members, 2] <= starts[number]
             sides = members[left], members[~left]
-            if widths[number] >= GUTTER * height and are_panels(boxes, amounts, sides, height):
+            if widths[number] >= GUTTER * height and are_panels(boxes, amounts, bands[first:last], sides, height):
                 return first, last, float(starts[number])
         first = max(last, first + 1)
     return None
@@ -48,7 +49,9 @@ def gutter_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int
     return len(bands)
 
 
-def are_panels(boxes: Floats, amounts: Flags, sides: tuple[Indices, Indices], height: float) -> bool:
+def are_panels(
+    boxes: Floats, amounts: Flags, bands: Sequence[Indices], sides: tuple[Indices, Indices], height: float
+) -> bool:
     """Tell two lists of prices, or one beside running text, from the columns of a table, whose rows meet."""
     rows = [row_middles(boxes[side], height) for side in sides]
     lists = [is_list(boxes[side], amounts[side], height) for side in sides]
@@ -61,7 +64,11 @@ def are_panels(boxes: Floats, amounts: Flags, sides: tuple[Indices, Indices], he
     text, middles = boxes[sides[lists.index(False)]], rows[lists.index(False)]
     if len(middles) < MANY_ROWS or not is_prose(text, len(middles), height):
         return False
-    return meeting(rows[0], rows[1], height) < MEET or is_running(text, height)
+    # Of an invoice, for one, where what was bought is described in several lines.
+    if wrapped_rows(boxes, bands, height)[0]:
+        return False
+    few, many = sorted(map(len, rows))
+    return meeting(rows[0], rows[1], height) < MEET or few <= SIDEBAR * many or is_running(text, height)
 
 
 def is_list(boxes: Floats, amounts: Flags, height: float) -> bool:

@@ -1,7 +1,8 @@
 """Tables whose cells hold several lines: geometry of boxes only.
 
-The rows of such a table are farther apart than the lines in its cells, and in each row all cells begin, end, or have
-their middle at one height. That tells them from columns of text, whose paragraphs end where they like.
+The rows of such a table are farther apart than the lines in its cells, or have a cell in each column where they begin;
+and in each row all cells begin, end, or have their middle at one height. That tells them from columns of text, whose
+paragraphs end where they like.
 """
 
 from collections.abc import Sequence
@@ -20,6 +21,9 @@ SINGLE = 0.8  # least share of the cells of some column that hold one line, unle
 MOST_BANDS = 100  # that are tried at once: a page of text has fewer, a drawing or a log any number
 FORM_LINES = 2  # of each cell of a form
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
+SEVERAL = 2  # rows with a cell of several lines, at least, where rows are no farther apart than lines
+FILLED = 0.6  # least share of a column's width that a line takes which goes on in the next line of its cell
+ENDS_SHORT = 0.85  # most width of the last lines of cells, as a share of that of the lines that go on, on the mean
 
 
 def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
@@ -31,32 +35,70 @@ def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tupl
     middles = [row_middles(boxes[band], height) for band in run]
     pitches = np.array([below[0] - above[-1] for above, below in pairwise(middles)]) / height
     ordered = np.sort(pitches)
-    # Where a cell stands in the middle of its row, each row may be one band.
-    for limit in [0.0, *ordered[:-1][np.diff(ordered) >= JUMP]]:
-        rows, count = rows_apart(boxes, run, pitches, float(limit), height)
-        if rows:
-            return rows, count
-    return [], 0
-
-
-def rows_apart(
-    boxes: Floats, run: Sequence[Indices], pitches: Floats, limit: float, height: float
-) -> tuple[list[Indices], int]:
-    """Return the rows of a table, and how many bands they take, where rows are farther apart than the limit."""
-    starts = row_starts(pitches, limit)
     edges = column_edges(boxes[np.concatenate(run)], height)
     if is_marked(boxes[np.concatenate(run)], edges, height):
         return [], 0
+    # Where a cell stands in the middle of its row, each row may be one band.
+    for limit in [0.0, *ordered[:-1][np.diff(ordered) >= JUMP]]:
+        starts = row_starts(pitches, float(limit))
+        rows, lines = cut_rows(boxes, run, starts, edges, height, SINGLE)
+        if rows and are_rows(lines, height):
+            return rows, starts[len(rows)]
+    starts = full_bands(boxes, run, edges)
+    if starts[0] or len(starts) <= ROWS:
+        return [], 0
+    rows, lines = cut_rows(boxes, run, starts, edges, height, single=1.0)
+    several = sum(max(map(len, cells.values())) > 1 for cells in lines)
+    if several >= SEVERAL and are_broken(boxes, rows, edges, height):
+        return rows, starts[len(rows)]
+    return [], 0
+
+
+def cut_rows(
+    boxes: Floats, run: Sequence[Indices], starts: Sequence[int], edges: Floats, height: float, single: float
+) -> tuple[list[Indices], list[dict[int, Floats]]]:
+    """Return the rows of a table that begin at some bands, and the middles of the lines in each column of them; none
+    where they are no rows of a table. `single` is the least share of the cells of some column that hold one line."""
     rows = [np.concatenate(run[first:end]) for first, end in pairwise(starts)]
     lines = [lines_of(boxes[row], edges, height) for row in rows]
     count = next((number for number, cells in enumerate(lines) if len(cells) < 2), len(rows))
     if count < ROWS or len(rows) - count >= GOES_ON:
-        return [], 0
+        return [], []
     rows, lines = rows[:count], lines[:count]
     apart = np.array([unevenness(list(cells.values())) for cells in lines]) / height
-    if not are_cells(lines) or not are_rows(lines, height) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
-        return [], 0
-    return rows, starts[count]
+    if not are_cells(lines, single) or float((apart <= MEETING).mean(axis=0).max()) < ALIGNED:
+        return [], []
+    return rows, lines
+
+
+def full_bands(boxes: Floats, run: Sequence[Indices], edges: Floats) -> list[int]:
+    """Return the bands that have text in every column, and the one after the last that belongs to them."""
+    columns = [np.unique(np.searchsorted(edges, boxes[band, 2], side="left")) for band in run]
+    return [*(number for number, found in enumerate(columns) if len(found) > len(edges)), len(run)]
+
+
+def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: float) -> bool:
+    """Tell cells of several lines by where their lines break: those that go on fill their column, and the last ones end
+    anywhere. In a text that stands beside short lines, all lines fill it."""
+    every = np.concatenate(rows)
+    column = np.searchsorted(edges, boxes[:, 2], side="left")
+    going_on: list[float] = []
+    last: list[float] = []
+    for number in range(len(edges) + 1):
+        inside = every[column[every] == number]
+        left, width = float(boxes[inside, 0].min()), max(float(np.ptp(boxes[inside][:, [0, 2]])), 1.0)
+        cells = [line_ends(boxes[row[column[row] == number]], height) for row in rows if (column[row] == number).any()]
+        if max(map(len, cells)) > 1:
+            going_on += [(end - left) / width for ends in cells for end in ends[:-1]]
+            last += [(ends[-1] - left) / width for ends in cells]
+    return min(going_on) >= FILLED and float(np.mean(last)) <= ENDS_SHORT * float(np.mean(going_on))
+
+
+def line_ends(boxes: Floats, height: float) -> list[float]:
+    """Return where each line of a cell, boxes (n, 4), ends on the right, from top to bottom."""
+    middles = boxes[:, [1, 3]].mean(axis=1)
+    nearest = np.abs(middles[:, None] - row_middles(boxes, height)).argmin(axis=1)
+    return [float(boxes[nearest == line, 2].max()) for line in np.unique(nearest)]
 
 
 def columns_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
@@ -94,13 +136,13 @@ def row_starts(pitches: Floats, limit: float) -> list[int]:
     return [0, *(band for band in range(1, last) if pitches[band - 1] > limit), last]
 
 
-def are_cells(rows: Sequence[dict[int, Floats]]) -> bool:
+def are_cells(rows: Sequence[dict[int, Floats]], share: float) -> bool:
     """Tell whether the lines of some rows are those of cells: some cell holds several, but those of a column, such as
     the first one, hold one; or all hold two, as the boxes of a form do: a label, and what was filled in below it."""
     columns = {column for row in rows for column in row}
     counts = [np.array([len(row[column]) for row in rows if column in row]) for column in columns]
     every = np.concatenate(counts)
-    single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= SINGLE for count in counts)
+    single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= share for count in counts)
     return bool(every.max() > 1 and (single or every.min() == every.max() == FORM_LINES))
 
 

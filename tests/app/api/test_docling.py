@@ -140,7 +140,7 @@ def test_a_poll_that_waits_is_a_request_in_work() -> None:
         return b"{}"
 
     app = Flask(__name__)
-    app.register_blueprint(docling.blueprint(Reading(cast(Gateway, SimpleNamespace(operations=operations)))))
+    app.register_blueprint(docling.door(Reading(cast(Gateway, SimpleNamespace(operations=operations)))).blueprint)
     address = f"/v1/status/poll/{operations.submit(convert, keep=True, detached=True).id}?wait=30"
 
     def poll() -> Any:

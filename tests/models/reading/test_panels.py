@@ -1,5 +1,7 @@
 """Lists of prices and running text side by side, on boxes that no network has seen."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from models.reading.amounts import Kinds
@@ -20,9 +22,11 @@ def prices(left: float, *remarks: int, top: float = 100.0, step: float = LINE) -
     return np.array(boxes), np.array(amounts)
 
 
-def prose(left: float, rows: int, top: float = 100.0, width: float = 300.0) -> tuple[Floats, Flags]:
+def prose(
+    left: float, rows: int, shares: Sequence[float] = (1.0, 0.95, 0.98), top: float = 100.0, width: float = 300.0
+) -> tuple[Floats, Flags]:
     tops = top + LINE * np.arange(rows)
-    widths = width * np.resize([1.0, 0.95, 0.98], rows)
+    widths = width * np.resize(shares, rows)
     return np.stack([np.full(rows, left), tops, left + widths, tops + HEIGHT], axis=1), np.zeros(rows, np.bool_)
 
 
@@ -53,6 +57,19 @@ def test_prices_in_two_columns_of_one_table_belong_to_its_rows() -> None:
 def test_running_text_beside_a_list_is_a_panel() -> None:
     assert parts_of(prices(100, 0, 0, 0, 0), prose(460, 12)) == [{0}, {1}]
     assert parts_of(prose(100, 12), prices(460, 0, 0, 0, 0)) == [{0}, {1}]
+
+
+def test_a_short_list_beside_a_ragged_text_is_a_panel() -> None:
+    ragged = 1.0, 0.7, 0.85, 0.75
+    assert parts_of(prose(100, 12, ragged), prices(460, 0, 0, 0, 0)) == [{0}, {1}]
+    assert parts_of(prose(100, 6, ragged), prices(460, 0, 0, 0, 0, 0, 0)) == [{0, 1}], "each line may have its price"
+
+
+def test_what_was_bought_stands_beside_its_price() -> None:
+    texts = prose(100, 9, (1.0, 0.9, 0.3))
+    (boxes, amounts) = prices(460, 0, 0, 0, step=3 * LINE)
+    boxes[:, 1::2] = 100 + 3 * LINE * np.repeat(np.arange(3), 2)[:, None] + [0, HEIGHT]
+    assert parts_of(texts, (boxes, amounts)) == [{0, 1}]
 
 
 def test_long_texts_with_their_prices_are_no_panels() -> None:

@@ -55,6 +55,26 @@ def test_rows_as_close_as_the_lines_in_them_are_no_rows() -> None:
     assert rows_of(table((1, 2, 1), (1, 2, 1), (1, 2, 1), (1, 1, 1), padding=0)) == []
 
 
+def tight(*ends: Sequence[float]) -> Floats:
+    """The boxes of rows as close as the lines of their second cell, of which each takes such a share of its width."""
+    boxes = table(*((1, len(row), 1) for row in ends), padding=0)
+    boxes[boxes[:, 0] == 180, 2] = 180 + 300 * np.array([share for row in ends for share in row])
+    return boxes
+
+
+def test_lines_that_fill_their_column_go_on_below() -> None:
+    assert rows_of(tight([0.9, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])) == [4, 3, 5, 3]
+    assert rows_of(tight([0.4, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])) == [], "a short line goes on"
+    assert rows_of(tight([0.9, 1.0], [0.9], [1.0, 0.9, 0.8], [0.9])) == [], "all lines fill it, as those of a text"
+    assert rows_of(tight([0.9], [0.5], [1.0, 0.8, 0.2], [0.7])) == [], "a single cell goes on"
+
+
+def test_a_row_without_all_cells_above_close_rows_is_not_lost() -> None:
+    boxes = np.vstack([[100, 74, 140, 94], [180, 74, 300, 94], tight([0.9, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])])
+    found = blocks(boxes, Kinds(np.zeros(len(boxes), np.bool_), np.zeros(len(boxes), np.bool_)), np.arange(len(boxes)))
+    assert sorted(np.concatenate([block.members for block in found])) == list(range(len(boxes)))
+
+
 def test_paragraphs_side_by_side_are_no_rows() -> None:
     assert rows_of(table((1, 1), (5, 3), (4, 6), (3, 2), columns=((100, 300), (420, 300)))) == []
 
