@@ -23,7 +23,7 @@ from models.reading.geometry import (
     row_middles,
     typical_height,
 )
-from models.reading.wrapped import wrapped_rows
+from models.reading.wrapped import are_broken, wrapped_rows
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at least so many rows
@@ -258,12 +258,14 @@ def column_numbers(boxes: Floats, rows: Sequence[Indices], height: float) -> Ind
 
 
 def is_price_list(boxes: Floats, amounts: Flags, rows: Sequence[Indices], height: float) -> bool:
-    """Tell texts and their prices, with remarks below them, from a table of two columns."""
+    """Tell texts and their prices, with remarks below them, from a table of two columns, whose texts take several lines
+    where they are too long for one."""
     columns, _ = cut_columns(boxes, np.concatenate(rows), height)
     return (
         len(columns) == 2
         and are_numbers(boxes[columns[1]], amounts[columns[1]], height)
         and any(len(row_middles(boxes[row], height)) > 1 for row in rows)
+        and not are_broken(boxes, rows, column_gaps(boxes, np.concatenate(rows), height)[0], height)
     )
 
 

@@ -82,16 +82,17 @@ def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: fl
     anywhere. In a text that stands beside short lines, all lines fill it."""
     every = np.concatenate(rows)
     column = np.searchsorted(edges, boxes[:, 2], side="left")
-    going_on: list[float] = []
-    last: list[float] = []
+    broken = False
     for number in range(len(edges) + 1):
-        inside = every[column[every] == number]
-        left, width = float(boxes[inside, 0].min()), max(float(np.ptp(boxes[inside][:, [0, 2]])), 1.0)
+        inside = boxes[every[column[every] == number]]
+        left, width = float(inside[:, 0].min()), max(float(np.ptp(inside[:, [0, 2]])), 1.0)
         cells = [line_ends(boxes[row[column[row] == number]], height) for row in rows if (column[row] == number).any()]
-        if max(map(len, cells)) > 1:
-            going_on += [(end - left) / width for ends in cells for end in ends[:-1]]
-            last += [(ends[-1] - left) / width for ends in cells]
-    return min(going_on) >= FILLED and float(np.mean(last)) <= ENDS_SHORT * float(np.mean(going_on))
+        going_on = [(end - left) / width for ends in cells for end in ends[:-1]]
+        last = float(np.mean([(ends[-1] - left) / width for ends in cells]))
+        if going_on and (min(going_on) < FILLED or last > ENDS_SHORT * float(np.mean(going_on))):
+            return False
+        broken = broken or bool(going_on)
+    return broken
 
 
 def line_ends(boxes: Floats, height: float) -> list[float]:

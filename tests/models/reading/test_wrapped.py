@@ -126,3 +126,14 @@ def test_remarks_below_what_has_a_price_are_lines_of_their_own(prices: bool, is_
     amounts = (boxes[:, 0] == 520) & prices
     (block,) = blocks(boxes, Kinds(amounts, np.zeros(len(boxes), np.bool_)), np.arange(len(boxes)))
     assert (block.rows is not None) == is_table
+
+
+def test_long_texts_with_prices_are_a_table() -> None:
+    boxes = table((2, 1), (3, 1), (2, 1), (1, 1), columns=((100, 300), (520, 60)))
+    texts = boxes[:, 0] == 100
+    boxes[texts, 2] = 100 + 300 * np.array([0.9, 0.4, 1.0, 0.95, 0.5, 0.8, 0.2, 0.6])
+    (block,) = blocks(boxes, Kinds(~texts, np.zeros(len(boxes), np.bool_)), np.arange(len(boxes)))
+    assert block.rows is not None
+    boxes[2 + 1, 2] = 200  # its first line is short
+    (block,) = blocks(boxes, Kinds(~texts, np.zeros(len(boxes), np.bool_)), np.arange(len(boxes)))
+    assert block.rows is None
