@@ -17,6 +17,7 @@ ASKEW, ASKEW_ASPECT = 12.0, 2.0  # degrees from the page's slant, and length in 
 TALL = 1.5  # fragments this much higher than wide hold text on its side
 ROW_TOLERANCE = 0.3  # by how much the middles of two boxes on one row differ at most, in heights
 MEETING = 0.2  # by how much those of two blocks differ at most where they share their rows
+MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list, in heights
 LINE_CROP_ASPECT = 4.0  # an image this much wider than high may be one line
 LINE_CROP_FILL = 0.6  # and is, if a fragment takes this share of its height
 

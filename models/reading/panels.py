@@ -28,7 +28,7 @@ def find_panels(
     gutter between them; None where there are none."""
     first = 0 if amounts[np.concatenate(bands)].sum() >= PRICES else len(bands)
     while first < len(bands):
-        last = first + run_length(boxes, bands[first:], height)
+        last = first + gutter_length(boxes, bands[first:], height)
         members = np.concatenate(bands[first : max(last, first + 1)])
         starts, widths = blank_strips(boxes[members, 0], boxes[members, 2])
         for number in np.argsort(-widths, kind="stable"):
@@ -40,7 +40,7 @@ def find_panels(
     return None
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
+def gutter_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
     """Return how many bands, from the first on, leave a strip between them blank."""
     for length in range(1, len(bands) + 1):
         members = np.concatenate(bands[:length])

@@ -5,8 +5,18 @@ Boxes are those of `models.reading.blocks`.
 
 import numpy as np
 
-from models.reading.geometry import Flags, Floats, Indices, are_beside, gap_beside, meeting, pitch, row_middles
-from models.reading.tables import MARK_WIDTH, is_running
+from models.reading.geometry import (
+    MARK_WIDTH,
+    Flags,
+    Floats,
+    Indices,
+    are_beside,
+    gap_beside,
+    meeting,
+    pitch,
+    row_middles,
+)
+from models.reading.tables import is_running
 
 # All in heights of a fragment, which is about 1.2 times the size of the font.
 PROSE_WIDTH = 5.5  # narrowest column of running text

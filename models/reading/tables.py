@@ -13,7 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, row_middles, typical_height
+from models.reading.geometry import (
+    MARK_WIDTH,
+    ROW_TOLERANCE,
+    Flags,
+    Floats,
+    Indices,
+    blank_strips,
+    row_middles,
+    typical_height,
+)
 from models.reading.wrapped import are_broken, wrapped_rows
 
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
@@ -21,7 +30,6 @@ NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at 
 LEAST_ROWS = 2  # rows of a table
 WORD_ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share of them that are alike
 TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
-MARK_WIDTH = 1.5  # widest bullet or number before the rows of a list, in heights
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
 GOES_ON = 2  # rows below those of a table that tell that a column of it is text
@@ -94,7 +102,7 @@ def single_lined(
     """Return the tables of single lines that are accepted, from a band on, and how many bands were looked at."""
     tables: list[Table] = []
     for gap in (NARROW_GAP, COLUMN_GAP):
-        length = run_length(boxes, bands[start:], height, gap)
+        length = rows_length(boxes, bands[start:], height, gap)
         for first, last in evenly_spaced(boxes, bands, start, start + length, height):
             if last - first >= LEAST_ROWS and accept(first, last):
                 tables.append(Table(first, last, bands[first:last]))
@@ -133,7 +141,7 @@ def are_aligned(boxes: Floats, rows: Sequence[Indices], height: float) -> bool:
     return float(np.ptp(boxes[columns[0]][:, [0, 2]])) > MARK_WIDTH * height  # The numbers of a list make no table.
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
+def rows_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:
     """Return how many bands, from the first on, hold one row each of two cells or more and share a blank strip."""
     for length, band in enumerate(bands):
         together = np.concatenate(bands[: length + 1])
@@ -244,8 +252,9 @@ def column_numbers(boxes: Floats, rows: Sequence[Indices], height: float) -> Ind
     """
     count = [len(blank_strips(boxes[row, 0], boxes[row, 2])[0]) for row in rows]
     full = [row for row, gaps in zip(rows, count, strict=True) if gaps >= np.median(count)]
-    edges, _ = column_gaps(boxes, np.concatenate(full), height)
-    return np.asarray(np.searchsorted(edges, boxes[:, 2], side="left"), np.intp)
+    edges, gaps = column_gaps(boxes, np.concatenate(full), height)
+    # A cell of another row may end a little farther to the right than those of its column.
+    return np.asarray(np.searchsorted(edges + gaps / 2, boxes[:, 2], side="left"), np.intp)
 
 
 def is_price_list(boxes: Floats, amounts: Flags, rows: Sequence[Indices], height: float) -> bool:

@@ -10,14 +10,16 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.reading.geometry import MEETING, Floats, Indices, blank_strips, row_middles
+from models.reading.geometry import MARK_WIDTH, MEETING, Floats, Indices, blank_strips, row_middles
 
 GAP = 0.5  # narrowest blank strip between two columns, in heights
 ROWS = 3  # of a table, at least
 JUMP = 0.12  # by how much two rows are farther apart than two lines of a cell, at least, in heights
 PITCH = 1.0  # and farther than is usual for rows, at most
 ALIGNED = 0.8  # least share of the rows whose cells stand at one height
-SINGLE = 0.8  # least share of the cells of some column that hold one line, unless all of the table hold two
+SINGLE = 0.8  # least share of the cells of some column that hold one line, unless the table is a form
+MOST_BANDS = 100  # that are tried at once: a page of text has fewer, a drawing or a log any number
+FORM_LINES = 2  # of each cell of a form
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 SEVERAL = 2  # rows with a cell of several lines, at least, where rows are no farther apart than lines
 FILLED = 0.6  # least share of a column's width that a line takes which goes on in the next line of its cell
@@ -27,13 +29,15 @@ ENDS_SHORT = 0.85  # most width of the last lines of cells, as a share of that o
 def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
     """Return the rows of a table that begins with the first of some bands, and how many bands they take; none where
     there is no such table, or all its cells hold one line."""
-    run = bands[: run_length(boxes, bands, height)]
+    run = bands[: columns_length(boxes, bands[:MOST_BANDS], height)]
     if len(run) < ROWS:
         return [], 0
     middles = [row_middles(boxes[band], height) for band in run]
     pitches = np.array([below[0] - above[-1] for above, below in pairwise(middles)]) / height
     ordered = np.sort(pitches)
     edges = column_edges(boxes[np.concatenate(run)], height)
+    if is_marked(boxes[np.concatenate(run)], edges, height):
+        return [], 0
     # Where a cell stands in the middle of its row, each row may be one band.
     for limit in [0.0, *ordered[:-1][np.diff(ordered) >= JUMP]]:
         starts = row_starts(pitches, float(limit))
@@ -98,7 +102,7 @@ def line_ends(boxes: Floats, height: float) -> list[float]:
     return [float(boxes[nearest == line, 2].max()) for line in np.unique(nearest)]
 
 
-def run_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
+def columns_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
     """Return how many bands, from the first on, leave most of the strips between them blank."""
     count = 0
     for length in range(1, len(bands) + 1):
@@ -112,6 +116,12 @@ def column_edges(boxes: Floats, height: float) -> Floats:
     """Return where the blank strips between columns of boxes (n, 4) start."""
     starts, widths = blank_strips(boxes[:, 0], boxes[:, 2])
     return starts[widths >= GAP * height]
+
+
+def is_marked(boxes: Floats, edges: Floats, height: float) -> bool:
+    """Tell a list, whose points follow a column of bullets or numbers, from a table."""
+    marks = boxes[boxes[:, 2] <= edges[0]]
+    return len(edges) == 1 and float(np.ptp(marks[:, [0, 2]])) <= MARK_WIDTH * height
 
 
 def lines_of(boxes: Floats, edges: Floats, height: float) -> dict[int, Floats]:
@@ -129,12 +139,12 @@ def row_starts(pitches: Floats, limit: float) -> list[int]:
 
 def are_cells(rows: Sequence[dict[int, Floats]], share: float) -> bool:
     """Tell whether the lines of some rows are those of cells: some cell holds several, but those of a column, such as
-    the first one, hold one; or all hold two, as the boxes of a form do with a label and what was filled in."""
+    the first one, hold one; or all hold two, as the boxes of a form do: a label, and what was filled in below it."""
     columns = {column for row in rows for column in row}
     counts = [np.array([len(row[column]) for row in rows if column in row]) for column in columns]
     every = np.concatenate(counts)
     single = any(2 * len(count) > len(rows) and float((count == 1).mean()) >= share for count in counts)
-    return bool(every.max() > 1 and (single or every.min() == every.max() == 2))
+    return bool(every.max() > 1 and (single or every.min() == every.max() == FORM_LINES))
 
 
 def are_rows(rows: Sequence[dict[int, Floats]], height: float) -> bool:
@@ -143,7 +153,7 @@ def are_rows(rows: Sequence[dict[int, Floats]], height: float) -> bool:
     between = [
         below[column][0] - above[column][-1] for above, below in pairwise(rows) for column in above if column in below
     ]
-    return float(np.median(within)) + JUMP / 2 * height < min(between, default=np.inf)
+    return float(np.median(within)) + JUMP * height <= min(between, default=np.inf)
 
 
 def unevenness(cells: Sequence[Floats]) -> list[float]:

@@ -95,6 +95,19 @@ def test_labels_above_what_was_filled_in_are_rows() -> None:
     assert rows_of(table((2, 2), (2, 2), (2, 2), columns=((100, 200), (420, 200)))) == [4, 4, 4]
 
 
+def test_stanzas_side_by_side_are_no_rows() -> None:
+    assert rows_of(table((4, 4), (4, 4), (4, 4), columns=((100, 200), (420, 200)))) == []
+
+
+def test_a_small_table_beside_running_text_does_not_take_it_in() -> None:
+    boxes = table((1, 2), (1, 2), (1, 2), padding=1, columns=((100, 60), (420, 300)))
+    assert rows_of(boxes) == []
+
+
+def test_the_points_of_a_list_are_no_rows() -> None:
+    assert rows_of(table((1, 2), (1, 3), (1, 1), (1, 2), columns=((100, 12), (130, 300)))) == []
+
+
 def test_a_row_is_one_line_cell_by_cell() -> None:
     boxes = table((1, 1, 1), (1, 2, 2), (1, 1, 1))
     left, top, right, bottom = boxes.T
