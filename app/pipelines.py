@@ -12,7 +12,7 @@ from app import alt_text, scripts
 from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import JobRunner
-from app.reading import page_of, read_lines, read_pages
+from app.reading import in_its_script, page_of, read_lines, read_pages
 from app.tasks import OPTIONS, taken_options, task_of
 from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
 from models.base import Job, Options, Prediction, Task
@@ -86,8 +86,9 @@ def _choose_by_task(registry: Registry, options: RequestOptions, default: Entry)
         return of_model(registry, found, options)
     if wanted == ALT_TEXT:
         return _choose_alt_text(registry, options)
+    instead = "; tags=true asks for tags beside a caption" if wanted == "tag" else ""
     raise InvalidOption(
-        f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}"
+        f"no model on this machine does {wanted}: POST /models/NAME/load fetches one of {', '.join(able)}{instead}"
     )
 
 
@@ -160,7 +161,9 @@ def _of_first_page(entry: Entry, prediction: Prediction, pages: Pages) -> Answer
     )
 
 
-def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: JobRunner, pages: Pages) -> Answer:
+def describe_for_alt(
+    registry: Registry, captioner: Entry, reader: Entry, max_length: int, runner: JobRunner, pages: Pages
+) -> Answer:
     """Say one sentence fit for an `alt` attribute: what a captioner sees and what a reader reads, asked together.
 
     A captioner that fails leaves the words, with a warning. One that is not sure of its sentence leaves the things that
@@ -170,6 +173,7 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: J
     words, described = runner.run_together([(reader, Job(image)), (captioner, Job(image))])
     if isinstance(words, Exception):
         raise words
+    words = in_its_script(registry, words, Options(), runner, image)
     seen = _sure_of(captioner, described)
     text = (
         alt_text.compose(seen.caption, words.text, max_length)
@@ -183,14 +187,9 @@ def describe_for_alt(captioner: Entry, reader: Entry, max_length: int, runner: J
         parts=AltTextParts(
             seen.caption or None, captioner.model.name if seen.caption else None, words.text, reader.model.name
         ),
-        warnings=(*seen.warnings, *_warnings_of(words), *_first_page_only(ALT_TEXT, pages)),
+        warnings=(*seen.warnings, *words.warnings, *_first_page_only(ALT_TEXT, pages)),
         complete=not isinstance(described, Exception),
     )
-
-
-def _warnings_of(words: Prediction) -> tuple[str, ...]:
-    """Return what the reader of an alt text warns of, and that it does not know the script of the words."""
-    return words.warnings if words.script is None else (*words.warnings, *scripts.not_read(words.script).warnings)
 
 
 @dataclass(frozen=True)
@@ -227,8 +226,8 @@ def _choose_alt_text(registry: Registry, options: RequestOptions) -> Pipeline:
     return Pipeline(
         ALT_TEXT,
         (reader,),
-        partial(describe_for_alt, captioner, reader, length),
-        (ALT_TEXT, reader.identity, captioner.identity, length),
+        partial(describe_for_alt, registry, captioner, reader, length),
+        (ALT_TEXT, reader.identity, captioner.identity, length, scripts.languages_here(registry)),
         warnings=ignored,
     )
 

@@ -26,16 +26,23 @@ def read_pages(registry: Registry, entry: Entry, options: Options, ocr: Ocr, run
 
     def read(image: Image.Image) -> Prediction:
         prediction = runner.run(entry, Job(image, options=options))
-        if prediction.script is None:
-            return prediction
-        language = scripts.language_of(registry, prediction.script)
-        if language is None:
-            return scripts.not_read(prediction.script)
-        other = registry.entry(SCRIPT_READER)
-        found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), runner, image)
-        return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
+        return in_its_script(registry, prediction, options, runner, image)
 
     return _read(entry, options, ocr, runner, pages, read)
+
+
+def in_its_script(
+    registry: Registry, prediction: Prediction, options: Options, runner: JobRunner, image: Image.Image
+) -> Prediction:
+    """Return what a page was read as; in a script that its reader does not know, what SCRIPT_READER reads."""
+    if prediction.script is None:
+        return prediction
+    language = scripts.language_of(registry, prediction.script)
+    if language is None:
+        return scripts.not_read(prediction.script)
+    other = registry.entry(SCRIPT_READER)
+    found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), runner, image)
+    return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
 
 
 def read_lines(registry: Registry, entry: Entry, options: Options, ocr: Ocr, runner: JobRunner, pages: Pages) -> Answer:

@@ -32,6 +32,10 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int, state: SharedState
         key = keys.holder()
         return rate if key is None or key.rate is None else key.rate
 
+    # Counted first, so that a request that is refused because of others at once is none of those of the period.
+    counted = app.extensions[_AT_ONCE] = _AtOnce(keys, at_once, state)
+    app.before_request(counted.begin)
+    app.teardown_request(counted.end)
     # Fixed windows: of the strategies, this one forgets clients that come no more.
     limiter = Limiter(
         keys.client,
@@ -47,9 +51,6 @@ def register(app: Flask, keys: Keys, rate: str, at_once: int, state: SharedState
         key_prefix="i2t",
     )
     app.register_error_handler(RateLimitExceeded, lambda error: _too_often(limiter, error))
-    counted = app.extensions[_AT_ONCE] = _AtOnce(keys, at_once, state)
-    app.before_request(counted.begin)
-    app.teardown_request(counted.end)
 
 
 def count_left() -> Callable[[], None]:
@@ -65,7 +66,8 @@ def count_left() -> Callable[[], None]:
 def _too_often(limiter: Limiter, error: RateLimitExceeded) -> Response:
     limit = limiter.current_limit
     wait = limit.reset_at - time.time() if limit else 0.0
-    return response_to(RateLimited(f"a client may send {error.description} (RATE_LIMIT): try again later", wait))
+    reason = f"a client may send {error.description} (RATE_LIMIT, or its line in API_KEYS_FILE): try again later"
+    return response_to(RateLimited(reason, wait))
 
 
 class _AtOnce:
@@ -102,7 +104,8 @@ class _AtOnce:
         client = self._keys.client()
         if not counts.begin(client, most):
             raise RateLimited(
-                f"{most} {counts.kind} of this client are in work already (CLIENT_REQUESTS): wait for one to end",
+                f"{most} {counts.kind} of this client are in work already (CLIENT_REQUESTS, or its line in "
+                "API_KEYS_FILE): wait for one to end",
                 _RETRY_AT_ONCE_AFTER,
             )
         return client

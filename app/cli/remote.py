@@ -68,8 +68,8 @@ class Remote:
         """Answer one input: its bytes, or None for those at its URL.
 
         Raises:
-            ItemFailed: the input is refused, or the service does not come back.
-            NoModel: the service wants another key.
+            ItemFailed: the input is refused, or the service stays busy.
+            NoModel: the service wants another key, or does not come back.
         """
         return records.from_service(self._generate(item, data).json())
 
@@ -95,8 +95,8 @@ class Remote:
         """Send a request, again and again while the service is busy, and with `wait` while it is away.
 
         Raises:
-            ItemFailed: it does not come back.
-            NoModel: it wants a key; without `wait`, it is not there.
+            ItemFailed: it stays busy, or ends each time that it gets this input.
+            NoModel: it wants a key, or does not come back; without `wait`, it is not there.
         """
         for attempt in range(1, _ATTEMPTS + 1):
             pause, why = _pause(attempt), ""
@@ -117,6 +117,9 @@ class Remote:
                 pause = _pause(attempt, response)
             if attempt < _ATTEMPTS and self._stopped.wait(pause):
                 break
+        else:
+            # A service that is there must have ended over this input: others can still be answered.
+            self._json("GET", "/models")
         raise ItemFailed(why)
 
     def _json(self, method: str, path: str) -> Any:

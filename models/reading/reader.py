@@ -222,7 +222,8 @@ class PageReader:
         # Text that is not read well either way, such as that of an unknown script, is taken to be upright.
         if degrees == 180 and _confidence(readings[180]) < UPSIDE_DOWN:
             degrees = 0
-        script = unknown_script([reading.view for reading in readings[degrees]])
+        lengths = [width / height for height, width, _ in (turn(sample, degrees).shape for sample in samples)]
+        script = unknown_script([(reading.view, at) for reading, at in zip(readings[degrees], lengths, strict=True)])
         if degrees == 0:
             return 0, image, fragments, script
         upright = turn(image, degrees)

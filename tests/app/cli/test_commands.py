@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from app.cli.exits import NoModel
+from app.cli.inputs import Item
+from app.cli.outputs import ItemFailed
 from app.cli.remote import Remote
 from tests.app.cli.conftest import Command, paths
 from tests.conftest import INPUT
@@ -247,6 +250,19 @@ def test_a_model_under_a_former_name_is_waited_for(monkeypatch: pytest.MonkeyPat
     assert told == ["new: the service is downloading it, 50%"]
     assert next(states, None) is None
     assert "'new'" in remote.identity
+
+
+def test_a_service_that_does_not_come_back_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cli.remote._LONGEST_PAUSE", 0.0)
+    there = {"models": [{"name": "new", "state": "ready"}], "default": "new"}
+    with monkeypatch.context() as while_there:
+        while_there.setattr(Remote, "_json", lambda *_: there)
+        remote = Remote("http://127.0.0.1:9", None, 1, {"model": "new"}, print, threading.Event())
+        # It answers when it is asked whether it is there: this input ended it.
+        with pytest.raises(ItemFailed, match="cannot be reached"):
+            remote.answer(Item("a.jpg"), b"an image")
+    with pytest.raises(NoModel, match="no Image to Text service answers"):
+        remote.answer(Item("a.jpg"), b"an image")
 
 
 def test_an_output_that_cannot_be_written_is_4(asking: Command, photos: Path) -> None:

@@ -6,7 +6,7 @@ from PIL import Image
 
 from models.families.rapidocr import package_directory
 from models.reading.reader import PageReader
-from models.reading.scripts import unknown_script
+from models.reading.scripts import LEAST, WORD, unknown_script
 from tests import drawn
 from tests.conftest import INPUT
 from tests.scripts import LANGUAGES, Language, draw
@@ -42,3 +42,16 @@ def test_a_page_upside_down_is_turned_and_not_unknown(reader: PageReader) -> Non
 
 def test_without_text_there_is_no_script() -> None:
     assert unknown_script([]) is None
+
+
+def test_what_is_no_line_of_a_photo_has_no_script(reader: PageReader) -> None:
+    with Image.open(INPUT / "scene.jpg") as image:
+        assert script(reader, image) is None
+
+
+def test_short_lines_do_not_tell_a_script(reader: PageReader) -> None:
+    page, _ = draw(next(language for language in LANGUAGES if language.code == "ru"))
+    laid_out = reader.recognise(np.ascontiguousarray(np.asarray(page.convert("RGB"))[60:110, 60:460, ::-1]))
+    assert unknown_script([(laid_out.view, LEAST)]) == "Cyrl"
+    assert unknown_script([(laid_out.view, LEAST - 1)]) is None
+    assert unknown_script([(laid_out.view, WORD - 0.1)] * 10) is None
