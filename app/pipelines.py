@@ -13,7 +13,7 @@ from app.decoding.documents import Pages
 from app.errors import InvalidOption
 from app.jobs import JobRunner
 from app.reading import in_its_script, page_of, read_lines, read_pages
-from app.tasks import OPTIONS, taken_options, task_of
+from app.tasks import OPTIONS, taken_options, task_of, wanted_of
 from app.types import AltTextParts, Answer, Ocr, RequestOptions, Tags, Wanted
 from models.base import Job, Options, Prediction, Task
 from models.errors import UnknownModel
@@ -110,7 +110,7 @@ def of_model(registry: Registry, entry: Entry, options: RequestOptions) -> Pipel
         raise InvalidOption(f"{model.name} only cuts pages into lines, for trocr-* with segment=lines")
     task = task_of(model, options.task)
     if task is None:
-        raise InvalidOption(f"{model.name} does not do {options.task}, but {', '.join(model.tasks)}")
+        raise InvalidOption(f"{model.name} does not do {options.task}, but {', '.join(wanted_of(model))}")
     reads = task in (Task.READ_LINE, Task.READ_PAGE)
     if reads:
         entry = scripts.reader_of(registry, entry, options.language)

@@ -37,12 +37,12 @@ def in_its_script(
     """Return what a page was read as; in a script that its reader does not know, what SCRIPT_READER reads."""
     if prediction.script is None:
         return prediction
-    language = scripts.language_of(registry, prediction.script)
-    if language is None:
+    languages = scripts.languages_of(registry, prediction.script)
+    if not languages:
         return scripts.not_read(prediction.script)
     other = registry.entry(SCRIPT_READER)
-    found = _lines_of(registry, other, Options(layout=options.layout, language=(language,)), runner, image)
-    return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, language)))
+    found = _lines_of(registry, other, Options(layout=options.layout, language=languages), runner, image)
+    return replace(found, warnings=(*found.warnings, scripts.guessed(prediction.script, languages)))
 
 
 def read_lines(registry: Registry, entry: Entry, options: Options, ocr: Ocr, runner: JobRunner, pages: Pages) -> Answer:
@@ -58,10 +58,10 @@ def _lines_of(registry: Registry, entry: Entry, options: Options, runner: JobRun
     notes: tuple[str, ...] = ()
     options = replace(options, segment=None, layout=None)
     if options.language is None and (script := layout.script) is not None:
-        language = scripts.language_of(registry, script)
-        if entry.model.name != SCRIPT_READER or language is None:
+        languages = scripts.languages_of(registry, script)
+        if entry.model.name != SCRIPT_READER or not languages:
             return scripts.not_read(script)
-        options, notes = replace(options, language=(language,)), (scripts.guessed(script, language),)
+        options, notes = replace(options, language=languages), (scripts.guessed(script, languages),)
     crops = layout.crops or ()
     texts = runner.run_lines(entry, [Job(crop, options=options) for crop in crops])
     lines = [

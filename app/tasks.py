@@ -27,6 +27,11 @@ def task_of(model: Model, wanted: Wanted | None) -> Task | None:
     return next((task for task in _TASKS[wanted] if task in model.tasks), None)
 
 
+def wanted_of(model: Model) -> list[Wanted]:
+    """Return what a request may ask of a model."""
+    return [wanted for wanted in _TASKS if task_of(model, wanted) is not None]
+
+
 def option_names(model: Model, task: Task | None = None) -> frozenset[str]:
     """Return the names of the options that a model takes, alone or in its pipeline, for a task; None for any."""
     own = {name for name in MODEL_OPTIONS if model.takes(name, task)}
