@@ -20,7 +20,8 @@ from models.reading.geometry import Floats, Indices, blank_strips, row_middles, 
 from models.reading.headings import GUTTER, first_heading, is_split, right_edge
 from models.reading.panels import find_panels
 from models.reading.sides import PROSE_ROWS, are_blocks, are_captions, are_columns, number_beside
-from models.reading.tables import find_tables, find_word_tables, is_price_list, side_by_side
+from models.reading.tables import find_tables, is_price_list, side_by_side
+from models.reading.word_tables import find_word_tables
 
 OVERLAP = 0.15  # share of a box's height that may reach into the row above, and the row below
 # All in heights of a fragment, which is about 1.2 times the size of the font.

@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 
 from models.reading.geometry import (
-    MARK_WIDTH,
     ROW_TOLERANCE,
     Flags,
     Floats,
@@ -28,8 +27,6 @@ from models.reading.wrapped import are_broken, wrapped_rows
 COLUMN_GAP = 0.8  # narrowest blank strip between two columns, in heights
 NARROW_GAP, NARROW_ROWS = 0.5, 4  # narrowest one, in heights, in a table of at least so many rows
 LEAST_ROWS = 2  # rows of a table
-WORD_ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share of them that are alike
-TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
 PITCH = 1.0  # by how much the distance of two rows is more than the usual one at most, in heights
 NUMBERS = 0.5  # share of the cells that hold nothing but numbers in a column of numbers
 GOES_ON = 2  # rows below those of a table that tell that a column of it is text
@@ -75,27 +72,6 @@ def find_tables(boxes: Floats, amounts: Flags, bands: Sequence[Indices]) -> list
     return found
 
 
-def find_word_tables(boxes: Floats, bands: Sequence[Indices], height: float) -> list[Table]:
-    """Return the tables among bands that are read row by row whether they are in a table or not, and that need no
-    numbers: the cells of each column begin, end or have their middle at one place."""
-
-    def with_columns(first: int, last: int) -> bool:
-        rows, beside = bands[first:last], [*bands[:first][-1:], *bands[last:][:1]]
-        return (
-            len(rows) >= WORD_ROWS
-            and are_aligned(boxes, rows, height)
-            and not any(goes_across(boxes, rows, band, height) for band in beside)
-        )
-
-    found: list[Table] = []
-    start = 0
-    while start < len(bands):
-        tables, length = single_lined(boxes, bands, start, height, with_columns)
-        found += tables
-        start += max(length, 1)
-    return found
-
-
 def single_lined(
     boxes: Floats, bands: Sequence[Indices], start: int, height: float, accept: Callable[[int, int], bool]
 ) -> tuple[list[Table], int]:
@@ -109,36 +85,6 @@ def single_lined(
         if tables:
             break
     return tables, length
-
-
-def goes_across(boxes: Floats, rows: Sequence[Indices], band: Indices, height: float) -> bool:
-    """Tell whether a band as far from rows as they are from one another has text where they have gaps: the wide spaces
-    of some rows of a text stand above one another by chance."""
-    middles = np.sort([float(boxes[row][:, [1, 3]].mean()) for row in [*rows, band]])
-    at = float(boxes[band][:, [1, 3]].mean())
-    nearest = float(np.partition(np.abs(middles - at), 1)[1])
-    usual = float(np.median(np.diff(middles)))
-    if usual > TEXT_PITCH * height or abs(nearest - usual) > SAME_PITCH / 2 * height:
-        return False
-    starts, gaps = column_gaps(boxes, np.concatenate(rows), height)
-    left, right = boxes[band, 0], boxes[band, 2]
-    return bool(((left[:, None] < starts + gaps) & (right[:, None] > starts)).any())
-
-
-def are_aligned(boxes: Floats, rows: Sequence[Indices], height: float) -> bool:
-    """Tell whether most rows have a cell in each column, and the cells of each column stand below one another."""
-    columns, _ = cut_columns(boxes, np.concatenate(rows), height)
-    cells = [[boxes[row[np.isin(row, column)]] for row in rows] for column in columns]
-    full = np.array([[len(cell) > 0 for cell in column] for column in cells]).all(axis=0)
-    if len(columns) < 2 or float(full.mean()) < ALIGNED:
-        return False
-    for column in cells:
-        ends = np.array([(cell[:, 0].min(), cell[:, 2].max()) for cell in column if len(cell)])
-        places = np.column_stack([ends, ends.mean(axis=1)])
-        near = np.abs(places - np.median(places, axis=0)) <= SAME_LEFT * height
-        if float(near.mean(axis=0).max()) < ALIGNED:
-            return False
-    return float(np.ptp(boxes[columns[0]][:, [0, 2]])) > MARK_WIDTH * height  # The numbers of a list make no table.
 
 
 def rows_length(boxes: Floats, bands: Sequence[Indices], height: float, gap: float) -> int:

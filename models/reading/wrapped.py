@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.reading.geometry import MARK_WIDTH, MEETING, Floats, Indices, blank_strips, row_middles
+from models.reading.geometry import MEETING, Floats, Indices, blank_strips, row_middles
 
 GAP = 0.5  # narrowest blank strip between two columns, in heights
 ROWS = 3  # of a table, at least
@@ -20,6 +20,7 @@ ALIGNED = 0.8  # least share of the rows whose cells stand at one height
 SINGLE = 0.8  # least share of the cells of some column that hold one line, unless the table is a form
 MOST_BANDS = 100  # that are tried at once: a page of text has fewer, a drawing or a log any number
 FORM_LINES = 2  # of each cell of a form
+NUMBER_WIDTH = 2.0  # widest bullet or number before the points of a list, as [12], in heights
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 SEVERAL = 2  # rows with a cell of several lines, at least, where rows are no farther apart than lines
 FILLED = 0.6  # least share of a column's width that a line takes which goes on in the next line of its cell
@@ -29,7 +30,17 @@ ENDS_SHORT = 0.85  # most width of the last lines of cells, as a share of that o
 def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
     """Return the rows of a table that begins with the first of some bands, and how many bands they take; none where
     there is no such table, or all its cells hold one line."""
-    run = bands[: columns_length(boxes, bands[:MOST_BANDS], height)]
+    rows, count = rows_of_run(boxes, bands[: columns_length(boxes, bands[:MOST_BANDS], height)], height)
+    if 2 * count < MOST_BANDS:
+        return rows, count
+    # A longer table, whose last row here may be cut.
+    longer = rows_of_run(boxes, bands[: columns_length(boxes, bands, height)], height)
+    return longer if longer[0] else (rows, count)
+
+
+def rows_of_run(boxes: Floats, run: Sequence[Indices], height: float) -> tuple[list[Indices], int]:
+    """Return the rows of a table that begins with the first of some bands that share columns, and how many bands they
+    take; none where there is no such table, or all its cells hold one line."""
     if len(run) < ROWS:
         return [], 0
     middles = [row_middles(boxes[band], height) for band in run]
@@ -45,7 +56,8 @@ def wrapped_rows(boxes: Floats, bands: Sequence[Indices], height: float) -> tupl
         if rows and are_rows(lines, height):
             return rows, starts[len(rows)]
     starts = full_bands(boxes, run, edges)
-    if starts[0] or len(starts) <= ROWS:
+    # Beside a single column, text with notes in its margin, or two columns of it, would look alike.
+    if starts[0] or len(starts) <= ROWS or len(edges) < 2:
         return [], 0
     rows, lines = cut_rows(boxes, run, starts, edges, height, single=1.0)
     several = sum(max(map(len, cells.values())) > 1 for cells in lines)
@@ -121,7 +133,7 @@ def column_edges(boxes: Floats, height: float) -> Floats:
 def is_marked(boxes: Floats, edges: Floats, height: float) -> bool:
     """Tell a list, whose points follow a column of bullets or numbers, from a table."""
     marks = boxes[boxes[:, 2] <= edges[0]]
-    return len(edges) == 1 and float(np.ptp(marks[:, [0, 2]])) <= MARK_WIDTH * height
+    return len(edges) == 1 and float(np.ptp(marks[:, [0, 2]])) <= NUMBER_WIDTH * height
 
 
 def lines_of(boxes: Floats, edges: Floats, height: float) -> dict[int, Floats]:

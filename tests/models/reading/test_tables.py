@@ -6,7 +6,8 @@ import pytest
 from models.reading.amounts import Kinds
 from models.reading.blocks import blocks, cut_bands
 from models.reading.geometry import Flags, Floats
-from models.reading.tables import column_numbers, find_tables, find_word_tables, side_by_side
+from models.reading.tables import column_numbers, find_tables, side_by_side
+from models.reading.word_tables import find_word_tables
 
 HEIGHT, STEP = 20, 40
 
@@ -196,6 +197,16 @@ def test_wide_spaces_of_a_text_are_no_gaps_of_a_table() -> None:
     assert word_tables(np.concatenate([far, [[100.0, 280, 380, 300]]])) == [(0, 3)], (
         "no text has its lines so far apart"
     )
+
+
+def test_a_line_below_that_has_nothing_in_the_first_column_belongs_to_a_cell() -> None:
+    rows = grid(NAME, TOWN, rows=3, step=30)
+
+    def with_line(top: float) -> Floats:
+        return np.concatenate([rows, [[300.0, top, 360, top + HEIGHT]]])
+
+    assert word_tables(with_line(100 + 2 * 30 + 24)) == []
+    assert word_tables(with_line(100 + 4 * 30)) == [(0, 3)], "too far below"
 
 
 def test_a_table_of_words_is_a_block_between_what_is_above_and_below() -> None:

@@ -69,6 +69,16 @@ def test_lines_that_fill_their_column_go_on_below() -> None:
     assert rows_of(tight([0.9], [0.5], [1.0, 0.8, 0.2], [0.7])) == [], "a single cell goes on"
 
 
+def test_text_with_notes_in_its_margin_is_no_table_of_close_rows() -> None:
+    boxes = tight([0.9, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])
+    assert rows_of(boxes[boxes[:, 0] < 520]) == []
+
+
+def test_a_long_table_is_one() -> None:
+    rows = [(1, 2, 1), (1, 1, 1), (1, 3, 1)] * 20
+    assert rows_of(table(*rows)) == [sum(row) for row in rows]
+
+
 def test_a_row_without_all_cells_above_close_rows_is_not_lost() -> None:
     boxes = np.vstack([[100, 74, 140, 94], [180, 74, 300, 94], tight([0.9, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])])
     found = blocks(boxes, Kinds(np.zeros(len(boxes), np.bool_), np.zeros(len(boxes), np.bool_)), np.arange(len(boxes)))
@@ -105,7 +115,8 @@ def test_a_small_table_beside_running_text_does_not_take_it_in() -> None:
 
 
 def test_the_points_of_a_list_are_no_rows() -> None:
-    assert rows_of(table((1, 2), (1, 3), (1, 1), (1, 2), columns=((100, 12), (130, 300)))) == []
+    for width in (12, 38):  # a bullet, and [12]
+        assert rows_of(table((1, 2), (1, 3), (1, 1), (1, 2), columns=((100, width), (160, 300)))) == []
 
 
 def test_a_row_is_one_line_cell_by_cell() -> None:
