@@ -134,6 +134,12 @@ def row_middles(boxes: Floats, height: float) -> Floats:
     return np.asarray(middles[new], np.float64)
 
 
+def row_numbers(boxes: Floats, height: float) -> Indices:
+    """Return the number (n,) of the row that each of the boxes stands on, counted from 0 at the top."""
+    apart = boxes[:, [1, 3]].mean(axis=1)[:, None] - row_middles(boxes, height)
+    return np.asarray(np.abs(apart).argmin(axis=1), np.intp)
+
+
 def typical_height(boxes: Floats) -> float:
     """Return the median height of boxes (n, 4), at least one pixel."""
     return max(float(np.median(boxes[:, 3] - boxes[:, 1])), 1.0)

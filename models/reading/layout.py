@@ -21,7 +21,7 @@ from models.reading.geometry import (
     askew,
     enclose,
     rotate,
-    row_middles,
+    row_numbers,
     row_overlap,
     slant,
     typical_height,
@@ -103,8 +103,7 @@ def table_lines(points: Floats, boxes: Floats, rows: Sequence[Indices], angle: f
     lines = []
     for row in rows:
         for cell in (row[column[row] == number] for number in np.unique(column[row])):
-            middles = boxes[cell][:, [1, 3]].mean(axis=1)
-            place[cell] = np.abs(middles[:, None] - row_middles(boxes[cell], height)).argmin(axis=1)
+            place[cell] = row_numbers(boxes[cell], height)
         ordered = row[np.lexsort((boxes[row, 0], place[row], column[row]))]
         cells = list(zip(column[ordered].tolist(), place[ordered].tolist(), strict=True))
         lines.append(TextLine(line_polygon(points[ordered], angle), ordered.tolist(), 0, 0, cells))

@@ -20,6 +20,7 @@ from models.reading.geometry import (
     Indices,
     blank_strips,
     row_middles,
+    row_numbers,
     typical_height,
 )
 from models.reading.wrapped import are_broken, wrapped_rows
@@ -171,11 +172,10 @@ def side_by_side(boxes: Floats, amounts: Flags, members: Indices, height: float)
 
 def are_numbers(boxes: Floats, amounts: Flags, height: float) -> bool:
     """Tell a column of numbers. A cell that holds a label before its number is none."""
-    middles = row_middles(boxes, height)
-    row = np.abs(boxes[:, [1, 3]].mean(axis=1)[:, None] - middles).argmin(axis=1)
+    row = row_numbers(boxes, height)
     # The sign of a currency may stand apart from its number.
     number = amounts | (boxes[:, 2] - boxes[:, 0] < height)
-    cells = np.array([amounts[row == each].any() and number[row == each].all() for each in range(len(middles))])
+    cells = np.array([amounts[row == each].any() and number[row == each].all() for each in np.unique(row)])
     by_turns = len(cells) >= FORM_ROWS and bool((cells[1:] != cells[:-1]).all())
     return float(cells.mean()) >= NUMBERS and not by_turns
 

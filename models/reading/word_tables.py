@@ -48,14 +48,12 @@ def goes_across(boxes: Floats, rows: Sequence[Indices], band: Indices, height: f
 
 
 def is_continued(boxes: Floats, rows: Sequence[Indices], below: Indices, height: float) -> bool:
-    """Tell whether the band below rows goes on with a cell of theirs: it is as close as they are to one another, and has
+    """Tell whether the band below rows goes on with a cell of theirs: it is as close as they are to one another and has
     nothing in the first column. Such rows are a part of a list whose other points hold several lines."""
     middles = [float(boxes[row][:, [1, 3]].mean()) for row in [*rows, below]]
     starts, _ = column_gaps(boxes, np.concatenate(rows), height)
-    pitch = middles[-1] - middles[-2]
-    return bool(
-        pitch <= float(np.median(np.diff(middles[:-1]))) + SAME_PITCH * height and boxes[below, 0].min() > starts[0]
-    )
+    *pitches, last = np.diff(middles)
+    return bool(last <= np.median(pitches) + SAME_PITCH * height and boxes[below, 0].min() > starts[0])
 
 
 def are_aligned(boxes: Floats, rows: Sequence[Indices], height: float) -> bool:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from models.reading.geometry import MEETING, Floats, Indices, blank_strips, row_middles
+from models.reading.geometry import MEETING, Floats, Indices, blank_strips, row_middles, row_numbers
 
 GAP = 0.5  # narrowest blank strip between two columns, in heights
 ROWS = 3  # of a table, at least
@@ -109,9 +109,8 @@ def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: fl
 
 def line_ends(boxes: Floats, height: float) -> list[float]:
     """Return where each line of a cell, boxes (n, 4), ends on the right, from top to bottom."""
-    middles = boxes[:, [1, 3]].mean(axis=1)
-    nearest = np.abs(middles[:, None] - row_middles(boxes, height)).argmin(axis=1)
-    return [float(boxes[nearest == line, 2].max()) for line in np.unique(nearest)]
+    number = row_numbers(boxes, height)
+    return [float(boxes[number == line, 2].max()) for line in np.unique(number)]
 
 
 def columns_length(boxes: Floats, bands: Sequence[Indices], height: float) -> int:
