@@ -78,19 +78,19 @@ def columns(boxes: Floats, kinds: Kinds, bands: list[Indices], height: float) ->
             rest.append(bands[0])
             bands = bands[1:]
             continue
-        found += in_rows(boxes, sections(boxes, kinds, rest, height), height)
+        found += in_rows(boxes, kinds, sections(boxes, kinds, rest, height), height)
         block, bands, rest = np.concatenate(bands[:count]), bands[count:], []
         left = boxes[block, 2] <= gutter
         found += blocks(boxes, kinds, block[left]) + blocks(boxes, kinds, block[~left])
-    return found + in_rows(boxes, sections(boxes, kinds, rest, height), height)
+    return found + in_rows(boxes, kinds, sections(boxes, kinds, rest, height), height)
 
 
-def in_rows(boxes: Floats, parts: Sequence[Indices], height: float) -> list[Block]:
+def in_rows(boxes: Floats, kinds: Kinds, parts: Sequence[Indices], height: float) -> list[Block]:
     """Return parts of a page that are read row by row as blocks, their tables apart."""
     found: list[Block] = []
     for part in parts:
         bands, start = cut_bands(boxes, part), 0
-        for first, last, rows in find_word_tables(boxes, bands, height):
+        for first, last, rows in find_word_tables(boxes, kinds.options, bands, height):
             found += [Block(np.concatenate(bands[start:first]))] if first > start else []
             found.append(Block(np.concatenate(rows), rows))
             start = last

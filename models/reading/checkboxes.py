@@ -1,7 +1,8 @@
 """Check boxes: where they are, and whether they are ticked. A recogniser makes letters of them.
 
 A check box is a small square of four straight strokes that touches nothing but its tick: a connected component of ink
-with a frame that is inked all around. It is ticked if there is ink inside, and no box if it is full of it.
+with a frame that is inked all around. It is ticked if there is ink inside. One that is full of ink is ticked if it
+holds a light tick, as browsers draw it, and otherwise no box.
 """
 
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ SMALLEST, LARGEST = 10, 120  # pixels of a side
 PIXELS = 24e6  # most pixels of an image that is looked at: the components of one take four bytes for each
 SQUARE = 1.15  # largest side over the other
 FRAME = 0.9  # share of each side of the frame that is inked
-FULLEST = 0.75  # share of the component's box that is inked, at most: more is a blot, or a letter in bold
+FULLEST = 0.75  # share of the component's box that is inked, at most: more is a blot, a letter in bold, or a light tick
+LIGHT_TICK = (0.4, 0.3)  # least width and height of a light tick, as shares of the side of its box
+FALL = 0.1  # of its first stroke, to the right and down, as a share of its width and height, at least
 INSIDE = 0.22  # share of the side that the frame takes at each edge, at most
 TICK = 0.06  # share of the inside that is inked if the box is ticked
 TICK_REACH = 1.6  # largest side of a box with what its tick leaves outside, over the other
@@ -25,7 +28,7 @@ CORNER, CORNER_INK = 0.1, 0.6  # width of the edge and the corners, as a share o
 SMALLEST_TICKED = 14  # pixels of a side, where the tick reaches out of it
 PAPER = 0.2  # paper on the left and right of such a box, in sides
 STROKE = 0.6  # ink in a side of the frame, as a share of the shorter side of the component
-HEIGHTS = (0.5, 1.5)  # sides of a box, in heights of the text beside it
+HEIGHTS = (0.4, 1.5)  # sides of a box, in heights of the text beside it
 REACH = 2.5  # widest gap between a box and its text, in heights
 
 Ink = NDArray[np.bool_]
@@ -54,13 +57,14 @@ def find_checkboxes(image: Pixels) -> list[Checkbox]:
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink.astype(np.uint8), connectivity=8)
     width, height, area = (stats[:, column] for column in (cv2.CC_STAT_WIDTH, cv2.CC_STAT_HEIGHT, cv2.CC_STAT_AREA))
     shorter, longer = np.minimum(width, height), np.maximum(width, height)
-    fits = (shorter >= SMALLEST) & (longer <= LARGEST) & (area <= FULLEST * width * height)
-    fits &= longer <= TICK_REACH * shorter
+    fits = (shorter >= SMALLEST) & (longer <= LARGEST) & (longer <= TICK_REACH * shorter)
+    full = area > FULLEST * width * height
     found = []
     for number in np.flatnonzero(fits):
         left, top, wide, high = (int(value) for value in stats[number, :4])
         reach = (left, top, left + wide, top + high)
-        checkbox = checkbox_of(ink, labels[top : top + high, left : left + wide] == number, reach)
+        component = labels[top : top + high, left : left + wide] == number
+        checkbox = full_one(ink, component, reach) if full[number] else checkbox_of(ink, component, reach)
         found += [checkbox] if checkbox is not None else []
     return found
 
@@ -83,6 +87,31 @@ def checkbox_of(ink: Ink, component: Ink, reach: tuple[int, int, int, int]) -> C
     if box == reach or (ticked and is_sharp(component[y0:y1, x0:x1]) and stands_free(ink, reach)):
         return Checkbox(box, ticked, reach)
     return None
+
+
+def full_one(ink: Ink, component: Ink, reach: tuple[int, int, int, int]) -> Checkbox | None:
+    """Return the check box that a component full of ink is, if it holds a light tick; None if it does not. The
+    arguments are those of `checkbox_of`."""
+    edge = max(1, round(min(component.shape) * CORNER))
+    inside = component[edge:-edge, edge:-edge]
+    if is_box(component) and is_light_tick(inside) and stands_free(ink, reach):
+        return Checkbox(reach, True, reach)
+    return None
+
+
+def is_light_tick(inside: Ink) -> bool:
+    """Tell whether what is left blank within a box (height, width) is one tick: it falls to the right, then rises
+    farther than it fell."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((~inside).astype(np.uint8), connectivity=8)
+    if count < 2:
+        return False
+    largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+    rows, columns = np.nonzero(labels == largest)
+    size = np.array([np.ptp(columns) + 1, np.ptp(rows) + 1])
+    lowest, start = int(rows.argmax()), int(columns.argmin())
+    fall = np.array([columns[lowest] - columns[start], rows[lowest] - rows[start]])
+    rises = columns[rows.argmin()] > columns[lowest] and rows.min() < rows[start]
+    return bool((size >= np.multiply(LIGHT_TICK, inside.shape[::-1])).all() and (fall >= FALL * size).all() and rises)
 
 
 def frame(component: Ink) -> tuple[int, int, int, int] | None:

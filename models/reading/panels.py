@@ -11,14 +11,14 @@ import numpy as np
 
 from models.reading.geometry import ROW_TOLERANCE, Flags, Floats, Indices, blank_strips, meeting, row_middles
 from models.reading.sides import SIDEBAR, is_prose
-from models.reading.tables import is_running
+from models.reading.tables import GOES_ON, is_running
 from models.reading.wrapped import wrapped_rows
 
 GUTTER = 1.0  # narrowest gap between two panels, in heights
 PRICES = 3  # of a list, at least
 SAME_RIGHT = 0.5  # by how much their right ends differ at most, in heights
 MEET = 0.6  # share of the rows of a table that meet
-MANY_ROWS = 5  # of running text beside a list
+MANY_ROWS = 4  # of running text beside a list
 
 
 def find_panels(
@@ -61,13 +61,16 @@ def are_panels(
         return min(remarks) >= 2 or meeting(rows[0], rows[1], height) < MEET
     if not any(lists):
         return False
-    text, middles = boxes[sides[lists.index(False)]], rows[lists.index(False)]
+    text, middles, prices = boxes[sides[lists.index(False)]], rows[lists.index(False)], rows[lists.index(True)]
     if len(middles) < MANY_ROWS or not is_prose(text, len(middles), height):
         return False
-    # Of an invoice, for one, where what was bought is described in several lines.
-    if wrapped_rows(boxes, bands, height)[0]:
+    # Of an invoice, for one, where what was bought is described in several lines, the rows stand on both sides.
+    table, _ = wrapped_rows(boxes, bands, height)
+    if 2 * sum(bool(np.isin(row, sides[0]).any() and np.isin(row, sides[1]).any()) for row in table) > len(table):
         return False
     few, many = sorted(map(len, rows))
+    if int((middles > prices[-1] + ROW_TOLERANCE * height).sum()) >= GOES_ON:
+        return True
     return meeting(rows[0], rows[1], height) < MEET or few <= SIDEBAR * many or is_running(text, height)
 
 

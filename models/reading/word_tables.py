@@ -11,12 +11,18 @@ ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share o
 TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
 
 
-def find_word_tables(boxes: Floats, bands: Sequence[Indices], height: float) -> list[Table]:
+def find_word_tables(boxes: Floats, options: Sequence[int], bands: Sequence[Indices], height: float) -> list[Table]:
     """Return the tables among bands that are read row by row whether they are in a table or not, and that need no
-    numbers: the cells of each column begin, end or have their middle at one place."""
+    numbers: the cells of each column begin, end or have their middle at one place.
+
+    Rows of options to tick, `options` of the boxes, are in no table with other rows.
+    """
+    ticked = np.array([bool(np.isin(band, options).all()) for band in bands])
+    ends = [*(np.flatnonzero(ticked[1:] != ticked[:-1]) + 1).tolist(), len(bands)]
 
     def with_columns(first: int, last: int) -> bool:
-        rows, beside = bands[first:last], [*bands[:first][-1:], *bands[last:][:1]]
+        rows = bands[first:last]
+        beside = [bands[n] for n in (first - 1, last) if 0 <= n < len(bands) and ticked[n] == ticked[first]]
         return (
             len(rows) >= ROWS
             and are_aligned(boxes, rows, height)
@@ -27,7 +33,8 @@ def find_word_tables(boxes: Floats, bands: Sequence[Indices], height: float) -> 
     found: list[Table] = []
     start = 0
     while start < len(bands):
-        tables, length = single_lined(boxes, bands, start, height, with_columns)
+        end = next(end for end in ends if end > start)
+        tables, length = single_lined(boxes, bands[:end], start, height, with_columns)
         found += tables
         start += max(length, 1)
     return found

@@ -19,7 +19,7 @@ PITCH = 1.0  # and farther than is usual for rows, at most
 ALIGNED = 0.8  # least share of the rows whose cells stand at one height
 SINGLE = 0.8  # least share of the cells of some column that hold one line, unless the table is a form
 MOST_BANDS = 100  # that are tried at once: a page of text has fewer, a drawing or a log any number
-FORM_LINES = 2  # of each cell of a form
+FORM_LINES, FORM_ROWS = 2, 2  # of each cell of a form, and its rows where it has three columns or more, at least
 NUMBER_WIDTH = 2.0  # widest bullet or number before the points of a list, as [12], in heights
 GOES_ON = 2  # rows in one column, below the others, that tell that it is text
 SEVERAL = 2  # rows with a cell of several lines, at least, where rows are no farther apart than lines
@@ -55,14 +55,16 @@ def rows_of_run(boxes: Floats, run: Sequence[Indices], height: float) -> tuple[l
         rows, lines = cut_rows(boxes, run, starts, edges, height, SINGLE)
         if rows and are_rows(lines, height):
             return rows, starts[len(rows)]
-    starts = full_bands(boxes, run, edges)
     # Beside a single column, text with notes in its margin, or two columns of it, would look alike.
-    if starts[0] or len(starts) <= ROWS or len(edges) < 2:
+    if len(edges) < 2:
         return [], 0
-    rows, lines = cut_rows(boxes, run, starts, edges, height, single=1.0)
-    several = sum(max(map(len, cells.values())) > 1 for cells in lines)
-    if several >= SEVERAL and are_broken(boxes, rows, edges, height):
-        return rows, starts[len(rows)]
+    for starts in (full_bands(boxes, run, edges), centred_bands(boxes, run, edges, height)):
+        if starts[0] or len(starts) <= ROWS:
+            continue
+        rows, lines = cut_rows(boxes, run, starts, edges, height, single=1.0)
+        several = sum(max(map(len, cells.values())) > 1 for cells in lines)
+        if several >= SEVERAL and are_broken(boxes, rows, edges, height):
+            return rows, starts[len(rows)]
     return [], 0
 
 
@@ -74,7 +76,8 @@ def cut_rows(
     rows = [np.concatenate(run[first:end]) for first, end in pairwise(starts)]
     lines = [lines_of(boxes[row], edges, height) for row in rows]
     count = next((number for number, cells in enumerate(lines) if len(cells) < 2), len(rows))
-    if count < ROWS or len(rows) - count >= GOES_ON:
+    is_form = len(edges) >= 2 and all(len(cell) == FORM_LINES for cells in lines for cell in cells.values())
+    if count < (FORM_ROWS if is_form else ROWS) or len(rows) - count >= GOES_ON:
         return [], []
     rows, lines = rows[:count], lines[:count]
     apart = np.array([unevenness(list(cells.values())) for cells in lines]) / height
@@ -87,6 +90,22 @@ def full_bands(boxes: Floats, run: Sequence[Indices], edges: Floats) -> list[int
     """Return the bands that have text in every column, and the one after the last that belongs to them."""
     columns = [np.unique(np.searchsorted(edges, boxes[band, 2], side="left")) for band in run]
     return [*(number for number, found in enumerate(columns) if len(found) > len(edges)), len(run)]
+
+
+def centred_bands(boxes: Floats, run: Sequence[Indices], edges: Floats, height: float) -> list[int]:
+    """Return likewise the bands that begin a row, where what is of one line stands in the middle of its row."""
+    every = np.concatenate(run)
+    column = np.searchsorted(edges, boxes[every, 2], side="left")
+    lines = [row_middles(boxes[every[column == number]], height) for number in range(len(edges) + 1)]
+    tops = np.array([float(boxes[band][:, [1, 3]].mean(axis=1).min()) for band in run])
+    starts = [0]
+    for middle in min(lines, key=len):
+        if starts[-1] == len(run):
+            break
+        # A row ends as far below its middle as it begins above it.
+        end = 2 * float(middle) - float(tops[starts[-1]]) + MEETING * height
+        starts.append(max(int(np.searchsorted(tops, end)), starts[-1] + 1))
+    return starts
 
 
 def are_broken(boxes: Floats, rows: Sequence[Indices], edges: Floats, height: float) -> bool:

@@ -42,6 +42,22 @@ def test_ink_inside_is_a_tick(mark: str) -> None:
     assert [found.text for found in find_checkboxes(image)] == [TICKED]
 
 
+@pytest.mark.parametrize(
+    ("light", "is_ticked"),
+    [
+        ([[45, 64], [52, 71], [65, 56]], True),
+        ([[45, 56], [55, 72], [65, 56]], False),  # a letter V
+        ([[45, 72], [52, 60], [65, 72]], False),  # an arrow
+        ([[54, 66], [55, 67], [57, 65]], False),  # a speck
+    ],
+)
+def test_a_full_box_is_ticked_by_a_light_tick(light: list[list[int]], is_ticked: bool) -> None:
+    image, colour = paper(98)
+    box(image, colour, -1)
+    cv2.polylines(image, [np.array(light)], isClosed=False, color=(255, 255, 255), thickness=3)
+    assert [(found.box, found.text) for found in find_checkboxes(image)] == [(PLACE, TICKED)] * is_ticked
+
+
 @pytest.mark.parametrize("text", ["ODBH8E0", "QUOMN@#"])
 def test_letters_are_no_boxes(text: str) -> None:
     image, colour = paper()

@@ -159,7 +159,7 @@ NAME, TOWN, JOB = (100.0, 120.0), (300.0, 80.0), (460.0, 140.0)
 
 def word_tables(boxes: Floats) -> list[tuple[int, int]]:
     bands = cut_bands(boxes, np.arange(len(boxes)))
-    return [(first, last) for first, last, _ in find_word_tables(boxes, bands, HEIGHT)]
+    return [(first, last) for first, last, _ in find_word_tables(boxes, (), bands, HEIGHT)]
 
 
 @pytest.mark.parametrize("columns", [(NAME, TOWN), (NAME, TOWN, JOB)])
