@@ -17,12 +17,12 @@ def find_word_tables(boxes: Floats, options: Sequence[int], bands: Sequence[Indi
 
     Rows of options to tick, `options` of the boxes, are in no table with other rows.
     """
-    ticked = np.array([bool(np.isin(band, options).all()) for band in bands])
-    ends = [*(np.flatnonzero(ticked[1:] != ticked[:-1]) + 1).tolist(), len(bands)]
+    to_tick = np.array([bool(np.isin(band, options).all()) for band in bands])
+    ends = [*(np.flatnonzero(to_tick[1:] != to_tick[:-1]) + 1).tolist(), len(bands)]
 
     def with_columns(first: int, last: int) -> bool:
         rows = bands[first:last]
-        beside = [bands[n] for n in (first - 1, last) if 0 <= n < len(bands) and ticked[n] == ticked[first]]
+        beside = [bands[n] for n in (first - 1, last) if 0 <= n < len(bands) and to_tick[n] == to_tick[first]]
         return (
             len(rows) >= ROWS
             and are_aligned(boxes, rows, height)

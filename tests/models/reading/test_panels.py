@@ -72,6 +72,15 @@ def test_what_was_bought_stands_beside_its_price() -> None:
     assert parts_of(texts, (boxes, amounts)) == [{0, 1}]
 
 
+def test_a_text_that_goes_on_below_a_list_is_a_panel() -> None:
+    ragged = 1.0, 0.7, 0.85, 0.75
+    assert parts_of(prices(100, *[0] * 6), prose(460, 8, ragged)) == [{0}, {1}]
+
+
+def test_a_text_beside_a_list_with_remarks_is_no_row_of_it() -> None:
+    assert parts_of(prose(100, 5), prices(460, 2, 1, 2, 1, top=130)) == [{0}, {1}]
+
+
 def test_long_texts_with_their_prices_are_no_panels() -> None:
     texts, (boxes, amounts) = prose(100, 6), prices(210, 0, 0, 0, 0, 0, 0)
     assert parts_of(texts, (boxes[amounts], amounts[amounts])) == [{0, 1}]

@@ -69,6 +69,15 @@ def test_lines_that_fill_their_column_go_on_below() -> None:
     assert rows_of(tight([0.9], [0.5], [1.0, 0.8, 0.2], [0.7])) == [], "a single cell goes on"
 
 
+def test_rows_as_close_as_their_lines_are_seen_by_what_stands_in_their_middle() -> None:
+    boxes = table((1, 1, 1), (1, 3, 1), (1, 3, 1), (1, 3, 1), middle=True, padding=1)
+    inside = boxes[:, 0] == 180
+    boxes[inside, 2] = 180 + 300 * np.array([0.5, 0.9, 1.0, 0.4, 1.0, 0.8, 0.2, 0.9, 0.8, 0.3])
+    assert rows_of(boxes) == [3, 5, 5, 5]
+    boxes[inside, 2] = 480
+    assert rows_of(boxes) == [], "all lines fill their column, as those of a text"
+
+
 def test_text_with_notes_in_its_margin_is_no_table_of_close_rows() -> None:
     boxes = tight([0.9, 0.4], [0.5], [1.0, 0.8, 0.2], [0.7])
     assert rows_of(boxes[boxes[:, 0] < 520]) == []
@@ -103,6 +112,12 @@ def test_cells_at_no_common_height_are_none_of_a_row() -> None:
 
 def test_labels_above_what_was_filled_in_are_rows() -> None:
     assert rows_of(table((2, 2), (2, 2), (2, 2), columns=((100, 200), (420, 200)))) == [4, 4, 4]
+
+
+def test_two_rows_of_labels_are_a_form_of_three_columns() -> None:
+    assert rows_of(table((2, 2, 2), (2, 2, 2))) == [6, 6]
+    assert rows_of(table((2, 2), (2, 2), columns=COLUMNS[:2])) == [], "two columns may be two texts"
+    assert rows_of(table((3, 3, 3), (3, 3, 3))) == [], "addresses"
 
 
 def test_stanzas_side_by_side_are_no_rows() -> None:
