@@ -20,7 +20,7 @@ def answer_to() -> Iterator[Callable[[Fail], TestResponse]]:
 
     def answer(fail: Fail) -> TestResponse:
         app = Flask(__name__)
-        problems.register(app, {}, {})
+        problems.register(app, [])
         app.get("/")(fail)
         return app.test_client().get("/")
 
