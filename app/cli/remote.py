@@ -99,7 +99,7 @@ class Remote:
             NoModel: it wants a key, or does not come back; without `wait`, it is not there.
         """
         for attempt in range(1, _ATTEMPTS + 1):
-            pause, why = _pause(attempt), ""
+            pause, why, away = _pause(attempt), "", False
             try:
                 response = self._session().request(
                     method, self._server + path, headers=self._headers, timeout=_TIMEOUT, **body
@@ -107,7 +107,7 @@ class Remote:
             except requests.RequestException as error:
                 if not wait:
                     raise self._absent(error) from error
-                why = f"{self._server} cannot be reached ({type(error).__name__})"
+                why, away = f"{self._server} cannot be reached ({type(error).__name__})", True
             else:
                 if response.status_code in (401, 403):
                     raise NoModel(f"{self._server} refuses: {_detail(response)} (--api-key)")
@@ -116,9 +116,9 @@ class Remote:
                 why = _detail(response)
                 pause = _pause(attempt, response)
             if attempt < _ATTEMPTS and self._stopped.wait(pause):
-                break
-        else:
-            # A service that is there must have ended over this input: others can still be answered.
+                raise ItemFailed(why)
+        if away:
+            # A service that answers this has ended over the input each time: other inputs can still be answered.
             self._json("GET", "/models")
         raise ItemFailed(why)
 

@@ -1,4 +1,4 @@
-"""What the texts of a page say of its layout: numbers with their unit, captions, and options to tick."""
+"""What the texts of a page say of its layout: numbers with their unit, captions, and what is to be ticked."""
 
 import re
 from collections.abc import Sequence
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.reading.checkboxes import EMPTY, TICKED
 from models.reading.geometry import Flags
 
+EMPTY, TICKED = "☐", "☑"  # the characters that stand for check boxes
 _AMOUNT = re.compile(r"\W{0,3}[A-Z]{0,3}\W{0,2}[\dO][\d.,:' xX*%-]*\s?\W?\w{0,3}\W?")
 _CAPTION = re.compile(
     r"(?:fig(?:ure|ura|\.)?|abb(?:ildung|\.)?|bild|photo|foto|plate|pl\.|tab(?:le|elle|leau|\.)?|chart|map|exhibit)"
@@ -22,14 +22,14 @@ class Kinds(NamedTuple):
 
     amounts: Flags  # (n,), numbers with their unit at most
     captions: Flags  # (n,), the beginnings of captions
-    options: Sequence[int] = ()  # the numbers of texts that follow a check box
+    to_tick: Sequence[int] = ()  # the numbers of texts that follow a check box
 
 
 def kinds_of(texts: Sequence[str]) -> Kinds:
     """Tell what texts are."""
     amounts, captions = map(is_amount, texts), (_CAPTION.match(text) is not None for text in texts)
-    options = [number for number, text in enumerate(texts) if text.startswith((EMPTY, TICKED))]
-    return Kinds(np.array([*amounts], np.bool_), np.array([*captions], np.bool_), options)
+    to_tick = [number for number, text in enumerate(texts) if text.startswith((EMPTY, TICKED))]
+    return Kinds(np.array([*amounts], np.bool_), np.array([*captions], np.bool_), to_tick)
 
 
 def unknown(count: int) -> Kinds:

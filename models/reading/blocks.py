@@ -90,7 +90,7 @@ def in_rows(boxes: Floats, kinds: Kinds, parts: Sequence[Indices], height: float
     found: list[Block] = []
     for part in parts:
         bands, start = cut_bands(boxes, part), 0
-        for first, last, rows in find_word_tables(boxes, kinds.options, bands, height):
+        for first, last, rows in find_word_tables(boxes, kinds.to_tick, bands, height):
             found += [Block(np.concatenate(bands[start:first]))] if first > start else []
             found.append(Block(np.concatenate(rows), rows))
             start = last

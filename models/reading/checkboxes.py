@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from models.reading.amounts import EMPTY, TICKED
 from models.reading.crops import Floats, Pixels
 from models.reading.runs import inked
 
@@ -32,7 +33,6 @@ HEIGHTS = (0.4, 1.5)  # sides of a box, in heights of the text beside it
 REACH = 2.5  # widest gap between a box and its text, in heights
 
 Ink = NDArray[np.bool_]
-EMPTY, TICKED = "☐", "☑"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from models.backends.threads import TURN
 from models.reading import leaders
-from models.reading.amounts import kinds_of
-from models.reading.checkboxes import EMPTY, TICKED, erase, find_checkboxes, owners
+from models.reading.amounts import EMPTY, TICKED, kinds_of
+from models.reading.checkboxes import erase, find_checkboxes, owners
 from models.reading.crops import Floats, Pixels, cut, has_ink, turn, turn_boxes
 from models.reading.ctc import Reading
 from models.reading.detection import find_fragments

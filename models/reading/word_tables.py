@@ -11,18 +11,18 @@ ROWS, ALIGNED = 3, 0.8  # rows of a table without numbers, and the least share o
 TEXT_PITCH = 2.0  # widest distance from one line of a text to the next, in heights
 
 
-def find_word_tables(boxes: Floats, options: Sequence[int], bands: Sequence[Indices], height: float) -> list[Table]:
+def find_word_tables(boxes: Floats, to_tick: Sequence[int], bands: Sequence[Indices], height: float) -> list[Table]:
     """Return the tables among bands that are read row by row whether they are in a table or not, and that need no
     numbers: the cells of each column begin, end or have their middle at one place.
 
-    Rows of options to tick, `options` of the boxes, are in no table with other rows.
+    Rows whose boxes are all to be ticked, `to_tick` by number, are in no table with other rows.
     """
-    to_tick = np.array([bool(np.isin(band, options).all()) for band in bands])
-    ends = [*(np.flatnonzero(to_tick[1:] != to_tick[:-1]) + 1).tolist(), len(bands)]
+    ticks = np.array([bool(np.isin(band, to_tick).all()) for band in bands])
+    ends = [*(np.flatnonzero(ticks[1:] != ticks[:-1]) + 1).tolist(), len(bands)]
 
     def with_columns(first: int, last: int) -> bool:
         rows = bands[first:last]
-        beside = [bands[n] for n in (first - 1, last) if 0 <= n < len(bands) and to_tick[n] == to_tick[first]]
+        beside = [bands[n] for n in (first - 1, last) if 0 <= n < len(bands) and ticks[n] == ticks[first]]
         return (
             len(rows) >= ROWS
             and are_aligned(boxes, rows, height)

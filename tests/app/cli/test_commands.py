@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from PIL import Image
 
 from app.cli.exits import NoModel
@@ -263,6 +264,25 @@ def test_a_service_that_does_not_come_back_ends_the_command(monkeypatch: pytest.
             remote.answer(Item("a.jpg"), b"an image")
     with pytest.raises(NoModel, match="no Image to Text service answers"):
         remote.answer(Item("a.jpg"), b"an image")
+
+
+def test_a_service_that_stays_busy_fails_an_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def busy(_: requests.Session, method: str, url: str, **__: Any) -> requests.Response:
+        asked.append(url)
+        response = requests.Response()
+        response.status_code, response._content = 503, b'{"detail": "too much to do"}'
+        return response
+
+    monkeypatch.setattr("app.cli.remote._LONGEST_PAUSE", 0.0)
+    with monkeypatch.context() as while_idle:
+        while_idle.setattr(Remote, "_json", lambda *_: {"models": [{"name": "new", "state": "ready"}], "default": ""})
+        remote = Remote("http://a.test", None, 1, {"model": "new"}, print, threading.Event())
+    monkeypatch.setattr(requests.Session, "request", busy)
+    with pytest.raises(ItemFailed, match="too much to do"):
+        remote.answer(Item("a.jpg"), b"an image")
+    assert {*asked} == {"http://a.test/generate-text"}
 
 
 def test_an_output_that_cannot_be_written_is_4(asking: Command, photos: Path) -> None:

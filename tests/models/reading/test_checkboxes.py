@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from models.reading.checkboxes import EMPTY, TICKED, erase, find_checkboxes, owners
+from models.reading.amounts import EMPTY, TICKED
+from models.reading.checkboxes import erase, find_checkboxes, owners
 from models.reading.crops import Pixels
 
 PLACE = (40, 50, 70, 80)

@@ -159,9 +159,9 @@ def test_beside_two_columns_of_numbers_long_texts_are_cells() -> None:
 NAME, TOWN, JOB = (100.0, 120.0), (300.0, 80.0), (460.0, 140.0)
 
 
-def word_tables(boxes: Floats, options: Sequence[int] = ()) -> list[tuple[int, int]]:
+def word_tables(boxes: Floats, to_tick: Sequence[int] = ()) -> list[tuple[int, int]]:
     bands = cut_bands(boxes, np.arange(len(boxes)))
-    return [(first, last) for first, last, _ in find_word_tables(boxes, options, bands, HEIGHT)]
+    return [(first, last) for first, last, _ in find_word_tables(boxes, to_tick, bands, HEIGHT)]
 
 
 @pytest.mark.parametrize("columns", [(NAME, TOWN), (NAME, TOWN, JOB)])
@@ -211,12 +211,12 @@ def test_a_line_below_that_has_nothing_in_the_first_column_belongs_to_a_cell() -
     assert word_tables(with_line(100 + 4 * 30)) == [(0, 3)], "too far below"
 
 
-def test_options_to_tick_are_no_row_of_a_table_of_words() -> None:
+def test_what_is_to_be_ticked_is_no_row_of_a_table_of_words() -> None:
     boxes = grid(NAME, TOWN, JOB, rows=4)
-    assert word_tables(boxes, options=[0, 1, 2]) == [(1, 4)]
-    assert word_tables(boxes, options=[9, 10, 11]) == [(0, 3)]
-    assert word_tables(boxes, options=range(12)) == [(0, 4)], "all rows hold some"
-    assert word_tables(boxes, options=[1, 2]) == [(0, 4)], "what stands before them is asked"
+    assert word_tables(boxes, to_tick=[0, 1, 2]) == [(1, 4)]
+    assert word_tables(boxes, to_tick=[9, 10, 11]) == [(0, 3)]
+    assert word_tables(boxes, to_tick=range(12)) == [(0, 4)], "all rows hold some"
+    assert word_tables(boxes, to_tick=[1, 2]) == [(0, 4)], "what stands before them is asked"
 
 
 def test_a_table_of_words_is_a_block_between_what_is_above_and_below() -> None:
